@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make reconstruct` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out/sample
+# PyPI's Linux build of torch brings CUDA along; TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu takes the small CPU build.
+TORCH_INDEX_URL ?=
+
+BIN := $(VENV)/bin
+RECONSTRUCTION := bundles/lumbar_reconstruction
+SAMPLE := $(RECONSTRUCTION)/sample
+# Spinning threads cost more than they bring on a shared machine.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help install install-test reconstruct test lint clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(VENV)/.installed  ## create .venv with the pinned dependencies
+
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(None if ok else "lumbar_ext needs Python 3.11 or 3.12, found %d.%d: set PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+install-test: $(VENV)/.installed-test  ## the same with what the tests need
+
+reconstruct: install  ## reconstruct the embedded sample study into OUT
+	$(BIN)/python -m monai.bundle run --config_file $(RECONSTRUCTION)/configs/inference.json \
+	    --bundle_root $(RECONSTRUCTION) \
+	    --ap_image $(SAMPLE)/ap.png --lat_image $(SAMPLE)/lat.png --calibration $(SAMPLE)/calibration.json \
+	    --output_dir $(OUT)
+	@echo "The reconstruction lies in $(abspath $(OUT))"
+
+test: install-test  ## run the whole test suite
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lint: install-test  ## check and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) out build *.egg-info

@@ -1,0 +1,189 @@
+"""Closed triangle surfaces as values: loading, cleaning, normals and closest points.
+
+All coordinates are millimetres in the frame of the file that was read; units other than millimetres are converted on loading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from scipy.spatial import cKDTree
+
+from lumbar_ext.errors import InputError
+
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+"""Length units a mesh file may be written in."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A triangle mesh.
+
+    Args:
+        vertices_mm: [V, 3] vertex positions.
+        triangles: [M, 3] vertex indices, counter-clockwise seen from outside.
+
+    Raises:
+        ValueError: if a shape is wrong, a value is not finite or an index is out of range.
+    """
+
+    vertices_mm: np.ndarray
+    triangles: np.ndarray
+
+    def __post_init__(self) -> None:
+        vertices = np.asarray(self.vertices_mm, dtype=np.float64)
+        triangles = np.asarray(self.triangles, dtype=np.int64)
+        if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
+            raise ValueError(f"Surface needs vertices [V, 3] and triangles [M, 3], found {vertices.shape}, {triangles.shape}")
+        if not np.isfinite(vertices).all():
+            raise ValueError("Surface holds a vertex that is not finite")
+        if triangles.size and (triangles.min() < 0 or triangles.max() >= len(vertices)):
+            raise ValueError(f"triangle indices must lie in 0..{len(vertices) - 1}, found {triangles.min()}..{triangles.max()}")
+        object.__setattr__(self, "vertices_mm", vertices)
+        object.__setattr__(self, "triangles", triangles)
+
+    @cached_property
+    def triangle_vectors(self) -> np.ndarray:
+        """[M, 3] normals whose lengths are twice the triangle areas."""
+        corners = self.vertices_mm[self.triangles]
+        return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """[V, 3] unit outward vertex normals, area weighted."""
+        normals = np.zeros_like(self.vertices_mm)
+        for corner in range(3):
+            np.add.at(normals, self.triangles[:, corner], self.triangle_vectors)
+        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+    @cached_property
+    def vertex_areas_mm2(self) -> np.ndarray:
+        """[V] a third of the area of the triangles around each vertex."""
+        areas = np.linalg.norm(self.triangle_vectors, axis=1) / 6
+        return np.bincount(self.triangles.ravel(), np.repeat(areas, 3), minlength=len(self.vertices_mm))
+
+    @cached_property
+    def volume_mm3(self) -> float:
+        """Enclosed volume by the divergence theorem; positive for outward normals."""
+        return float(np.einsum("ij,ij->", self.vertices_mm[self.triangles[:, 0]], self.triangle_vectors) / 6)
+
+    @property
+    def euler_number(self) -> int:
+        """V - E + F: 2 for a sphere, 0 for a vertebra with its one vertebral foramen."""
+        return int(self.to_trimesh().euler_number)
+
+    @property
+    def is_watertight(self) -> bool:
+        """Whether every edge is shared by exactly two triangles."""
+        return bool(self.to_trimesh().is_watertight)
+
+    def with_vertices(self, vertices_mm: np.ndarray) -> Surface:
+        """The same topology at other positions."""
+        return Surface(vertices_mm, self.triangles)
+
+    def to_trimesh(self) -> trimesh.Trimesh:
+        """A trimesh view of this surface, without any processing."""
+        return trimesh.Trimesh(self.vertices_mm, self.triangles, process=False)
+
+
+def load_surface(path: str | Path, unit: str = "mm", component: int | None = None) -> Surface:
+    """Reads a mesh file and makes it one clean closed component.
+
+    Args:
+        path: STL, PLY or OBJ file, or a `*_vertices.csv` (mm) with its `*_faces.csv` (1-based) beside it.
+        unit: "mm", "cm" or "m".
+        component: for files that hold several bones: which component, counted from the highest mean z down; the largest
+            component when omitted.
+
+    Returns:
+        The cleaned surface in mm with outward normals.
+
+    Raises:
+        InputError: if the file is missing, empty, in an unknown unit, or lacks the component.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such mesh file")
+    if unit not in MM_PER_UNIT:
+        raise InputError(f"{path}: unit {unit!r} is unknown, expected one of {', '.join(MM_PER_UNIT)}")
+    surface = _read_csv(path) if path.suffix == ".csv" else _read_mesh(path)
+    return clean_surface(surface.with_vertices(surface.vertices_mm * MM_PER_UNIT[unit]), component=component, name=str(path))
+
+
+def clean_surface(surface: Surface, *, component: int | None = None, name: str = "mesh") -> Surface:
+    """Merges equal vertices, keeps one component and turns the normals outward.
+
+    Args:
+        surface: any triangle soup.
+        component: see `load_surface`.
+        name: how errors call this mesh.
+
+    Raises:
+        InputError: if no triangle is left or the component does not exist.
+    """
+    mesh = surface.to_trimesh()
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
+    parts = mesh.split(only_watertight=False)
+    if len(parts) == 0:
+        raise InputError(f"{name}: holds no triangles")
+    if component is None:
+        part = max(parts, key=lambda p: len(p.faces))
+    else:
+        parts = sorted(parts, key=lambda p: -p.vertices[:, 2].mean())
+        if not 0 <= component < len(parts):
+            raise InputError(f"{name}: component {component} asked for, but it has {len(parts)}")
+        part = parts[component]
+    cleaned = Surface(part.vertices, part.faces)
+    return cleaned if cleaned.volume_mm3 >= 0 else Surface(cleaned.vertices_mm, cleaned.triangles[:, ::-1])
+
+
+def closest_points(surface: Surface, points_mm: np.ndarray, *, candidates: int = 12) -> np.ndarray:
+    """Closest points on the surface for points [N, 3], by the exact distance to the triangles around near vertices.
+
+    The triangles tested are those with the nearest centroids, so the answer is exact up to very unequal triangles.
+
+    Args:
+        surface: the surface.
+        points_mm: [N, 3] query points.
+        candidates: how many near triangles to test per point.
+
+    Returns:
+        [N, 3] closest points, mm.
+    """
+    corners = surface.vertices_mm[surface.triangles]
+    candidates = min(candidates, len(corners))
+    _, near = cKDTree(corners.mean(axis=1)).query(points_mm, k=candidates)
+    near = near.reshape(len(points_mm), candidates)
+    closest = trimesh.triangles.closest_point(corners[near.ravel()], np.repeat(points_mm, candidates, axis=0))
+    closest = closest.reshape(len(points_mm), candidates, 3)
+    best = np.argmin(((closest - points_mm[:, None]) ** 2).sum(-1), axis=1)
+    return closest[np.arange(len(points_mm)), best]
+
+
+def surface_distance_mm(source: Surface, target: Surface) -> np.ndarray:
+    """[V] distance of every source vertex to the target surface."""
+    return np.linalg.norm(closest_points(target, source.vertices_mm) - source.vertices_mm, axis=1)
+
+
+def _read_mesh(path: Path) -> Surface:
+    """Reads STL, PLY or OBJ by trimesh."""
+    try:
+        mesh = trimesh.load(path, force="mesh", process=False)
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a mesh ({error})") from error
+    return Surface(mesh.vertices, mesh.faces)
+
+
+def _read_csv(path: Path) -> Surface:
+    """Reads a vertex table and the table of 1-based faces beside it."""
+    faces_path = path.with_name(path.name.replace("_vertices", "_faces"))
+    if faces_path == path or not faces_path.is_file():
+        raise InputError(f"{path}: expected a *_vertices.csv with its *_faces.csv beside it")
+    vertices = np.loadtxt(path, delimiter=",", ndmin=2)
+    triangles = np.loadtxt(faces_path, delimiter=",", ndmin=2).astype(np.int64)
+    return Surface(vertices, triangles - 1)

@@ -1,0 +1,59 @@
+"""The one intensity normalisation that training and inference share."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Transform
+
+LOW_PERCENTILE = 1.0
+HIGH_PERCENTILE = 99.0
+NORMALISED_RANGE = (-0.5, 1.5)
+
+
+def normalise_intensity(image: np.ndarray) -> np.ndarray:
+    """Maps the 1st and 99th percentile of a bone-bright image to 0 and 1, clipped to [-0.5, 1.5], as float32.
+
+    The clip lies outside [0, 1] because the brightest percent of a radiograph may be bone of interest. Non-finite pixels
+    become the low percentile; a constant image becomes zero.
+
+    Args:
+        image: any shape, any real dtype.
+    """
+    image = np.asarray(image, np.float32)
+    finite = np.isfinite(image)
+    if not finite.any():
+        return np.zeros_like(image)
+    if not finite.all():
+        image = np.where(finite, image, np.percentile(image[finite], LOW_PERCENTILE)).astype(np.float32)
+    low, high = np.percentile(image, (LOW_PERCENTILE, HIGH_PERCENTILE))
+    if high <= low:
+        return np.zeros_like(image)
+    return np.clip((image - np.float32(low)) / np.float32(high - low), *NORMALISED_RANGE)
+
+
+class NormaliseIntensity(Transform):
+    """Array form of :func:`normalise_intensity`; keeps tensors tensors."""
+
+    def __call__(self, image: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+        if isinstance(image, torch.Tensor):
+            return torch.as_tensor(normalise_intensity(image.detach().cpu().numpy()), device=image.device)
+        return normalise_intensity(image)
+
+
+class NormaliseIntensityd(MapTransform):
+    """Dictionary form of :class:`NormaliseIntensity`."""
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transform = NormaliseIntensity()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.transform(result[key])
+        return result

@@ -1,0 +1,154 @@
+"""Landmarks and decomposition of one view to the packed training target (layout: ``networks.packing``)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform, Transform
+from torch.nn import functional as F  # noqa: N812
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.errors import InputError
+from lumbar_ext.networks.packing import (
+    CELL_WEIGHT,
+    CENTRE_OFFSET,
+    DECOMPOSITION,
+    HEATMAP,
+    LANDMARK_MASK,
+    LANDMARK_OFFSETS,
+    STRIDE,
+    TARGET_CHANNELS,
+    cells_from_px,
+    empty_target,
+)
+
+ENDPLATES = (0, 1)
+MIN_OVERLAP = 0.7
+# a vertebral body is about 1.7 times as wide (AP) as it is high (3 cm); only the heatmap's radius depends on it
+WIDTH_OVER_HEIGHT = 1.5
+
+
+def vertebra_centres_px(landmarks_px: np.ndarray) -> np.ndarray:
+    """Centres [..., 2]: the mean of both endplate-centre projections of landmarks [..., 7, 2]."""
+    return np.asarray(landmarks_px, float)[..., ENDPLATES, :].mean(axis=-2)
+
+
+def gaussian_radius(height_cells: float, width_cells: float, min_overlap: float = MIN_OVERLAP) -> float:
+    """Largest shift in cells of a box's corners that keeps an overlap (IoU) of at least ``min_overlap``.
+
+    The smallest of the three cases of CornerNet (Law & Deng 2018): both corners shifted the same way, inwards, outwards.
+    Each is the smaller positive root of a quadratic in the shift r; the printed CornerNet code divides two of them wrongly.
+    """
+    total, area = height_cells + width_cells, height_cells * width_cells
+    # same way: (h-r)(w-r) / (2hw - (h-r)(w-r)) = o
+    same = _smaller_root(1.0, -total, area * (1 - min_overlap) / (1 + min_overlap))
+    # inwards: (h-2r)(w-2r) / hw = o
+    inwards = _smaller_root(4.0, -2 * total, (1 - min_overlap) * area)
+    # outwards: hw / ((h+2r)(w+2r)) = o, the positive root
+    outwards = (-2 * total + np.sqrt(4 * total**2 + 16 * area * (1 / min_overlap - 1))) / 8
+    return float(min(same, inwards, outwards))
+
+
+def _smaller_root(a: float, b: float, c: float) -> float:
+    return (-b - np.sqrt(b * b - 4 * a * c)) / (2 * a)
+
+
+def _draw_gaussian(heatmap: torch.Tensor, column: int, row: int, sigma_cells: float) -> None:
+    """Adds, by maximum, a bump with peak exactly 1 at a cell of a heatmap [h, w]."""
+    rows = torch.arange(heatmap.shape[0], dtype=torch.float32)[:, None] - row
+    columns = torch.arange(heatmap.shape[1], dtype=torch.float32)[None, :] - column
+    bump = torch.exp(-(rows**2 + columns**2) / (2 * sigma_cells**2))
+    torch.maximum(heatmap, bump, out=heatmap)
+
+
+def _sigma_cells(landmarks_cells: np.ndarray) -> float:
+    """Width of a vertebra's bump, from its height between the endplates: sigma = (2 r + 1) / 6 as in Yi et al. 2020."""
+    height = max(float(np.linalg.norm(landmarks_cells[0] - landmarks_cells[1])), 2.0)
+    return (2 * gaussian_radius(height, height * WIDTH_OVER_HEIGHT) + 1) / 6
+
+
+def _write_offsets(target: torch.Tensor, landmarks_cells: np.ndarray, inside: np.ndarray, cell: tuple[int, int]) -> None:
+    """Writes offsets and masks of one vertebra at the 3x3 cells around ``cell``, relative to each of those cells.
+
+    The neighbours let a decoder that peaks one cell off still return the right positions.
+    """
+    centre = landmarks_cells[list(ENDPLATES)].mean(axis=0)
+    rows, columns = target.shape[1:]
+    for row in range(max(cell[1] - 1, 0), min(cell[1] + 2, rows)):
+        for column in range(max(cell[0] - 1, 0), min(cell[0] + 2, columns)):
+            here = np.array([column, row])
+            target[CENTRE_OFFSET, row, column] = torch.from_numpy(centre - here).float()
+            target[LANDMARK_OFFSETS, row, column] = torch.from_numpy((landmarks_cells - here).ravel()).float()
+            target[CELL_WEIGHT, row, column] = 1.0
+            target[LANDMARK_MASK, row, column] = torch.from_numpy(inside).float()
+
+
+def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present: np.ndarray) -> torch.Tensor:
+    """Packs decomposition, heatmaps, offsets and masks of one view.
+
+    A vertebra whose centre lies outside the image is treated as absent; a landmark outside has mask zero.
+
+    Args:
+        decomposition: [1, H, W] or [H, W], values in [0, 1), H and W multiples of 4.
+        landmarks_px: [5, 7, 2] as (u, v) in pixels of that image; values of absent vertebrae are ignored.
+        present: [5] bool.
+
+    Returns:
+        float32 [45, H/4, W/4].
+
+    Raises:
+        InputError: for wrong shapes.
+    """
+    landmarks_px = np.asarray(landmarks_px, float)
+    if landmarks_px.shape != (len(LEVELS), len(LANDMARKS), 2):
+        raise InputError(f"landmarks_px: expected [{len(LEVELS)}, {len(LANDMARKS)}, 2], found {landmarks_px.shape}")
+    height, width = decomposition.shape[-2:]
+    target = empty_target(height, width)
+    target[DECOMPOSITION] = F.pixel_unshuffle(decomposition.reshape(1, height, width).float(), STRIDE)
+    cells = cells_from_px(landmarks_px)
+    for level in np.flatnonzero(np.asarray(present, bool)):
+        column, row = np.rint(cells[level, list(ENDPLATES)].mean(axis=0)).astype(int)
+        if not (0 <= row < target.shape[1] and 0 <= column < target.shape[2]):
+            continue
+        _draw_gaussian(target[HEATMAP][level], int(column), int(row), _sigma_cells(cells[level]))
+        u, v = landmarks_px[level, :, 0], landmarks_px[level, :, 1]
+        inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
+        _write_offsets(target, cells[level], inside, (int(column), int(row)))
+    return target
+
+
+class EncodeTarget(Transform):
+    """Array form of :func:`encode_target`."""
+
+    channels = TARGET_CHANNELS
+
+    def __call__(self, decomposition: torch.Tensor, landmarks_px: np.ndarray, present: np.ndarray) -> torch.Tensor:
+        return encode_target(decomposition, landmarks_px, present)
+
+
+class EncodeTargetd(MapTransform):
+    """Dictionary form: reads decomposition, ``landmarks_px`` and ``present``, writes the packed target.
+
+    Args:
+        keys: key of the decomposition [1, H, W].
+        target_key: key of the result; the landmark and presence keys are named below.
+    """
+
+    def __init__(
+        self,
+        keys: str = "decomposition",
+        target_key: str = "label",
+        landmarks_key: str = "landmarks_px",
+        present_key: str = "present",
+    ) -> None:
+        super().__init__(keys)
+        self.target_key, self.landmarks_key, self.present_key = target_key, landmarks_key, present_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        image = torch.as_tensor(result[self.keys[0]])
+        result[self.target_key] = encode_target(image, result[self.landmarks_key], result[self.present_key])
+        return result
