@@ -41,7 +41,7 @@ class MeshProjector:
         self._u_row = camera.u_axis / camera.pixel_spacing_mm[0]
         self._v_row = camera.v_axis / camera.pixel_spacing_mm[1]
         self._depth_row = camera.normal * self._orientation / distance
-        self._ray_length_mm = _ray_length_mm(camera)
+        self.ray_length_mm = _ray_length_mm(camera)
 
     @property
     def full_window(self) -> Window:
@@ -70,7 +70,7 @@ class MeshProjector:
         accumulate_signed_depth(
             uvw, np.ascontiguousarray(triangles), self._orientation, window.u0, window.v0, depth_fraction
         )
-        depth_fraction *= self._ray_length_mm[window.slices]
+        depth_fraction *= self.ray_length_mm[window.slices]
         return depth_fraction
 
     def project_with_inverse_depth(self, vertices_mm: np.ndarray) -> np.ndarray:

@@ -23,7 +23,8 @@ class HRNetConfig:
 
     Args:
         width: channels C of the 1/4 branch; the others have 2C, 4C and 8C.
-        stem_channels: channels of the two stride-2 stem convolutions.
+        stem_channels: channels of the second of the two stride-2 stem convolutions.
+        first_channels: channels of the first one, which runs at half the image's resolution and so costs most per channel.
         bottleneck_channels: inner channels of the stage-1 bottlenecks (their output is four times that).
         bottlenecks: number of stage-1 bottlenecks.
         modules: exchange modules in stages 2, 3 and 4.
@@ -32,13 +33,15 @@ class HRNetConfig:
 
     width: int
     stem_channels: int = 64
+    first_channels: int = 64
     bottleneck_channels: int = 64
     bottlenecks: int = 4
     modules: tuple[int, int, int] = (1, 4, 3)
     blocks: int = 4
 
     def __post_init__(self) -> None:
-        sizes = (self.width, self.stem_channels, self.bottleneck_channels, self.bottlenecks, self.blocks, *self.modules)
+        channels = (self.width, self.stem_channels, self.first_channels, self.bottleneck_channels)
+        sizes = (*channels, self.bottlenecks, self.blocks, *self.modules)
         if len(self.modules) != 3 or min(sizes) < 1:
             raise InputError(f"HRNetConfig needs three module counts and positive sizes, found {self}")
 
@@ -48,8 +51,8 @@ class HRNetConfig:
 
 
 PRESETS: dict[str, HRNetConfig] = {
-    "tiny": HRNetConfig(8, stem_channels=8, bottleneck_channels=4, bottlenecks=1, modules=(1, 1, 1), blocks=1),
-    "w18_small": HRNetConfig(18, stem_channels=32, bottleneck_channels=16, bottlenecks=1, modules=(1, 1, 1), blocks=2),
+    "tiny": HRNetConfig(8, 8, 8, bottleneck_channels=4, bottlenecks=1, modules=(1, 1, 1), blocks=1),
+    "w18_small": HRNetConfig(18, 32, 16, bottleneck_channels=16, bottlenecks=1, modules=(1, 1, 1), blocks=2),
     "w18_small_v2": HRNetConfig(18, bottlenecks=2, modules=(1, 3, 2), blocks=2),
     "w18": HRNetConfig(18),
     "w32": HRNetConfig(32),
@@ -151,8 +154,8 @@ class HRNet(nn.Module):
         super().__init__()
         channels = config.branch_channels()
         self.stem = nn.Sequential(
-            conv_bn(in_channels, config.stem_channels, stride=2),
-            conv_bn(config.stem_channels, config.stem_channels, stride=2),
+            conv_bn(in_channels, config.first_channels, stride=2),
+            conv_bn(config.first_channels, config.stem_channels, stride=2),
         )
         expanded = config.bottleneck_channels * BOTTLENECK_EXPANSION
         first = [Bottleneck(config.stem_channels, config.bottleneck_channels)]

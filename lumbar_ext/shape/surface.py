@@ -142,18 +142,28 @@ def clean_surface(surface: Surface, *, component: int | None = None, name: str =
     return cleaned if cleaned.volume_mm3 >= 0 else Surface(cleaned.vertices_mm, cleaned.triangles[:, ::-1])
 
 
-def closest_points(surface: Surface, points_mm: np.ndarray, *, candidates: int = 12) -> np.ndarray:
-    """Closest points on the surface for points [N, 3], by the exact distance to the triangles around near vertices.
-
-    The triangles tested are those with the nearest centroids, so the answer is exact up to very unequal triangles.
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points on a surface.
 
     Args:
-        surface: the surface.
+        points_mm: [N, 3] positions.
+        vertices: [N, 3] corners of the triangles they lie in.
+        weights: [N, 3] their barycentric weights.
+    """
+
+    points_mm: np.ndarray
+    vertices: np.ndarray
+    weights: np.ndarray
+
+
+def locate(surface: Surface, points_mm: np.ndarray, *, candidates: int = 12) -> SurfacePoints:
+    """Closest points on the surface, by the exact distance to the triangles with the nearest centroids.
+
+    Args:
+        surface: the surface; its triangles should be of similar size.
         points_mm: [N, 3] query points.
         candidates: how many near triangles to test per point.
-
-    Returns:
-        [N, 3] closest points, mm.
     """
     corners = surface.vertices_mm[surface.triangles]
     candidates = min(candidates, len(corners))
@@ -161,13 +171,16 @@ def closest_points(surface: Surface, points_mm: np.ndarray, *, candidates: int =
     near = near.reshape(len(points_mm), candidates)
     closest = trimesh.triangles.closest_point(corners[near.ravel()], np.repeat(points_mm, candidates, axis=0))
     closest = closest.reshape(len(points_mm), candidates, 3)
-    best = np.argmin(((closest - points_mm[:, None]) ** 2).sum(-1), axis=1)
-    return closest[np.arange(len(points_mm)), best]
+    rows = np.arange(len(points_mm))
+    best = np.argmin(((closest - np.asarray(points_mm)[:, None]) ** 2).sum(-1), axis=1)
+    triangle, point = near[rows, best], closest[rows, best]
+    weights = trimesh.triangles.points_to_barycentric(corners[triangle], point)
+    return SurfacePoints(point, surface.triangles[triangle], weights)
 
 
 def surface_distance_mm(source: Surface, target: Surface) -> np.ndarray:
     """[V] distance of every source vertex to the target surface."""
-    return np.linalg.norm(closest_points(target, source.vertices_mm) - source.vertices_mm, axis=1)
+    return np.linalg.norm(locate(target, source.vertices_mm).points_mm - source.vertices_mm, axis=1)
 
 
 def _read_mesh(path: Path) -> Surface:

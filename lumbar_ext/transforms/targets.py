@@ -56,12 +56,14 @@ def _smaller_root(a: float, b: float, c: float) -> float:
     return (-b - np.sqrt(b * b - 4 * a * c)) / (2 * a)
 
 
-def _draw_gaussian(heatmap: torch.Tensor, column: int, row: int, sigma_cells: float) -> None:
-    """Adds, by maximum, a bump with peak exactly 1 at a cell of a heatmap [h, w]."""
-    rows = torch.arange(heatmap.shape[0], dtype=torch.float32)[:, None] - row
-    columns = torch.arange(heatmap.shape[1], dtype=torch.float32)[None, :] - column
-    bump = torch.exp(-(rows**2 + columns**2) / (2 * sigma_cells**2))
-    torch.maximum(heatmap, bump, out=heatmap)
+def _draw_gaussian(heatmap: np.ndarray, column: int, row: int, sigma_cells: float) -> None:
+    """Adds, by maximum, a bump with peak exactly 1 at a cell of a heatmap [h, w]; beyond four sigma it is zero."""
+    reach = int(np.ceil(4 * sigma_cells))
+    top, left = max(row - reach, 0), max(column - reach, 0)
+    window = heatmap[top : row + reach + 1, left : column + reach + 1]
+    rows = np.arange(top, top + window.shape[0])[:, None] - row
+    columns = np.arange(left, left + window.shape[1])[None, :] - column
+    np.maximum(window, np.exp(-(rows**2 + columns**2) / (2 * sigma_cells**2)), out=window)
 
 
 def _sigma_cells(landmarks_cells: np.ndarray) -> float:
@@ -70,20 +72,20 @@ def _sigma_cells(landmarks_cells: np.ndarray) -> float:
     return (2 * gaussian_radius(height, height * WIDTH_OVER_HEIGHT) + 1) / 6
 
 
-def _write_offsets(target: torch.Tensor, landmarks_cells: np.ndarray, inside: np.ndarray, cell: tuple[int, int]) -> None:
+def _write_offsets(target: np.ndarray, landmarks_cells: np.ndarray, inside: np.ndarray, cell: tuple[int, int]) -> None:
     """Writes offsets and masks of one vertebra at the 3x3 cells around ``cell``, relative to each of those cells.
 
     The neighbours let a decoder that peaks one cell off still return the right positions.
     """
-    centre = landmarks_cells[list(ENDPLATES)].mean(axis=0)
-    rows, columns = target.shape[1:]
-    for row in range(max(cell[1] - 1, 0), min(cell[1] + 2, rows)):
-        for column in range(max(cell[0] - 1, 0), min(cell[0] + 2, columns)):
-            here = np.array([column, row])
-            target[CENTRE_OFFSET, row, column] = torch.from_numpy(centre - here).float()
-            target[LANDMARK_OFFSETS, row, column] = torch.from_numpy((landmarks_cells - here).ravel()).float()
-            target[CELL_WEIGHT, row, column] = 1.0
-            target[LANDMARK_MASK, row, column] = torch.from_numpy(inside).float()
+    top, left = max(cell[1] - 1, 0), max(cell[0] - 1, 0)
+    window = target[:, top : cell[1] + 2, left : cell[0] + 2]
+    column, row = np.meshgrid(np.arange(left, left + window.shape[2]), np.arange(top, top + window.shape[1]))
+    here = np.stack([column, row])
+    positions = np.concatenate([landmarks_cells[list(ENDPLATES)].mean(axis=0, keepdims=True), landmarks_cells])
+    offsets = (positions[:, :, None, None] - here).reshape(-1, *column.shape)
+    window[CENTRE_OFFSET], window[LANDMARK_OFFSETS] = offsets[:2], offsets[2:]
+    window[CELL_WEIGHT] = 1.0
+    window[LANDMARK_MASK] = inside[:, None, None]
 
 
 def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present: np.ndarray) -> torch.Tensor:
@@ -106,8 +108,9 @@ def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present
     if landmarks_px.shape != (len(LEVELS), len(LANDMARKS), 2):
         raise InputError(f"landmarks_px: expected [{len(LEVELS)}, {len(LANDMARKS)}, 2], found {landmarks_px.shape}")
     height, width = decomposition.shape[-2:]
-    target = empty_target(height, width)
-    target[DECOMPOSITION] = F.pixel_unshuffle(decomposition.reshape(1, height, width).float(), STRIDE)
+    packed = empty_target(height, width)
+    packed[DECOMPOSITION] = F.pixel_unshuffle(decomposition.reshape(1, height, width).float(), STRIDE)
+    target = packed.numpy()
     cells = cells_from_px(landmarks_px)
     for level in np.flatnonzero(np.asarray(present, bool)):
         column, row = np.rint(cells[level, list(ENDPLATES)].mean(axis=0)).astype(int)
@@ -117,7 +120,7 @@ def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present
         u, v = landmarks_px[level, :, 0], landmarks_px[level, :, 1]
         inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
         _write_offsets(target, cells[level], inside, (int(column), int(row)))
-    return target
+    return packed
 
 
 class EncodeTarget(Transform):

@@ -1,0 +1,140 @@
+"""The calibration file: two cameras in one world frame, checked for what commonly goes wrong before they are used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry.biplanar import BiplanarGeometry
+from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.io.atomic import write_text
+from lumbar_ext.io.json_document import check_document, read_document
+
+_SCHEMA = "calibration.schema.json"
+_VIEW_AXES = {"ap": (0, "X (front-back)"), "lat": (1, "Y (left-right)")}
+_MAX_VIEW_DEVIATION_DEG = 45.0
+_SOURCE_DISTANCE_RANGE_MM = (100.0, 20_000.0)
+
+
+def read_calibration(
+    path: str | Path, *, image_spacing_mm: Mapping[str, tuple[float, float] | None] | None = None
+) -> BiplanarGeometry:
+    """Reads the cameras of a biplanar study (schema: `lumbar_ext/io/schemas/calibration.schema.json`).
+
+    Args:
+        path: the JSON file.
+        image_spacing_mm: by view, the detector spacing (du, dv) that the image file states, or None; used for a view
+            given by a projection matrix without `pixel_spacing_mm`.
+
+    Raises:
+        InputError: naming the file, the key, what was found and what is expected, if the document violates the schema,
+            a camera is impossible, the views are swapped, parallel, far from their nominal direction or look at no
+            common region, or a source is on its detector's side of the scene.
+    """
+    views = read_document(path, _SCHEMA)["views"]
+    spacings = image_spacing_mm or {}
+    cameras = {view: _read_camera(path, view, views[view], spacings.get(view)) for view in VIEWS}
+    try:
+        geometry = BiplanarGeometry(**cameras)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    for view in VIEWS:
+        _check_distance(path, view, geometry[view])
+        _check_direction(path, view, geometry[view])
+    _check_scene(path, geometry)
+    return geometry
+
+
+def write_calibration(geometry: BiplanarGeometry, path: str | Path) -> None:
+    """Writes both cameras by the place of source and detector; atomic, and exact when read back."""
+    document = {"views": {view: _camera_document(geometry[view]) for view in VIEWS}}
+    check_document(document, _SCHEMA)
+    write_text(path, json.dumps(document, indent=2) + "\n")
+
+
+def _camera_document(camera: Camera) -> dict[str, Any]:
+    vectors = {name: getattr(camera, name).tolist() for name in ("source_mm", "detector_origin_mm", "u_axis", "v_axis")}
+    return {**vectors, "pixel_spacing_mm": list(camera.pixel_spacing_mm), "size_px": list(camera.size_px)}
+
+
+def _read_camera(
+    path: str | Path, view: str, entry: dict[str, Any], image_spacing: tuple[float, float] | None
+) -> Camera:
+    spacing = entry.get("pixel_spacing_mm", image_spacing)
+    if spacing is None:
+        raise InputError(
+            f"{path}: views/{view} has a projection_matrix but no pixel_spacing_mm, and the image states no "
+            "detector spacing; expected pixel_spacing_mm [du, dv] in mm"
+        )
+    try:
+        if "projection_matrix" in entry:
+            matrix = np.array(entry["projection_matrix"])
+            return Camera.from_projection_matrix(
+                matrix, size_px=tuple(entry["size_px"]), pixel_spacing_mm=tuple(spacing)
+            )
+        return Camera(**{**entry, "pixel_spacing_mm": tuple(spacing), "size_px": tuple(entry["size_px"])})
+    except InputError as error:
+        raise InputError(f"{path}: views/{view}: {error}") from error
+
+
+def _check_distance(path: str | Path, view: str, camera: Camera) -> None:
+    low, high = _SOURCE_DISTANCE_RANGE_MM
+    distance = abs(camera.source_distance_mm)
+    if not low <= distance <= high:
+        raise InputError(
+            f"{path}: views/{view}: the source is {distance:.4g} mm from the detector plane, "
+            f"expected {low:.0f} to {high:.0f} mm; are the lengths in mm?"
+        )
+
+
+def _check_direction(path: str | Path, view: str, camera: Camera) -> None:
+    axis, name = _VIEW_AXES[view]
+    deviation_deg = np.degrees(np.arccos(min(abs(camera.central_direction[axis]), 1.0)))
+    if deviation_deg > _MAX_VIEW_DEVIATION_DEG:
+        found = np.round(camera.central_direction, 3).tolist()
+        raise InputError(
+            f"{path}: views/{view}: the central ray runs along {found}, {deviation_deg:.0f} deg from the world "
+            f"axis {name}; expected at most {_MAX_VIEW_DEVIATION_DEG:.0f} deg, with X to the person's front, "
+            "Y to the left and Z up"
+        )
+
+
+def _check_scene(path: str | Path, geometry: BiplanarGeometry) -> None:
+    """Where the central rays meet must lie between each source and its detector, and show in both images."""
+    fractions = _meeting_fractions(geometry)
+    centres = {view: geometry[view].detector_point(geometry[view].centre_px) for view in VIEWS}
+    nearest = {
+        view: geometry[view].source_mm + fractions[view] * (centres[view] - geometry[view].source_mm) for view in VIEWS
+    }
+    for view in VIEWS:
+        if not 0 < fractions[view] < 1:
+            side = "behind the source" if fractions[view] <= 0 else "beyond the detector"
+            raise InputError(
+                f"{path}: views/{view}: the central rays meet near {np.round(nearest[view], 1).tolist()} mm, which is "
+                f"{side}; expected between source_mm {geometry[view].source_mm.tolist()} and the detector centre "
+                f"{np.round(centres[view], 1).tolist()}: is the source on the wrong side?"
+            )
+    middle = (nearest["ap"] + nearest["lat"]) / 2
+    for view in VIEWS:
+        uv, size = geometry[view].project(middle), np.array(geometry[view].size_px)
+        if (uv < -0.5).any() or (uv > size - 0.5).any():
+            gap_mm = np.linalg.norm(nearest["ap"] - nearest["lat"])
+            raise InputError(
+                f"{path}: the views look at no common region: their central rays pass {gap_mm:.0f} mm apart and the "
+                f"middle of that gap lies outside the {view} image; expected both views to show the same vertebrae"
+            )
+
+
+def _meeting_fractions(geometry: BiplanarGeometry) -> dict[str, float]:
+    """Where the central rays are nearest to each other: fractions of the way from source to detector centre."""
+    starts = {view: geometry[view].source_mm for view in VIEWS}
+    ways = {view: geometry[view].detector_point(geometry[view].centre_px) - starts[view] for view in VIEWS}
+    matrix = np.stack([ways["ap"], -ways["lat"]], axis=1)
+    solution = np.linalg.lstsq(matrix, starts["lat"] - starts["ap"], rcond=None)[0]
+    return dict(zip(VIEWS, map(float, solution), strict=True))

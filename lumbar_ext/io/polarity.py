@@ -1,0 +1,93 @@
+"""Whether bone is bright or dark in a radiograph, told from the image itself.
+
+Rule. Bone-bright images are dark where the beam met little: at the sides of the trunk (air, then thin flanks), and
+bright in the middle (spine, full thickness). Inverted images are the reverse. The image is averaged down to about 96
+cells a side, flat borders are cut away, and the middle of each row is compared with its two ends:
+
+1. Flat borders: from each side, lines of cells whose spread (10th to 90th percentile) is below 4 % of the image's are
+   dropped. Collimator blades look like this, and they are dark or bright whatever the polarity. Direct exposure looks
+   like this too and is lost with them; that costs margin but not the sign, since flanks are thinner than the middle.
+2. contrast = median(middle half of the columns) - median(outer 10 % of columns), for the left and the right end; the
+   end that differs more counts, for a lateral image may show no air on one side.
+3. margin = contrast / spread of what is left, in about [-1.5, 1.5]. Positive: bone bright.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_CELLS = 96
+_FLAT_SPREAD = 0.04
+_MAX_CUT = 0.35
+_END_FRACTION = 0.10
+_CLEAR_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class PolarityDecision:
+    """What the image looks like.
+
+    Args:
+        inverted: True if bone looks dark.
+        margin: how clearly, in units of the image's own spread (5th to 95th percentile); positive for bone bright.
+    """
+
+    inverted: bool
+    margin: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the margin is wide enough to act on."""
+        return abs(self.margin) >= _CLEAR_MARGIN
+
+
+def detect_inverted(pixels: np.ndarray) -> PolarityDecision:
+    """Tells from the trunk and its sides whether bone is dark (see the module's text for the rule).
+
+    Args:
+        pixels: [rows, columns] of an AP or lateral radiograph, in any units.
+    """
+    cells = _without_flat_borders(_averaged_down(np.asarray(pixels, dtype=np.float64)))
+    spread = _spread(cells, 5, 95)
+    if spread == 0:
+        return PolarityDecision(inverted=False, margin=0.0)
+    columns = cells.shape[1]
+    end = max(1, round(_END_FRACTION * columns))
+    middle = np.median(cells[:, columns // 4 : columns - columns // 4])
+    contrasts = [middle - np.median(side) for side in (cells[:, :end], cells[:, -end:])]
+    margin = float(max(contrasts, key=abs) / spread)
+    return PolarityDecision(inverted=margin < 0, margin=margin)
+
+
+def _averaged_down(pixels: np.ndarray) -> np.ndarray:
+    """Means over square-ish cells, about `_CELLS` along each axis."""
+    for axis in (0, 1):
+        count = pixels.shape[axis]
+        starts = np.unique(np.linspace(0, count, min(_CELLS, count), endpoint=False).astype(int))
+        widths = np.diff(np.append(starts, count))
+        pixels = np.add.reduceat(pixels, starts, axis=axis) / (widths[:, None] if axis == 0 else widths)
+    return pixels
+
+
+def _without_flat_borders(cells: np.ndarray) -> np.ndarray:
+    """Drops border lines of cells that hardly vary, at most `_MAX_CUT` of the image from each side."""
+    threshold = _FLAT_SPREAD * _spread(cells, 2, 98)
+    for _ in range(2):  # columns look varied until the flat rows across them are gone, and the reverse
+        for _axis in range(2):
+            cells = cells[_cut(cells, threshold)].T
+    return cells
+
+
+def _cut(cells: np.ndarray, threshold: float) -> slice:
+    """The rows that stay when flat rows are dropped from both ends."""
+    flat = _spread(cells, 10, 90, axis=1) < threshold
+    limit = int(_MAX_CUT * len(flat))
+    first = next((i for i in range(limit) if not flat[i]), limit)
+    last = next((i for i in range(limit) if not flat[-1 - i]), limit)
+    return slice(first, len(flat) - last)
+
+
+def _spread(values: np.ndarray, low: float, high: float, axis: int | None = None) -> np.ndarray:
+    return np.subtract(*np.percentile(values, [high, low], axis=axis))

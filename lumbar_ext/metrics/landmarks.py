@@ -1,0 +1,47 @@
+"""Agreement of predicted with true landmarks: distance by type, success detection rate, missed and wrong levels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LANDMARK_GROUPS = {"endplate": (0, 1), "transverse_process": (2, 3), "pedicle": (4, 5), "spinous_process": (6,)}
+SDR_RADII_MM = (2.0, 4.0, 6.0)
+
+
+def landmark_distances(predicted: np.ndarray, true: np.ndarray, both_present: np.ndarray) -> np.ndarray:
+    """Distances [n, 7] of the landmarks of levels that both sides have, in the unit of the positions [5, 7, 2]."""
+    return np.linalg.norm(np.asarray(predicted)[both_present] - np.asarray(true)[both_present], axis=-1)
+
+
+def group_means(distances: np.ndarray) -> dict[str, float]:
+    """Mean distance per landmark type from [n, 7] distances; NaN without any."""
+    if not len(distances):
+        return dict.fromkeys(LANDMARK_GROUPS, float("nan"))
+    return {name: mean_of_known(distances[:, columns]) for name, columns in LANDMARK_GROUPS.items()}
+
+
+def mean_of_known(values: np.ndarray) -> float:
+    """Mean without NaN values; NaN when there is nothing else."""
+    known = np.asarray(values)[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def success_detection_rate(distances_mm: np.ndarray, radius_mm: float) -> float:
+    """Fraction of distances at or below ``radius_mm``; NaN distances (missed landmarks) count as failures."""
+    distances_mm = np.asarray(distances_mm)
+    return float((distances_mm <= radius_mm).mean()) if distances_mm.size else float("nan")
+
+
+def wrong_levels(predicted_centres: np.ndarray, predicted: np.ndarray, true_centres: np.ndarray, true: np.ndarray) -> int:
+    """Number of predicted levels whose centre lies nearer to the true centre of another level than to their own.
+
+    Args:
+        predicted_centres, true_centres: [5, 2], one unit.
+        predicted, true: [5] bool, presence. A predicted level that is truly absent counts as wrong.
+    """
+    count = 0
+    for level in np.flatnonzero(predicted):
+        distance = np.linalg.norm(np.asarray(true_centres) - np.asarray(predicted_centres)[level], axis=-1)
+        distance = np.where(true, distance, np.inf)
+        count += int(not true[level] or np.argmin(distance) != level)
+    return count

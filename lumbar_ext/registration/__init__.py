@@ -1,0 +1,1 @@
+"""Registration of the shape model to two decomposition images."""

@@ -1,0 +1,243 @@
+"""Derivative-free registration with BOBYQA (Powell 2009) from NLopt: all vertebrae at once as in the paper, or one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import nlopt
+import numpy as np
+
+from lumbar_ext.registration.block_objective import BlockObjective
+from lumbar_ext.registration.coarse_mesh import reduce_shapes
+from lumbar_ext.registration.level_shape import LevelShape
+from lumbar_ext.registration.optimiser import Optimiser, Record
+from lumbar_ext.registration.problem import POSE_SIZE, Bounds, RegistrationProblem
+from lumbar_ext.registration.result import StopReason
+from lumbar_ext.registration.scene import Scene
+
+_POSE_STEP = (2.0, 2.0, 2.0, 0.06, 0.06, 0.06)
+"""Natural step of each pose parameter: 2 mm, and the angle that moves a process tip about as far."""
+_SHAPE_STEP = 0.6
+"""Natural step of a shape coefficient, SD."""
+_WORST = 1e6
+"""Stands for a loss that is not finite: BOBYQA's quadratic model cannot digest infinities."""
+
+
+@dataclass(frozen=True)
+class BlockStage:
+    """One round of the block search.
+
+    Args:
+        stride: image pixels averaged into one, 1 for full resolution.
+        mesh_vertices: vertices of the rendered mesh; None for all.
+        with_shape: vary coefficients too, else the pose alone.
+        sweeps: times every vertebra is visited.
+        first_step: first trust radius, in natural steps (2 mm, 0.06 rad, 0.6 SD).
+        last_step: final trust radius.
+        max_evaluations: limit of one visit.
+    """
+
+    stride: int
+    mesh_vertices: int | None
+    with_shape: bool
+    sweeps: int
+    first_step: float
+    last_step: float
+    max_evaluations: int
+
+
+DEFAULT_STAGES = (
+    BlockStage(4, 2000, False, 2, 1.0, 0.05, 120),
+    BlockStage(4, 2000, True, 2, 0.5, 0.05, 400),
+    BlockStage(2, 4000, True, 2, 0.25, 0.02, 500),
+)
+
+
+@dataclass(frozen=True)
+class BobyqaBlocks(Optimiser):
+    """BOBYQA over one vertebra at a time with its neighbours' pictures held, coarse to fine, pose before shape.
+
+    Args:
+        stages: rounds in order.
+    """
+
+    stages: tuple[BlockStage, ...] = DEFAULT_STAGES
+
+    def _minimise(
+        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
+    ) -> tuple[list[np.ndarray], StopReason]:
+        reason = StopReason.CONVERGED
+        for stage in self.stages:
+            scene = Scene(problem.coarsened(stage.stride), stage_shapes(problem, stage.mesh_vertices))
+            lengths = [scene.path_lengths(i, p) for i, p in enumerate(parameters)]
+            for index in list(range(len(parameters))) * stage.sweeps:
+                if record.out_of_time:
+                    return parameters, StopReason.TIME
+                reason = _visit(scene, index, stage, parameters, lengths, record)
+        return parameters, StopReason.TIME if record.out_of_time else reason
+
+
+@dataclass(frozen=True)
+class BobyqaJoint(Optimiser):
+    """BOBYQA over all poses and coefficients at once, as Yu et al. (arXiv 2503.14573): slow, kept for comparison.
+
+    Args:
+        stride: image pixels averaged into one.
+        mesh_vertices: vertices of the rendered mesh; None for all.
+        first_step: first trust radius, in natural steps.
+        last_step: final trust radius.
+        max_evaluations: limit.
+    """
+
+    stride: int = 2
+    mesh_vertices: int | None = 4000
+    first_step: float = 1.0
+    last_step: float = 0.02
+    max_evaluations: int = 20000
+
+    def _minimise(
+        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
+    ) -> tuple[list[np.ndarray], StopReason]:
+        scene = Scene(problem.coarsened(self.stride), stage_shapes(problem, self.mesh_vertices))
+        sizes = np.cumsum([len(p) for p in parameters])[:-1]
+        objective = _JointObjective(scene, parameters, sizes)
+        limits = np.concatenate([problem.bounds.limits(len(p) - POSE_SIZE) for p in parameters])
+        steps = np.concatenate([natural_steps(len(p)) for p in parameters])
+        search = BoxSearch(limits, steps, self.first_step, self.last_step, self.max_evaluations)
+        outcome = search.minimise(objective, np.concatenate(parameters), record, "all")
+        return np.split(outcome.position, sizes), outcome.reason
+
+
+class _JointObjective:
+    """The loss of all parameters in one vector; only the vertebrae that changed are rendered again."""
+
+    def __init__(self, scene: Scene, parameters: list[np.ndarray], sizes: np.ndarray) -> None:
+        self._scene, self._sizes = scene, sizes
+
+    def __call__(self, position: np.ndarray) -> float:
+        return self._scene.loss(np.split(position, self._sizes)).total
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """Where a search ended.
+
+    Args:
+        position: the best parameters, inside the bounds.
+        loss: their loss; infinite if no finite one was met.
+        reason: why it ended.
+    """
+
+    position: np.ndarray
+    loss: float
+    reason: StopReason
+
+
+@dataclass(frozen=True)
+class BoxSearch:
+    """NLopt's BOBYQA in a box around zero, in scaled variables, with its traps avoided.
+
+    A small improvement is not a reason to stop (`ftol` stays 0): the trust radius is. The box is kept at least twice the step
+    wide, the best point is remembered here because results can leave the bounds by one rounding error (nlopt #625), and losses
+    that are not finite become large.
+
+    Args:
+        limits: [n] largest absolute value of each parameter.
+        steps: [n] natural steps: the scales of the variables.
+        first_step, last_step: trust radii in natural steps.
+        max_evaluations: limit.
+    """
+
+    limits: np.ndarray
+    steps: np.ndarray
+    first_step: float
+    last_step: float
+    max_evaluations: int
+
+    def minimise(
+        self, objective: Callable[[np.ndarray], float], start: np.ndarray, record: Record, level: str
+    ) -> SearchOutcome:
+        """The best point met from `start`, which is clipped to the box."""
+        best = _Best(objective, np.clip(start, -self.limits, self.limits), self.steps, self.limits, record)
+        optimiser = nlopt.opt(nlopt.LN_BOBYQA, len(start))
+        scaled_limits = self.limits / self.steps
+        optimiser.set_lower_bounds(-scaled_limits)
+        optimiser.set_upper_bounds(scaled_limits)
+        optimiser.set_initial_step(min(self.first_step, 0.9 * float(scaled_limits.min())))
+        optimiser.set_xtol_abs(self.last_step)
+        optimiser.set_maxeval(self.max_evaluations)
+        if np.isfinite(record.seconds_left):
+            optimiser.set_maxtime(max(record.seconds_left, 1e-3))
+        optimiser.set_min_objective(best.evaluate)
+        try:
+            optimiser.optimize(best.position / self.steps)
+            code = optimiser.last_optimize_result()
+        except nlopt.RoundoffLimited:
+            code = nlopt.XTOL_REACHED
+        record.report(level, best.loss)
+        return SearchOutcome(best.position, best.loss, _reason(code, best.loss))
+
+
+class _Best:
+    """Evaluates scaled points and remembers the best of them."""
+
+    def __init__(
+        self,
+        objective: Callable[[np.ndarray], float],
+        start: np.ndarray,
+        steps: np.ndarray,
+        limits: np.ndarray,
+        record: Record,
+    ) -> None:
+        self.position, self.loss = start, np.inf
+        self._objective, self._steps, self._limits, self._record = objective, steps, limits, record
+
+    def evaluate(self, scaled: np.ndarray, _gradient: np.ndarray) -> float:
+        position = np.clip(scaled * self._steps, -self._limits, self._limits)
+        loss = self._objective(position)
+        self._record.evaluations += 1
+        if not np.isfinite(loss):
+            return _WORST
+        if loss < self.loss:
+            self.position, self.loss = position, loss
+        return loss
+
+
+def _visit(
+    scene: Scene, index: int, stage: BlockStage, parameters: list[np.ndarray], lengths: list[dict], record: Record
+) -> StopReason:
+    """Improves one vertebra in place."""
+    objective = BlockObjective(scene, index, parameters, lengths)
+    size = len(parameters[index]) if stage.with_shape else POSE_SIZE
+    limits = _limits(scene.problem.bounds, size)
+    search = BoxSearch(limits, natural_steps(size), stage.first_step, stage.last_step, stage.max_evaluations)
+    level = scene.problem.vertebrae[index].level
+    before = objective(parameters[index][:size])
+    outcome = search.minimise(objective, parameters[index][:size], record, level)
+    if outcome.loss < before:
+        parameters[index][:size] = outcome.position
+        lengths[index] = scene.path_lengths(index, parameters[index])
+    return outcome.reason
+
+
+def stage_shapes(problem: RegistrationProblem, mesh_vertices: int | None) -> tuple[LevelShape, ...]:
+    """The vertebrae's shapes on a mesh of so many vertices; None for the full one."""
+    shapes = tuple(start.shape for start in problem.vertebrae)
+    return shapes if mesh_vertices is None else reduce_shapes(shapes, mesh_vertices)
+
+
+def _limits(bounds: Bounds, size: int) -> np.ndarray:
+    return bounds.limits(size - POSE_SIZE)
+
+
+def natural_steps(size: int) -> np.ndarray:
+    """The scale [size] of each of a vertebra's first `size` parameters."""
+    return np.array([*_POSE_STEP, *[_SHAPE_STEP] * (size - POSE_SIZE)])
+
+
+def _reason(code: int, loss: float) -> StopReason:
+    if not np.isfinite(loss):
+        return StopReason.FAILED
+    limits = {nlopt.MAXTIME_REACHED: StopReason.TIME, nlopt.MAXEVAL_REACHED: StopReason.EVALUATIONS}
+    return limits.get(code, StopReason.CONVERGED)

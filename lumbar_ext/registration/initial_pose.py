@@ -1,0 +1,125 @@
+"""Where each vertebra starts: a robust fit of the shape model's landmarks to the triangulated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.geometry import RigidTransform, fit_rigid
+from lumbar_ext.registration.landmarks3d import MIN_LANDMARKS, Landmarks3D
+from lumbar_ext.registration.level_shape import LevelShape
+
+
+@dataclass(frozen=True)
+class InitialPoseConfig:
+    """How landmarks are weighed.
+
+    Args:
+        sigma_mm: [7] expected error of each landmark type in space, its spread between persons included. Endplate and pedicle
+            centres are found to 1.5-3 mm, process tips to 3-7 mm (Yu et al., arXiv 2503.14573, landmark table).
+        gap_weight: part of the triangulation gap that counts as error.
+        cutoff: residuals of this many sigma lose three quarters of their weight (Geman-McClure).
+        fit_shape: also fit shape coefficients; the paper fits the pose alone.
+        iterations: rounds of reweighting.
+    """
+
+    sigma_mm: tuple[float, ...] = (2.0, 2.0, 6.0, 6.0, 2.5, 2.5, 5.0)
+    gap_weight: float = 0.5
+    cutoff: float = 2.5
+    fit_shape: bool = False
+    iterations: int = 20
+
+
+@dataclass(frozen=True)
+class InitialPose:
+    """The start of one vertebra.
+
+    Args:
+        world_from_vertebra: the pose.
+        coefficients: [K] shape coefficients in SDs, zero unless the shape was fitted.
+        residual_mm: [7] distance of each landmark from the fit, NaN where it was not given.
+    """
+
+    world_from_vertebra: RigidTransform
+    coefficients: np.ndarray
+    residual_mm: np.ndarray
+
+
+def initial_poses(
+    landmarks: Landmarks3D, shapes: Sequence[LevelShape], config: InitialPoseConfig | None = None
+) -> Mapping[str, InitialPose]:
+    """The starts of the levels that are present; missing levels are left out.
+
+    Args:
+        landmarks: triangulated landmarks.
+        shapes: [5] levels of the shape model.
+        config: weights.
+    """
+    config = config or InitialPoseConfig()
+    return {
+        level: fit_initial_pose(landmarks.points_mm[i], landmarks.confidence[i], landmarks.gap_mm[i], shapes[i], config)
+        for i, level in enumerate(LEVELS)
+        if landmarks.present[i]
+    }
+
+
+def fit_initial_pose(
+    points_mm: np.ndarray, confidence: np.ndarray, gap_mm: np.ndarray, shape: LevelShape, config: InitialPoseConfig
+) -> InitialPose:
+    """The robust pose (and shape) of one vertebra from landmarks [7, 3] with confidence [7] and gaps [7].
+
+    Each landmark has the variance `sigma^2 + (gap_weight gap)^2` over its confidence. The best of all rigid fits of three
+    landmarks starts an iteratively reweighted fit with Geman-McClure weights `(1 + r^2 / cutoff^2)^-2`, so that single
+    landmarks may be anywhere.
+
+    Raises:
+        ValueError: if fewer than three landmarks are given.
+    """
+    known = np.flatnonzero(np.isfinite(points_mm).all(-1) & (confidence > 0))
+    if len(known) < MIN_LANDMARKS:
+        raise ValueError(f"points_mm holds {len(known)} known landmarks, expected at least {MIN_LANDMARKS}")
+    gap = config.gap_weight * np.nan_to_num(gap_mm[known])
+    precision = confidence[known] / (np.array(config.sigma_mm)[known] ** 2 + gap**2)
+    target = points_mm[known]
+    coefficients = np.zeros(shape.n_modes)
+    pose = _best_minimal_fit(shape.landmark_mean_mm[known], target, precision, config.cutoff)
+    for _ in range(config.iterations):
+        source = shape.landmarks(coefficients)[known]
+        squared = precision * ((target - pose.apply(source)) ** 2).sum(-1)
+        weights = precision / (1 + squared / config.cutoff**2) ** 2
+        if config.fit_shape:
+            coefficients = _fit_coefficients(shape, known, pose.inverse().apply(target), weights)
+            source = shape.landmarks(coefficients)[known]
+        pose = fit_rigid(source, target, weights)
+    residual = np.full(len(points_mm), np.nan)
+    residual[known] = np.linalg.norm(target - pose.apply(source), axis=-1)
+    return InitialPose(pose, coefficients, residual)
+
+
+def _best_minimal_fit(source: np.ndarray, target: np.ndarray, precision: np.ndarray, cutoff: float) -> RigidTransform:
+    """The rigid fit of three landmarks that the others agree with best (robust cost, all triples tried)."""
+    best, best_cost = None, np.inf
+    for triple in map(list, combinations(range(len(source)), 3)):
+        try:
+            pose = fit_rigid(source[triple], target[triple], precision[triple])
+        except ValueError:  # on one line
+            continue
+        squared = precision * ((target - pose.apply(source)) ** 2).sum(-1)
+        cost = (squared / (cutoff**2 + squared)).sum()
+        if cost < best_cost:
+            best, best_cost = pose, cost
+    if best is None:
+        raise ValueError("the known landmarks of a vertebra lie on one line: its rotation about it is undetermined")
+    return best
+
+
+def _fit_coefficients(shape: LevelShape, known: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ridge fit of coefficients to landmarks in the vertebra frame; the prior is one SD a mode."""
+    design = shape.landmark_modes_mm[:, known].reshape(shape.n_modes, -1)
+    scaled = design * np.repeat(weights, 3)
+    offset = (points - shape.landmark_mean_mm[known]).ravel()
+    return np.linalg.solve(scaled @ design.T + np.eye(shape.n_modes), scaled @ offset)

@@ -1,0 +1,95 @@
+"""Landmarks of both views to landmarks in space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import BiplanarGeometry, triangulate
+
+_SHAPE = (len(LEVELS), len(LANDMARKS))
+MIN_LANDMARKS = 3
+"""Fewest landmarks that fix the pose of a vertebra."""
+
+
+@dataclass(frozen=True)
+class ViewLandmarks:
+    """The landmarks of one view.
+
+    Args:
+        positions_px: [5, 7, 2] (u, v); NaN where a landmark was not found.
+        confidence: [5, 7] in [0, 1]; 1 for a landmark that was set by hand.
+    """
+
+    positions_px: np.ndarray
+    confidence: np.ndarray
+
+    def __post_init__(self) -> None:
+        positions = np.array(self.positions_px, dtype=np.float64)
+        confidence = np.array(self.confidence, dtype=np.float64)
+        if positions.shape != (*_SHAPE, 2) or confidence.shape != _SHAPE:
+            raise InputError(
+                f"positions_px must be {(*_SHAPE, 2)} and confidence {_SHAPE}, found {positions.shape} and {confidence.shape}"
+            )
+        found = np.isfinite(positions).all(-1)
+        object.__setattr__(self, "positions_px", positions)
+        object.__setattr__(self, "confidence", np.where(found, np.nan_to_num(confidence), 0.0))
+
+    @property
+    def found(self) -> np.ndarray:
+        """[5, 7] bool: the landmark has a position and a confidence above zero."""
+        return np.isfinite(self.positions_px).all(-1) & (self.confidence > 0)
+
+
+@dataclass(frozen=True)
+class Landmarks3D:
+    """Landmarks in space.
+
+    Args:
+        points_mm: [5, 7, 3] world mm; NaN where a view does not show the landmark.
+        gap_mm: [5, 7] distance between the two rays: how much the views disagree.
+        confidence: [5, 7] product of the views' confidences.
+        present: [5] bool: enough landmarks of the level are known to fix its pose.
+    """
+
+    points_mm: np.ndarray
+    gap_mm: np.ndarray
+    confidence: np.ndarray
+    present: np.ndarray
+
+    @property
+    def present_levels(self) -> tuple[str, ...]:
+        """Names of the levels that can be registered."""
+        return tuple(level for level, present in zip(LEVELS, self.present, strict=True) if present)
+
+    @property
+    def missing_levels(self) -> tuple[str, ...]:
+        """Names of the levels that at least one view does not show well enough."""
+        return tuple(level for level, present in zip(LEVELS, self.present, strict=True) if not present)
+
+
+def triangulate_landmarks(geometry: BiplanarGeometry, landmarks: Mapping[str, ViewLandmarks]) -> Landmarks3D:
+    """The landmarks in space that both views agree on best.
+
+    Args:
+        geometry: cameras of the images in which `landmarks` are given.
+        landmarks: for each of "ap" and "lat".
+
+    Raises:
+        InputError: if a view is missing.
+    """
+    if set(landmarks) != set(VIEWS):
+        raise InputError(f"landmarks must hold the views {VIEWS}, found {sorted(landmarks)}")
+    ap, lat = landmarks["ap"], landmarks["lat"]
+    found = ap.found & lat.found
+    result = triangulate(geometry.ap, geometry.lat, ap.positions_px, lat.positions_px)
+    return Landmarks3D(
+        points_mm=np.where(found[..., None], result.points_mm, np.nan),
+        gap_mm=np.where(found, result.gap_mm, np.nan),
+        confidence=np.where(found, ap.confidence * lat.confidence, 0.0),
+        present=found.sum(-1) >= MIN_LANDMARKS,
+    )

@@ -1,0 +1,93 @@
+"""The vertebrae of a problem as seen by its cameras: path lengths, predictions and the loss.
+
+This is the plain way to compute the loss; `block_objective` and `gauss_newton` are faster ways that agree with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lumbar_ext.drr import MeshProjector, drr_from_path_length
+from lumbar_ext.registration.level_shape import LevelShape
+from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+
+
+@dataclass(frozen=True)
+class SceneLoss:
+    """The loss and what it is made of.
+
+    Args:
+        total: the number that is minimised.
+        per_view: weighted mean pixel penalty of each view.
+    """
+
+    total: float
+    per_view: dict[str, float]
+
+
+class Scene:
+    """A problem at one image and mesh resolution.
+
+    Args:
+        problem: targets at the wanted image resolution.
+        shapes: for each vertebra the shape to render, of full or reduced mesh; full when omitted.
+    """
+
+    def __init__(self, problem: RegistrationProblem, shapes: tuple[LevelShape, ...] | None = None) -> None:
+        self.problem = problem
+        self.shapes = shapes or tuple(start.shape for start in problem.vertebrae)
+        self.projectors = {name: MeshProjector(view.camera) for name, view in problem.views.items()}
+
+    def path_lengths(self, index: int, parameters: np.ndarray) -> dict[str, np.ndarray]:
+        """Path length images [rows, columns] mm of one vertebra in every view."""
+        pose = self.problem.vertebrae[index].world_from_moved(parameters[:POSE_SIZE])
+        vertices = pose.apply(self.shapes[index].instance(parameters[POSE_SIZE:]))
+        triangles = self.shapes[index].triangles
+        return {name: projector.path_length(vertices, triangles) for name, projector in self.projectors.items()}
+
+    def predictions(self, parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """The DRR of all vertebrae in every view."""
+        lengths = [self.path_lengths(i, p) for i, p in enumerate(parameters)]
+        return {name: drr_from_path_length(sum(view[name] for view in lengths)) for name in self.projectors}
+
+    def loss(self, parameters: list[np.ndarray]) -> SceneLoss:
+        """The loss of parameters, a list of [6 + K] arrays; the reference that faster ways must agree with."""
+        per_view = {}
+        for name, prediction in self.predictions(parameters).items():
+            view = self.problem.views[name]
+            penalties = view.weights * self.problem.similarity.penalty(prediction - view.image)
+            per_view[name] = float(penalties.sum(dtype=np.float64)) / view.normaliser
+        regular = sum(self.regularisation(i, p) for i, p in enumerate(parameters))
+        return SceneLoss(sum(per_view.values()) / len(per_view) + regular, per_view)
+
+    def silhouette_errors(self, parameters: list[np.ndarray]) -> list[dict[str, float]]:
+        """For every vertebra, the mean absolute pixel error over its silhouette in each view (NaN when not in the image)."""
+        lengths = [self.path_lengths(i, p) for i, p in enumerate(parameters)]
+        errors = [{} for _ in lengths]
+        for name, view in self.problem.views.items():
+            residual = np.abs(drr_from_path_length(sum(own[name] for own in lengths)) - view.image)
+            for own, error in zip(lengths, errors, strict=True):
+                inside = own[name] > 0
+                error[name] = float(residual[inside].mean()) if inside.any() else float("nan")
+        return errors
+
+    def regularisation(self, index: int, parameters: np.ndarray) -> float:
+        """One vertebra's share of the loss that does not come from pixels: shape prior and landmarks."""
+        problem, start = self.problem, self.problem.vertebrae[index]
+        coefficients = parameters[POSE_SIZE:]
+        share = problem.prior_weight * float(coefficients @ coefficients) / max(len(coefficients), 1)
+        if problem.landmark_term.weight > 0 and start.observed:
+            share += problem.landmark_term.weight * self._landmark_penalty(index, parameters)
+        return share / len(problem.vertebrae)
+
+    def _landmark_penalty(self, index: int, parameters: np.ndarray) -> float:
+        start, term = self.problem.vertebrae[index], self.problem.landmark_term
+        points = start.world_from_moved(parameters[:POSE_SIZE]).apply(start.shape.landmarks(parameters[POSE_SIZE:]))
+        total = 0.0
+        for name, observed in start.observed.items():
+            camera = self.problem.landmark_cameras[name]
+            offset_mm = (camera.project(points) - observed.positions_px) * camera.pixel_spacing_mm
+            total += term.penalty(name, offset_mm, observed.confidence)
+        return total / len(start.observed)

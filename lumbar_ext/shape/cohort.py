@@ -1,0 +1,117 @@
+"""The cohort file: which shapes a model is built from, and what each is for.
+
+A cohort is a JSON file. Paths in it are relative to a data folder that is given separately, so the file can be shared without data:
+
+    {"reference": "a_L3",                   shape whose remeshed surface becomes the topology of all levels
+     "size_subject": "a",                   subject whose size the level means take (e.g. an average of many people)
+     "shapes": [
+       {"name": "a_L3", "subject": "a", "level": "L3", "file": "a/L3.stl", "unit": "mm", "split": "train", "template": true},
+       {"name": "b_L4", "subject": "b", "level": "L4", "file": "b_msk.nii.gz", "label": 23, "surface": "mask", "split": "test"}],
+     "background": {"sacrum": {...}, "pelvis": {...}, "t12": {...}, "l5": "name of the L5 in the frame of the sacrum"}}
+
+Optional keys of a shape: `unit` (mm), `component` (which of several bones of a mesh, from the top), `label` (NIfTI label maps),
+`surface` ("smooth" or "mask": how closely to follow it), `orientation` ("anatomical": X front, Y left, Z up, or "unknown"), `weight`
+(in the training statistics; 0 registers the shape but leaves it out), `genant` (fracture grade), `template` (first choice to start
+the registrations of its level).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class CohortShape:
+    """One vertebra of the cohort; the module text explains the fields.
+
+    Raises:
+        InputError: if a field has a value that is not allowed.
+    """
+
+    name: str
+    subject: str
+    level: str
+    file: str
+    split: str
+    unit: str = "mm"
+    component: int | None = None
+    label: int | None = None
+    surface: str = "smooth"
+    orientation: str = "anatomical"
+    weight: float = 1.0
+    genant: int = 0
+    template: bool = False
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "level": LEVELS,
+            "split": SPLITS,
+            "surface": ("smooth", "mask"),
+            "orientation": ("anatomical", "unknown"),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise InputError(f"shape {self.name!r}: {name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
+        if self.weight < 0:
+            raise InputError(f"shape {self.name!r}: weight must not be negative, found {self.weight}")
+
+    @property
+    def level_index(self) -> int:
+        """0 for L1 to 4 for L5."""
+        return LEVELS.index(self.level)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A validated cohort.
+
+    Args:
+        shapes: all vertebrae.
+        reference: name of the shape that gives the topology.
+        size_subject: subject whose size the means take.
+        background: descriptions of the other bones, may be empty.
+    """
+
+    shapes: tuple[CohortShape, ...]
+    reference: str
+    size_subject: str
+    background: dict = field(default_factory=dict)
+
+    def shape(self, name: str) -> CohortShape:
+        """The shape of that name."""
+        return next(s for s in self.shapes if s.name == name)
+
+
+def load_cohort(path: str | Path) -> Cohort:
+    """Reads and checks a cohort file.
+
+    Raises:
+        InputError: for a missing file, bad JSON, unknown or missing keys, double names, or a reference that is not listed.
+    """
+    try:
+        document = json.loads(Path(path).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a cohort ({error})") from error
+    known = {f.name for f in fields(CohortShape)}
+    shapes = []
+    for entry in document.get("shapes", []):
+        if unknown := set(entry) - known:
+            raise InputError(f"{path}: shape {entry.get('name')!r} has unknown keys {sorted(unknown)}, expected {sorted(known)}")
+        try:
+            shapes.append(CohortShape(**entry))
+        except TypeError as error:
+            raise InputError(f"{path}: shape {entry.get('name')!r}: {error}") from error
+    names = [s.name for s in shapes]
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: shape names must be unique, double: {sorted({n for n in names if names.count(n) > 1})}")
+    for key, allowed in (("reference", names), ("size_subject", [s.subject for s in shapes])):
+        if document.get(key) not in allowed:
+            raise InputError(f"{path}: {key} is {document.get(key)!r}, expected one that is among the shapes")
+    return Cohort(tuple(shapes), document["reference"], document["size_subject"], document.get("background", {}))

@@ -1,0 +1,156 @@
+"""The widened population: new subjects from level means, real deviations, anatomical parameters and free-form residuals.
+
+A few dozen real vertebrae cannot show how far lumbar anatomy reaches. A new subject adds to a base (the level means, or a real subject
+kept out of the statistics) a common size, a random mixture of real deviations, the anatomical parameters of `variation`, and a smooth
+free-form residual, each correlated between the levels of the subject.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.shape.atlas import Atlas
+from lumbar_ext.shape.nonrigid import gaussian_kernel
+from lumbar_ext.shape.reference import farthest_points
+from lumbar_ext.shape.variation import PARAMETERS, displacement_fields
+
+_LEFT_RIGHT_CORRELATION = 0.6
+_REAL_LEVEL_CORRELATION = 0.6
+_RESIDUAL_SIGMAS_MM = (7.0, 11.0, 17.0)
+_RESIDUAL_SEEDS = (420, 180, 80)
+_RESIDUAL_VARIANCE = (0.3, 0.35, 0.35)
+
+
+@dataclass(frozen=True)
+class Amplitudes:
+    """How much of each source of variation a subject gets, 1 being its published or estimated standard deviation.
+
+    Args:
+        real: mixture of real deviations.
+        parametric: anatomical parameters.
+        residual_mm: (low, high) of the free-form standard deviation per axis, drawn per subject, mm.
+    """
+
+    real: float = 0.85
+    parametric: float = 0.85
+    residual_mm: tuple[float, float] = (0.2, 0.45)
+
+
+class Widening:
+    """Draws displacements for all five levels of a subject.
+
+    Args:
+        atlas: means, deviations and topology.
+        amplitudes: how much of each source.
+    """
+
+    def __init__(self, atlas: Atlas, amplitudes: Amplitudes | None = None) -> None:
+        self.amplitudes = amplitudes or Amplitudes()
+        self._reference = atlas.reference
+        means = np.asarray(atlas.means_mm, dtype=np.float64)
+        real = np.asarray(atlas.deviations_mm, dtype=np.float32)
+        real = np.concatenate([real, atlas.mirrored(real).astype(np.float32)]) if len(real) else real
+        self._n_real = len(real)
+        fields = displacement_fields(means, atlas.reference.landmarks_mm(means))
+        stacked = np.concatenate([real, fields])
+        self._fields = np.ascontiguousarray(stacked.transpose(1, 0, 2, 3).reshape(len(LEVELS), len(stacked), -1))
+        self._residual = _residual_basis(means[LEVELS.index("L3")])
+
+    def displacements(self, rng: np.random.Generator) -> np.ndarray:
+        """Real and parametric displacements [5, V, 3] of a new subject, mm, without size and free-form residual."""
+        real = _correlated(rng, self._n_real, np.full(self._n_real, _REAL_LEVEL_CORRELATION))
+        real *= self.amplitudes.real / np.sqrt(max(self._n_real - 1, 1))
+        coefficients = np.concatenate([real, self.amplitudes.parametric * draw_parameters(rng)]).astype(np.float32)
+        moved = np.stack([coefficients[:, level] @ self._fields[level] for level in range(len(LEVELS))])
+        return moved.reshape(len(LEVELS), -1, 3)
+
+    def parametric_displacements(self, rng: np.random.Generator, amplitude: float) -> np.ndarray:
+        """Parametric displacements [5, V, 3] alone, mm; amplitude 1 gives the published standard deviations."""
+        coefficients = (amplitude * draw_parameters(rng)).astype(np.float32)
+        moved = np.stack([coefficients[:, level] @ self._fields[level, self._n_real :] for level in range(len(LEVELS))])
+        return moved.reshape(len(LEVELS), -1, 3)
+
+    def residual(self, rng: np.random.Generator) -> np.ndarray:
+        """A smooth free-form displacement [5, V, 3], mm, a third of its variance common to all levels."""
+        amplitude = rng.uniform(*self.amplitudes.residual_mm)
+        coefficients = rng.standard_normal((self._residual.shape[1], len(LEVELS) * 3), dtype=np.float32)
+        common = rng.standard_normal((self._residual.shape[1], 1, 3), dtype=np.float32)
+        mixed = np.sqrt(2 / 3) * coefficients.reshape(-1, len(LEVELS), 3) + np.sqrt(1 / 3) * common
+        field = self._residual @ mixed.reshape(len(coefficients), -1).astype(np.float32)
+        return (amplitude * field.reshape(-1, len(LEVELS), 3)).transpose(1, 0, 2)
+
+    def training_subject(self, rng: np.random.Generator, base_mm: np.ndarray, log_size: np.ndarray) -> np.ndarray:
+        """A new subject on a base.
+
+        Args:
+            rng: random generator.
+            base_mm: [5, V, 3] level means or a real subject, vertebra frames.
+            log_size: [5] log of the size factor of each level.
+
+        Returns:
+            [5, V, 3] float32 vertices, each level in its own vertebra frame.
+        """
+        shape = base_mm * np.exp(log_size)[:, None, None] + self.displacements(rng) + self.residual(rng)
+        return self.in_vertebra_frames(shape)
+
+    def in_vertebra_frames(self, vertices_mm: np.ndarray) -> np.ndarray:
+        """Brings every level [5, V, 3] to its own vertebra frame; float32."""
+        return np.stack([self._reference.in_vertebra_frame(level) for level in vertices_mm]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Build:
+    """The build of a person.
+
+    Args:
+        sex: "female" or "male".
+        stature_mm: standing height.
+        log_size: [5] log of the size of each vertebra relative to the level means.
+    """
+
+    sex: str
+    stature_mm: float
+    log_size: np.ndarray
+
+
+def draw_build(rng: np.random.Generator) -> Build:
+    """Sex, stature and vertebral size.
+
+    Men's vertebrae are about 10 % larger in every direction than women's; the spread within a sex is about 4.5 %, half explained by
+    stature; sizes of levels correlate at about 0.85.
+    """
+    male = bool(rng.random() < 0.5)
+    mean_mm, sd_mm = (1756.0, 70.0) if male else (1623.0, 64.0)
+    stature = float(np.clip(rng.normal(mean_mm, sd_mm), mean_mm - 3 * sd_mm, mean_mm + 3 * sd_mm))
+    common = (0.047 if male else -0.047) + 0.7 * (stature - mean_mm) / mean_mm + rng.normal(0.0, 0.032)
+    return Build("male" if male else "female", stature, common + rng.normal(0.0, 0.016, len(LEVELS)))
+
+
+def draw_parameters(rng: np.random.Generator) -> np.ndarray:
+    """Standardised anatomical parameters [P, 5], correlated between levels and between the two sides."""
+    draws = _correlated(rng, len(PARAMETERS), np.array([p.level_correlation for p in PARAMETERS]))
+    names = [p.name for p in PARAMETERS]
+    rho = _LEFT_RIGHT_CORRELATION
+    for left, name in enumerate(names):
+        if name.startswith("left_"):
+            right = names.index(name.replace("left_", "right_"))
+            draws[right] = rho * draws[left] + np.sqrt(1 - rho**2) * draws[right]
+    return draws
+
+
+def _correlated(rng: np.random.Generator, count: int, correlation: np.ndarray) -> np.ndarray:
+    """Standard normal draws [count, 5] with the given correlation [count] between any two levels."""
+    common, own = rng.standard_normal((count, 1)), rng.standard_normal((count, len(LEVELS)))
+    return np.sqrt(correlation)[:, None] * common + np.sqrt(1 - correlation)[:, None] * own
+
+
+def _residual_basis(points_mm: np.ndarray) -> np.ndarray:
+    """Basis [V, S] of Gaussian bumps of several widths; standard normal coefficients give unit variance at every vertex."""
+    parts = []
+    for sigma, seeds, variance in zip(_RESIDUAL_SIGMAS_MM, _RESIDUAL_SEEDS, _RESIDUAL_VARIANCE, strict=True):
+        kernel = gaussian_kernel(points_mm, points_mm[farthest_points(points_mm, seeds)], sigma)
+        parts.append(np.sqrt(variance) * kernel / np.linalg.norm(kernel, axis=1, keepdims=True))
+    return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)

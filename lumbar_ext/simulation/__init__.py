@@ -1,0 +1,1 @@
+"""Synthetic biplanar studies: subjects, postures, and radiographs with known ground truth."""

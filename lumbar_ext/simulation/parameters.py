@@ -1,0 +1,65 @@
+"""Ranges of everything the simulator draws at random, with their sources.
+
+Literature tags: P84 Pearcy 1984 and White & Panjabi (range of motion); L09 Li 2009 (weight-bearing dual fluoroscopy); S20 the supine
+and standing lordosis of 627 adults (PMC6680033); VID real CT keypoints (`posture_statistics`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PostureParameters:
+    """Posture. Joints run T10-T11, T11-T12, T12-L1, L1-L2 .. L4-L5, L5-S1 where eight values are given, L1-L2 .. L5-S1 for five."""
+
+    # Supine to standing adds 13 deg of lordosis (S20), most of it in the lower arc.
+    standing_shift_deg: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 3.0)
+    # Mean and SD before the standing shift; gives L1-S1 of about 50 +- 11 deg standing (S20: 49.8 +- 11.2).
+    l5_s1_flexion_deg: tuple[float, float] = (14.0, 4.0)
+    # Fraction of the L4-L5 deviation that L5-S1 shares: both follow the sacral slope.
+    l5_s1_coupling: float = 0.3
+    thoracic_flexion_deg: tuple[float, ...] = (-3.5, -3.0, -2.0)
+    # Keypoint noise (about 1 mm over the 25 mm between pedicles) inflates axial angles; the last level's chord is extrapolated.
+    axial_scale: float = 0.6
+    l4_l5_lateral_scale: float = 0.5
+    anchor_flexion_deg: tuple[float, float] = (-2.0, 4.0)
+    anchor_lateral_sd_deg: float = 2.0
+    anchor_axial_sd_deg: float = 2.0
+
+    scoliosis_share: float = 0.12
+    # Lowest, most frequent and highest Cobb angle.
+    scoliosis_cobb_deg: tuple[float, float, float] = (8.0, 14.0, 40.0)
+    # Apical rotation of 11 deg in curves of 44 deg (PMC5320720).
+    scoliosis_rotation_ratio: float = 0.25
+
+    # Between endplate centres. Body-centre spacings of VID (34.4 .. 36.5 mm) less body heights of 26-27 mm.
+    disc_height_mm: tuple[float, ...] = (5.0, 5.5, 6.5, 8.2, 9.4, 10.3, 10.4, 9.6)
+    disc_common_sd: float = 0.08
+    disc_sd_mm: float = 1.2
+    disc_degenerated_share: float = 0.10
+    disc_degenerated_factor: tuple[float, float] = (0.3, 0.75)
+    disc_min_mm: float = 2.0
+    disc_translation_sd_mm: float = 0.8
+
+    neutral_share: float = 0.35
+    # Fractions of the full range, slight to full.
+    excursion: tuple[tuple[float, float], ...] = ((0.15, 0.45), (0.45, 0.75), (0.75, 1.0))
+    joint_share_sd: float = 0.2
+    # Both directions together, per joint L1-L2 .. L5-S1 (P84).
+    flexion_extension_deg: tuple[float, ...] = (13.0, 14.0, 13.0, 16.0, 14.0)
+    flexion_share: float = 0.6
+    extension_share: float = 0.2
+    lateral_bend_deg: tuple[float, ...] = (10.0, 11.0, 10.0, 6.0, 3.0)
+    axial_rotation_deg: tuple[float, ...] = (2.0, 2.0, 3.0, 3.0, 2.0)
+    # Axial rotation opposite to the bend, between 1:5 and 1:3 (White & Panjabi).
+    coupled_axial_ratio: float = 0.22
+    flexion_lean_deg: tuple[float, float] = (5.0, 25.0)
+    extension_lean_deg: tuple[float, float] = (-12.0, -2.0)
+    bend_lean_deg: tuple[float, float] = (0.0, 8.0)
+    twist_turn_deg: tuple[float, float] = (2.0, 15.0)
+
+    # How well the person is aligned with the room: half ranges.
+    trunk_turn_deg: float = 10.0
+    trunk_tilt_deg: float = 4.0
+    offset_mm: tuple[float, float, float] = (20.0, 20.0, 40.0)

@@ -1,0 +1,1 @@
+"""What a training run needs beside MONAI: the dataset of views, averaged weights, a time budget."""

@@ -1,0 +1,128 @@
+"""The files a reconstruction leaves behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry import Camera
+from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.io.mesh import write_stl
+from lumbar_ext.io.nifti import write_nifti_image
+from lumbar_ext.io.study import BiplanarStudy
+from lumbar_ext.registration.landmarks3d import Landmarks3D
+from lumbar_ext.registration.result import RegistrationResult, VertebraFit
+from lumbar_ext.report.overlay import draw_overlay
+from lumbar_ext.workflow.observe import ObservedStudy
+
+_DIGITS = 6
+
+
+def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLandmarks:
+    """The network's landmarks in the pixels of the original radiographs, and in space."""
+    pixels = {view: observed.canonical[view].to_original_px(observed.decoded[view].landmarks_px) for view in VIEWS}
+    confidence = {view: observed.landmarks[view].confidence for view in VIEWS}
+    return StudyLandmarks(
+        position_mm=landmarks.points_mm,
+        ap_px=pixels["ap"],
+        lat_px=pixels["lat"],
+        confidence_ap=confidence["ap"],
+        confidence_lat=confidence["lat"],
+        gap_mm=landmarks.gap_mm,
+    )
+
+
+def registration_document(
+    result: RegistrationResult, missing_levels: tuple[str, ...], stage_seconds: dict[str, float]
+) -> dict[str, Any]:
+    """The content of `registration.json`."""
+    return {
+        "missing_levels": list(missing_levels),
+        "loss": result.loss,
+        "loss_per_view": result.loss_per_view,
+        "initial_loss": result.initial_loss,
+        "evaluations": result.evaluations,
+        "seconds": result.seconds,
+        "stop_reason": str(result.stop_reason),
+        "stage_seconds": stage_seconds,
+        "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
+    }
+
+
+def write_reconstruction(
+    folder: Path,
+    study: BiplanarStudy,
+    observed: ObservedStudy,
+    landmarks: Landmarks3D,
+    result: RegistrationResult,
+    triangles: np.ndarray,
+) -> None:
+    """Writes meshes, landmarks, decompositions and overlays.
+
+    Args:
+        folder: an existing folder.
+        study: the radiographs.
+        observed: what the network saw.
+        landmarks: landmarks in space.
+        result: the registration.
+        triangles: [M, 3] of every mesh of `result`.
+    """
+    meshes = {level: result.vertebrae[level].vertices_mm for level in LEVELS if level in result.vertebrae}
+    for level, vertices_mm in meshes.items():
+        write_stl(folder / f"{level}.stl", vertices_mm, triangles)
+    write_landmarks(folder / "landmarks.json", study_landmarks(observed, landmarks))
+    for view in VIEWS:
+        canonical = observed.canonical[view]
+        spacing_mm = canonical.camera.pixel_spacing_mm
+        write_nifti_image(folder / f"decomposition_{view}.nii.gz", observed.decoded[view].decomposition, spacing_mm)
+        overlay = draw_overlay(study[view].pixels, study.geometry[view], meshes, triangles)
+        overlay.save(folder / f"overlay_{view}.png")
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Writes a document of plain values; a value that is not finite becomes null."""
+    path.write_text(json.dumps(_plain(document), indent=1) + "\n", encoding="utf-8")
+
+
+def camera_document(camera: Camera) -> dict[str, Any]:
+    """A camera in the terms of the calibration file."""
+    return {
+        "source_mm": camera.source_mm,
+        "detector_origin_mm": camera.detector_origin_mm,
+        "u_axis": camera.u_axis,
+        "v_axis": camera.v_axis,
+        "pixel_spacing_mm": camera.pixel_spacing_mm,
+        "size_px": camera.size_px,
+    }
+
+
+def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:
+    pose = fit.pose
+    return {
+        "pose": {
+            "translation_mm": pose[:3],
+            "lateral_bend_deg": np.degrees(pose[3]),
+            "flexion_deg": np.degrees(pose[4]),
+            "axial_rotation_deg": np.degrees(pose[5]),
+            "relative_to": "initial pose, in the vertebra frame",
+        },
+        "world_from_vertebra": fit.world_from_vertebra.to_matrix(),
+        "shape_coefficients_sd": fit.coefficients,
+        "loss_per_view": fit.loss,
+        "initial_loss_per_view": fit.initial_loss,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of numpy arrays, tuples and numbers, rounded to 1e-6."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), _DIGITS) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

@@ -1,0 +1,49 @@
+"""What was run on what: versions, hashes and parameters for `run.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import lumbar_ext
+
+PACKAGES = ("monai", "torch", "numpy", "scipy", "numba", "nlopt", "itk", "nibabel", "trimesh", "pytorch-ignite")
+"""Packages whose version can change a result."""
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance(*, inputs: dict[str, str], weights: dict[str, str], parameters: dict) -> dict:
+    """The content of `run.json`.
+
+    Args:
+        inputs: role to path of every input file.
+        weights: role to path of every file of weights.
+        parameters: what was asked of the run, JSON values only.
+
+    Returns:
+        A dictionary of JSON values: date (UTC), versions, inputs and weights with path and SHA-256, parameters.
+    """
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "lumbar_ext": lumbar_ext.__version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "inputs": {role: _file_record(path) for role, path in inputs.items()},
+        "weights": {role: _file_record(path) for role, path in weights.items()},
+        "parameters": parameters,
+    }
+
+
+def _file_record(path: str | Path) -> dict[str, str]:
+    return {"path": str(Path(path).resolve()), "sha256": sha256(path)}

@@ -1,0 +1,149 @@
+"""The walk, one stage each: radiographs + calibration -> decomposition + landmarks -> 3D landmarks -> registration -> files.
+
+Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them in
+order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given); `study`, `observed`, `landmarks` (stages
+below); `pred` (the registration, from the bundle's inferer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import nn
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.study import read_study
+from lumbar_ext.registration.landmarks3d import triangulate_landmarks
+from lumbar_ext.registration.register import RegistrationInput
+from lumbar_ext.workflow.observe import observe, to_network_grids
+from lumbar_ext.workflow.outputs import camera_document, registration_document, write_json, write_reconstruction
+from lumbar_ext.workflow.progress import Progress
+from lumbar_ext.workflow.provenance import provenance
+
+INPUTS = ("ap_image", "lat_image", "calibration")
+STAGES = ("read the study", "decompose the radiographs", "locate the landmarks", "register the vertebrae", "write the results")
+
+
+class ReadStudy(Transform):
+    """Checks that the output folder is usable, then reads the radiographs and their calibration.
+
+    Raises:
+        InputError: if a path is not given, a file cannot be used, or nothing can be written to the output folder.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        with self.progress.stage(STAGES[0]):
+            for name in (*INPUTS, "output_dir"):
+                if not data.get(name):
+                    raise InputError(f"--{name} is missing: expected a path")
+            _check_writable(data["output_dir"])
+            return {**data, "study": read_study(*(data[name] for name in INPUTS))}
+
+
+class ObserveViews(Transform):
+    """Runs the multi-task network on both radiographs."""
+
+    def __init__(self, network: nn.Module, progress: Progress) -> None:
+        self.network = network.eval()
+        self.progress = progress
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        with self.progress.stage(STAGES[1]):
+            return {**data, "observed": observe(self.network, to_network_grids(data["study"]))}
+
+
+class LocateLandmarks(Transform):
+    """Triangulates the landmarks of the two views.
+
+    Raises:
+        InputError: if no vertebra is seen in both views.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        with self.progress.stage(STAGES[2]):
+            observed = data["observed"]
+            landmarks = triangulate_landmarks(observed.geometry, observed.landmarks)
+            if not landmarks.present.any():
+                seen = ", ".join(f"{int(observed.decoded[view].present.sum())} in the {view} view" for view in VIEWS)
+                raise InputError(
+                    f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({seen}); "
+                    "expected radiographs of a standing person's lumbar spine"
+                )
+            return {**data, "landmarks": landmarks}
+
+
+def prepare_registration(
+    batch: dict[str, Any], device: torch.device | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[RegistrationInput, None]:
+    """What the registration inferer is given; the signature is that of MONAI's `prepare_batch`."""
+    observed = batch["observed"]
+    inputs = RegistrationInput(observed.decompositions, observed.geometry, batch["landmarks"], observed.landmarks)
+    return inputs, None
+
+
+def only_study(batch: list[dict[str, Any]]) -> dict[str, Any]:
+    """The `collate_fn` of a data loader of studies: one at a time, as it is."""
+    (study,) = batch
+    return study
+
+
+class WriteReconstruction(Transform):
+    """Writes all files of a reconstruction, or none.
+
+    Args:
+        shape_model: the shape model, whose triangles the meshes have.
+        weights: role to path of the files of weights that were used.
+        parameters: what was asked of the run, for `run.json`.
+        progress: stages and their seconds.
+    """
+
+    def __init__(
+        self, shape_model: nn.Module, weights: dict[str, str], parameters: dict[str, Any], progress: Progress
+    ) -> None:
+        self.triangles = shape_model.triangles
+        self.weights = weights
+        self.parameters = parameters
+        self.progress = progress
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        with self.progress.stage(STAGES[4]), staged_output(data["output_dir"]) as folder:
+            triangles = self.triangles.cpu().numpy()
+            write_reconstruction(folder, data["study"], data["observed"], data["landmarks"], data["pred"], triangles)
+            missing = data["landmarks"].missing_levels
+            write_json(folder / "registration.json", registration_document(data["pred"], missing, self.progress.seconds))
+            write_json(folder / "run.json", self._run_document(data))
+        return dict(data)
+
+    def _run_document(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        observed = data["observed"]
+        document = provenance(
+            inputs={name: data[name] for name in INPUTS}, weights=self.weights, parameters=self.parameters
+        )
+        document["warnings"] = list(data["study"].warnings)
+        document["inverted_views"] = list(observed.inverted)
+        document["network_grid"] = {view: camera_document(observed.canonical[view].camera) for view in VIEWS}
+        return document
+
+
+class _CheckedError(Exception):
+    """Leaves the staging folder of a check without publishing anything."""
+
+
+def _check_writable(output_dir: str | Path) -> None:
+    try:
+        with staged_output(output_dir):
+            raise _CheckedError
+    except _CheckedError:
+        pass
