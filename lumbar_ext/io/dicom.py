@@ -13,7 +13,8 @@ from lumbar_ext.io.radiograph import Polarity, Radiograph
 _PATIENT_ID, _STUDY_DATE, _VIEW_POSITION = "0010|0020", "0008|0020", "0018|5101"
 _IMAGER_PIXEL_SPACING, _PIXEL_SPACING, _NOMINAL_SCANNED_SPACING = "0018|1164", "0028|0030", "0018|2010"
 _SPACING_CALIBRATION = "0028|0a02"
-_PHOTOMETRIC, _BITS_STORED, _INTENSITY_SIGN = "0028|0004", "0028|0101", "0028|1041"
+_PHOTOMETRIC, _BITS_STORED, _RESCALE_SLOPE = "0028|0004", "0028|0101", "0028|1053"
+_INTENSITY_SIGN, _LUT_SHAPE, _PATIENT_ORIENTATION = "0028|1041", "2050|0020", "0020|0020"
 _CALIBRATED_TO_PATIENT = ("GEOMETRY", "FIDUCIAL")
 
 
@@ -43,16 +44,18 @@ def decode_dicom(path: Path) -> Radiograph:
     if frames != 1:
         raise InputError(f"{path}: a DICOM image of {frames} frames, expected one radiograph with a single frame")
     spacing_mm, spacing_remarks = _detector_spacing(path, tags)
+    polarity = _polarity(tags, photometric)
     return Radiograph(
         pixels=_read_displayed(path, reader, photometric),
         path=path,
         bit_depth=int(_text(tags, _BITS_STORED) or 16),
         pixel_spacing_mm=spacing_mm,
-        polarity=_polarity(tags, photometric),
-        polarity_from="tags",
+        polarity=polarity,
+        polarity_from="nothing" if polarity == "unknown" else "tags",
         patient_id=_text(tags, _PATIENT_ID),
         study_date=_text(tags, _STUDY_DATE),
         view_position=_text(tags, _VIEW_POSITION),
+        orientation=_orientation(tags),
         remarks=spacing_remarks,
     )
 
@@ -100,8 +103,8 @@ def _read_pixels(path: Path, image_io) -> np.ndarray:
 def _unreadable(path: Path, error: RuntimeError) -> InputError:
     reason = " ".join(str(error).split())[-120:]
     return InputError(
-        f"{path}: GDCM cannot read an image from this DICOM file ({reason}); it is damaged, cut short, no image object, "
-        "or compressed in a way GDCM does not know"
+        f"{path}: GDCM cannot read an image from this DICOM file ({reason}); it is damaged, cut short, no image "
+        "object, or compressed in a way GDCM does not know"
     )
 
 
@@ -149,14 +152,23 @@ def _spacing(path: Path, tags, key: str) -> tuple[float, float] | None:
 
 
 def _polarity(tags, photometric: str) -> Polarity:
-    """Bone is bright as displayed, unless Pixel Intensity Relationship Sign (0028,1041) says otherwise.
+    """Bone is bright as displayed where the tags agree with each other; unknown where they do not.
 
-    The sign is +1 where lower stored values mean less X-ray, that is bone (DICOM PS3.3, C.8.11.3). Low values display
-    dark for MONOCHROME2, bright for MONOCHROME1; raw images "for processing" are often MONOCHROME2 with sign +1, so
-    bone is dark.
+    Low stored values display bright for MONOCHROME1. They mean bone where Pixel Intensity Relationship Sign (0028,1041)
+    is +1, and Presentation LUT Shape (2050,0020) is INVERSE where they are to display bright (DICOM PS3.3, C.8.11.3).
+    Raw images "for processing" are often MONOCHROME2 with sign +1, so bone is dark; other files carry wrong signs and
+    shapes; some hide an inversion in a negative rescale slope. Then only the image itself can tell.
     """
-    sign = _text(tags, _INTENSITY_SIGN)
-    if sign not in ("1", "+1", "-1"):
-        return "bone_bright"
-    low_is_bone, low_is_bright = sign != "-1", photometric == "MONOCHROME1"
-    return "bone_bright" if low_is_bone == low_is_bright else "bone_dark"
+    low_is_bright = photometric == "MONOCHROME1"
+    low_is_bone = {"1": True, "+1": True, "-1": False}.get(_text(tags, _INTENSITY_SIGN) or "", low_is_bright)
+    inverse_shape = {"INVERSE": True, "IDENTITY": False}.get(_text(tags, _LUT_SHAPE) or "", low_is_bright)
+    plain_slope = not (_text(tags, _RESCALE_SLOPE) or "1").startswith("-")
+    agree = low_is_bone == inverse_shape == low_is_bright and plain_slope
+    return "bone_bright" if agree else "unknown"
+
+
+def _orientation(tags) -> tuple[str, str] | None:
+    """Main directions (letters of A, P, L, R, H, F) in which u and v grow, from Patient Orientation (0020,0020)."""
+    parts = (_text(tags, _PATIENT_ORIENTATION) or "").split("\\")
+    letters = tuple(part.strip()[:1] for part in parts)
+    return letters if len(letters) == 2 and all(letter in "APLRHF" and letter for letter in letters) else None

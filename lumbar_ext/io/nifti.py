@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,15 @@ def is_nifti(path: Path) -> bool:
 
 
 def decode_nifti(path: Path) -> Radiograph:
-    """Reads a NIfTI file that holds one 2D image; the spacing comes from its header.
+    """Reads a NIfTI file that holds one 2D image; the spacing comes from its header, unless that holds only defaults.
 
     Raises:
         InputError: if the file is damaged, holds a volume, or a colour image.
     """
-    pixels, spacing_mm, bit_depth = _read_plane(path)
-    return Radiograph(pixels, path, bit_depth=bit_depth, pixel_spacing_mm=spacing_mm)
+    pixels, spacing_mm, header = _read_plane(path)
+    # Converters that know no spacing leave the header's defaults: 1 x 1 without a unit.
+    stated = spacing_mm != (1.0, 1.0) or header.get_xyzt_units()[0] != "unknown"
+    return Radiograph(pixels, path, int(header["bitpix"]), pixel_spacing_mm=spacing_mm if stated else None)
 
 
 def write_nifti_image(path: str | Path, pixels: np.ndarray, pixel_spacing_mm: tuple[float, float]) -> None:
@@ -84,8 +87,8 @@ def read_nifti_image(path: str | Path) -> tuple[np.ndarray, tuple[float, float]]
     return pixels, spacing_mm
 
 
-def _read_plane(path: Path) -> tuple[np.ndarray, tuple[float, float], int]:
-    """Pixels float32 [v, u], the spacing (du, dv) in mm and the bits a pixel."""
+def _read_plane(path: Path) -> tuple[np.ndarray, tuple[float, float], Any]:
+    """Pixels float32 [v, u], the spacing (du, dv) in mm and the header."""
     import nibabel
 
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +99,7 @@ def _read_plane(path: Path) -> tuple[np.ndarray, tuple[float, float], int]:
             raise
         except Exception as error:  # nibabel lets errors of gzip, zlib, numpy and its own types through
             raise InputError(f"{path}: a damaged NIfTI file ({error})") from error
-    return pixels, _spacing_mm(path, image.header), int(image.header["bitpix"])
+    return pixels, _spacing_mm(path, image.header), image.header
 
 
 def _open(path: Path):
@@ -125,6 +128,7 @@ def _image_plane(path: Path, array: np.ndarray) -> np.ndarray:
 
 
 def _spacing_mm(path: Path, header) -> tuple[float, float]:
+    """(du, dv) in mm; a header without a unit is taken to mean mm."""
     scale = _MM_PER_UNIT[header.get_xyzt_units()[0]]
     # Headers store single precision; seven digits undo the rounding of a spacing such as 0.139 mm.
     du, dv = (float(f"{float(zoom) * scale:.7g}") for zoom in header.get_zooms()[:2])

@@ -4,12 +4,13 @@ Rule. Bone-bright images are dark where the beam met little: at the sides of the
 bright in the middle (spine, full thickness). Inverted images are the reverse. The image is averaged down to about 96
 cells a side, flat borders are cut away, and the middle of each row is compared with its two ends:
 
-1. Flat borders: from each side, lines of cells whose spread (10th to 90th percentile) is below 4 % of the image's are
-   dropped. Collimator blades look like this, and they are dark or bright whatever the polarity. Direct exposure looks
-   like this too and is lost with them; that costs margin but not the sign, since flanks are thinner than the middle.
-2. contrast = median(middle half of the columns) - median(outer 10 % of columns), for the left and the right end; the
-   end that differs more counts, for a lateral image may show no air on one side.
-3. margin = contrast / spread of what is left, in about [-1.5, 1.5]. Positive: bone bright.
+1. Flat borders: from each side, lines of cells are dropped while they hardly vary (10th to 90th percentile below 4 % of
+   the image's spread) and hardly differ from the outermost line. Collimator blades look like this, and they are dark or
+   bright whatever the polarity. Direct exposure looks like this too and is lost with them; that costs margin but not
+   the sign, since flanks are thinner than the middle.
+2. contrast = median(middle half of the columns) - median(outer 10 % of columns), averaged over the left and the right
+   end: a lateral image may show air on one side only, and a blade that was not cut away speaks for one side only.
+3. margin = contrast / spread of what is left, in about [-1, 1]. Positive: bone bright.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _CELLS = 96
 _FLAT_SPREAD = 0.04
 _MAX_CUT = 0.35
 _END_FRACTION = 0.10
-_CLEAR_MARGIN = 0.15
+_CLEAR_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def detect_inverted(pixels: np.ndarray) -> PolarityDecision:
     end = max(1, round(_END_FRACTION * columns))
     middle = np.median(cells[:, columns // 4 : columns - columns // 4])
     contrasts = [middle - np.median(side) for side in (cells[:, :end], cells[:, -end:])]
-    margin = float(max(contrasts, key=abs) / spread)
+    margin = float(np.mean(contrasts) / spread)
     return PolarityDecision(inverted=margin < 0, margin=margin)
 
 
@@ -82,11 +83,16 @@ def _without_flat_borders(cells: np.ndarray) -> np.ndarray:
 
 def _cut(cells: np.ndarray, threshold: float) -> slice:
     """The rows that stay when flat rows are dropped from both ends."""
-    flat = _spread(cells, 10, 90, axis=1) < threshold
-    limit = int(_MAX_CUT * len(flat))
-    first = next((i for i in range(limit) if not flat[i]), limit)
-    last = next((i for i in range(limit) if not flat[-1 - i]), limit)
-    return slice(first, len(flat) - last)
+    first, last = _flat_rows(cells, threshold), _flat_rows(cells[::-1], threshold)
+    return slice(first, len(cells) - last)
+
+
+def _flat_rows(cells: np.ndarray, threshold: float) -> int:
+    """How many rows, counted from the first, hardly vary and hardly differ from it."""
+    level = np.median(cells, axis=1)
+    flat = (_spread(cells, 10, 90, axis=1) < threshold) & (np.abs(level - level[0]) < threshold)
+    limit = int(_MAX_CUT * len(cells))
+    return next((i for i in range(limit) if not flat[i]), limit)
 
 
 def _spread(values: np.ndarray, low: float, high: float, axis: int | None = None) -> np.ndarray:

@@ -31,6 +31,7 @@ class Radiograph:
         patient_id: DICOM patient identifier, or None.
         study_date: DICOM study date YYYYMMDD, or None.
         view_position: DICOM view position, or None.
+        orientation: body directions in which u and v grow, as letters of A, P, L, R, H, F (DICOM), or None.
         remarks: doubts about the image, each a sentence for the user.
 
     Raises:
@@ -46,6 +47,7 @@ class Radiograph:
     patient_id: str | None = None
     study_date: str | None = None
     view_position: str | None = None
+    orientation: tuple[str, str] | None = None
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -17,6 +17,17 @@ from lumbar_ext.io.radiograph import Polarity, Radiograph, with_bone_bright
 
 _SPACING_TOLERANCE = 0.01
 _AP_POSITIONS = ("AP", "PA")
+_WORLD_DIRECTIONS = {
+    letter: sign * np.eye(3)[axis]
+    for letter, (axis, sign) in {
+        "A": (0, 1),
+        "P": (0, -1),
+        "L": (1, 1),
+        "R": (1, -1),
+        "H": (2, 1),
+        "F": (2, -1),
+    }.items()
+}
 _LATERAL_POSITIONS = ("LL", "RL", "LATERAL", "LAT", "LLAT", "RLAT")
 
 
@@ -67,7 +78,8 @@ def read_study(
             or spacing contradicts the calibration.
 
     Warns:
-        UserWarning: for each doubt: patient or date differ, a view position does not fit, the polarity is unclear.
+        UserWarning: for each doubt: patient or date differ, a view position or orientation does not fit, the
+            polarity is unclear.
     """
     radiographs = {"ap": read_radiograph(ap_image), "lat": read_radiograph(lat_image)}
     _check_distinct(radiographs)
@@ -76,7 +88,11 @@ def read_study(
     for view in VIEWS:
         _check_size(radiographs[view], view, geometry, calibration)
         _check_spacing(radiographs[view], view, geometry, calibration)
-    doubts = [*_identity_doubts(radiographs), *_position_doubts(radiographs)]
+    doubts = [
+        *_identity_doubts(radiographs),
+        *_position_doubts(radiographs),
+        *_orientation_doubts(radiographs, geometry),
+    ]
     for doubt in doubts:
         warnings.warn(doubt, stacklevel=2)
     ap = with_bone_bright(radiographs["ap"], ap_polarity)
@@ -142,3 +158,17 @@ def _position_doubts(radiographs: dict[str, Radiograph]) -> list[str]:
         for view, other in (("ap", "lat"), ("lat", "ap"))
         if known[view] in fitting[other]
     ]
+
+
+def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGeometry) -> list[str]:
+    """Doubts where the file's body directions of u and v are not those of the calibration: the image may be mirrored."""
+    doubts = []
+    for view in VIEWS:
+        axes = {"u": geometry[view].u_axis, "v": geometry[view].v_axis}
+        for letter, (name, axis) in zip(radiographs[view].orientation or (), axes.items(), strict=False):
+            if axis @ _WORLD_DIRECTIONS[letter] < 0.5:
+                doubts.append(
+                    f"{radiographs[view].path}: by its tags {name} grows towards {letter}, but {name}_axis of the {view} "
+                    f"view is {np.round(axis, 2).tolist()} in the calibration (X front, Y left, Z up)"
+                )
+    return doubts

@@ -1,1 +1,54 @@
-"""Registration of the shape model to two decomposition images."""
+"""Registration: from two decompositions and their landmarks to posed vertebra meshes."""
+
+from lumbar_ext.registration.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint
+from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage
+from lumbar_ext.registration.initial_pose import InitialPose, InitialPoseConfig, initial_poses
+from lumbar_ext.registration.landmark_weights import LandmarkWeights
+from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks, triangulate_landmarks
+from lumbar_ext.registration.level_shape import LevelShape, level_shapes
+from lumbar_ext.registration.optimiser import Optimiser
+from lumbar_ext.registration.problem import (
+    Bounds,
+    LandmarkTerm,
+    ObservedLandmarks,
+    RegistrationProblem,
+    VertebraStart,
+    ViewTarget,
+)
+from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
+from lumbar_ext.registration.result import RegistrationResult, StopReason, VertebraFit
+from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity, SquaredError
+
+__all__ = [
+    "AbsoluteError",
+    "BlockStage",
+    "BobyqaBlocks",
+    "BobyqaJoint",
+    "Bounds",
+    "GaussNewton",
+    "GaussNewtonStage",
+    "Huber",
+    "InitialPose",
+    "InitialPoseConfig",
+    "LandmarkTerm",
+    "LandmarkWeights",
+    "Landmarks3D",
+    "LevelShape",
+    "ObservedLandmarks",
+    "Optimiser",
+    "RegistrationConfig",
+    "RegistrationInput",
+    "RegistrationProblem",
+    "RegistrationResult",
+    "Similarity",
+    "SquaredError",
+    "StopReason",
+    "VertebraFit",
+    "VertebraStart",
+    "ViewLandmarks",
+    "ViewTarget",
+    "initial_poses",
+    "level_shapes",
+    "register",
+    "triangulate_landmarks",
+]

@@ -31,13 +31,14 @@ class Optimiser(ABC):
 
         Returns:
             A result within the bounds, never worse than the start.
+
+        Raises:
+            ValueError: if a vertebra of the start is not finite or not in front of the X-ray sources.
         """
         record = Record(progress, max_seconds)
         scene = Scene(problem)
         start = start_parameters(problem)
         initial_loss = scene.loss(start).total
-        if not np.isfinite(initial_loss):
-            return _result(scene, start, start, record, StopReason.FAILED)
         parameters, reason = self._minimise(problem, [p.copy() for p in start], record)
         if not scene.loss(parameters).total <= initial_loss:
             parameters = start

@@ -9,11 +9,11 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import BiplanarGeometry
+from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.registration.bobyqa import BobyqaBlocks
 from lumbar_ext.registration.initial_pose import InitialPose, InitialPoseConfig, initial_poses
 from lumbar_ext.registration.landmark_weights import LandmarkWeights
-from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks, triangulate_landmarks
+from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks
 from lumbar_ext.registration.level_shape import LevelShape, level_shapes
 from lumbar_ext.registration.optimiser import Optimiser, Progress
 from lumbar_ext.registration.problem import (
@@ -54,85 +54,86 @@ class RegistrationConfig:
 
 
 @dataclass(frozen=True)
-class Registration:
-    """A registered spine.
+class RegistrationInput:
+    """What is registered: one study as the network saw it.
 
     Args:
-        result: the fits by level, losses, counts and why the search ended.
-        triangles: [M, 3] int32 shared by all `result.vertebrae[level].vertices_mm`.
-        landmarks: the triangulated landmarks.
-        initial_poses: the starts by level.
-        missing_levels: levels that were not registered because a view does not show enough of their landmarks.
+        decompositions: for "ap" and "lat" an image [rows, columns] in [0, 1) (see `lumbar_ext.drr.drr_from_path_length`).
+        geometry: the cameras of these images.
+        landmarks3d: triangulated landmarks; levels that are not present are left out.
+        landmarks: for each view, in pixels of these images.
     """
 
-    result: RegistrationResult
-    triangles: np.ndarray
-    landmarks: Landmarks3D
-    initial_poses: Mapping[str, InitialPose]
-    missing_levels: tuple[str, ...]
+    decompositions: Mapping[str, np.ndarray]
+    geometry: BiplanarGeometry
+    landmarks3d: Landmarks3D
+    landmarks: Mapping[str, ViewLandmarks]
+
+    def __post_init__(self) -> None:
+        for name in ("decompositions", "landmarks"):
+            if set(getattr(self, name)) != set(VIEWS):
+                raise InputError(f"{name} must hold the views {VIEWS}, found {sorted(getattr(self, name))}")
+        if not self.landmarks3d.present.any():
+            raise InputError(
+                "landmarks3d has no vertebra: at least three landmarks of a level must be found in both 'ap' and 'lat'"
+            )
 
 
 def register(
-    decompositions: Mapping[str, np.ndarray],
-    geometry: BiplanarGeometry,
-    landmarks: Mapping[str, ViewLandmarks],
+    inputs: RegistrationInput,
     model,
     config: RegistrationConfig | None = None,
     *,
     progress: Progress | None = None,
     max_seconds: float | None = None,
-) -> Registration:
+) -> RegistrationResult:
     """Fits the shape model to two decompositions.
 
     Args:
-        decompositions: for "ap" and "lat" an image [rows, columns] in [0, 1) (see `lumbar_ext.drr.drr_from_path_length`).
-        geometry: the cameras of these images.
-        landmarks: for each view, in pixels of these images.
+        inputs: images, cameras and landmarks.
         model: a `VertebraShapeModel`.
         config: the parts, the defaults when omitted.
         progress: called with (level, evaluations, loss).
         max_seconds: limit of the search.
 
     Raises:
-        InputError: if a view is missing, an image does not fit its camera, or no level is seen in both views.
+        InputError: if an image does not fit its camera, or no vertebra starts inside both images.
     """
     config = config or RegistrationConfig()
     shapes = level_shapes(model, config.n_modes)
-    points = triangulate_landmarks(geometry, landmarks)
-    if not points.present.any():
-        raise InputError(
-            "landmarks show no vertebra in both views: at least three landmarks of a level must be found in 'ap' and 'lat'"
-        )
-    poses = initial_poses(points, shapes, config.initial_pose)
-    problem = build_problem(decompositions, geometry, landmarks, shapes, poses, config)
-    result = config.optimiser.run(problem, progress, max_seconds)
-    return Registration(result, shapes[0].triangles, points, poses, points.missing_levels)
+    poses = initial_poses(inputs.landmarks3d, shapes, config.initial_pose)
+    return config.optimiser.run(build_problem(inputs, shapes, poses, config), progress, max_seconds)
 
 
 def build_problem(
-    decompositions: Mapping[str, np.ndarray],
-    geometry: BiplanarGeometry,
-    landmarks: Mapping[str, ViewLandmarks],
+    inputs: RegistrationInput,
     shapes: tuple[LevelShape, ...],
     poses: Mapping[str, InitialPose],
     config: RegistrationConfig,
 ) -> RegistrationProblem:
-    """The problem of the levels in `poses`; see `register` for the arguments."""
-    if set(decompositions) != set(VIEWS):
-        raise InputError(f"decompositions must hold the views {VIEWS}, found {sorted(decompositions)}")
+    """The problem of the levels in `poses` that start inside both images."""
     views = {}
     for name in VIEWS:
-        image = np.asarray(decompositions[name])
-        processes = landmarks[name].positions_px[:, PROCESS_LANDMARKS]
-        views[name] = ViewTarget(geometry[name], image, config.landmark_weights.image(processes, image.shape))
+        image = np.asarray(inputs.decompositions[name])
+        processes = inputs.landmarks[name].positions_px[:, PROCESS_LANDMARKS]
+        views[name] = ViewTarget(inputs.geometry[name], image, config.landmark_weights.image(processes, image.shape))
+    starts = [_start(level, shapes, pose, inputs.landmarks) for level, pose in poses.items()]
+    visible = tuple(start for start in starts if all(_shows(view.camera, start) for view in views.values()))
+    if not visible:
+        raise InputError(
+            f"landmarks3d puts {', '.join(poses)} outside the images: check that calibration and radiographs belong together"
+        )
     return RegistrationProblem(
-        views,
-        tuple(_start(level, shapes, pose, landmarks) for level, pose in poses.items()),
-        config.bounds,
-        config.similarity,
-        config.prior_weight,
-        config.landmark_term,
+        views, visible, config.bounds, config.similarity, config.prior_weight, config.landmark_term
     )
+
+
+def _shows(camera: Camera, start: VertebraStart) -> bool:
+    """The start lies in front of the source and its centre inside the image."""
+    points = start.world_from_vertebra.apply(start.shape.mean_mm)
+    depth = (points - camera.source_mm) @ camera.normal / camera.source_distance_mm
+    centre = camera.project(start.world_from_vertebra.translation_mm)
+    return bool(depth.min() > 0.05 and ((centre >= 0) & (centre <= np.array(camera.size_px) - 1)).all())
 
 
 def _start(

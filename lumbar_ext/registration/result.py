@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
 
 
@@ -78,3 +79,8 @@ class RegistrationResult:
     def levels(self) -> tuple[str, ...]:
         """The registered levels."""
         return tuple(self.vertebrae)
+
+    @property
+    def missing_levels(self) -> tuple[str, ...]:
+        """Levels that were not registered: a view shows too few of their landmarks, or they start outside an image."""
+        return tuple(level for level in LEVELS if level not in self.vertebrae)

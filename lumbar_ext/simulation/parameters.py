@@ -63,3 +63,27 @@ class PostureParameters:
     trunk_turn_deg: float = 10.0
     trunk_tilt_deg: float = 4.0
     offset_mm: tuple[float, float, float] = (20.0, 20.0, 40.0)
+
+
+@dataclass(frozen=True)
+class TrunkParameters:
+    """Trunk and ribs. Sizes are of the outer skin at the waist; adults measure 180-300 mm front to back, 280-420 mm across."""
+
+    width_mm: tuple[float, float] = (275.0, 400.0)
+    depth_ratio: tuple[float, float] = (0.60, 0.80)
+    depth_mm: tuple[float, float] = (180.0, 300.0)
+    fat_mm: tuple[float, float] = (6.0, 34.0)
+    back_mm: tuple[float, float] = (82.0, 92.0)
+    hip_ratio: tuple[float, float] = (1.05, 1.25)
+    chest_ratio: tuple[float, float] = (0.95, 1.10)
+    # Lowest point of the lungs above L3: between the middle of T12 and that of T10.
+    lung_base_mm: tuple[float, float] = (85.0, 155.0)
+    gas_chains: tuple[int, int] = (1, 9)
+    gas_radius_mm: tuple[float, float] = (7.0, 24.0)
+    stool_patches: tuple[int, int] = (0, 4)
+    fat_lobules: tuple[int, int] = (50, 130)
+    calcification_share: float = 0.15
+    # Fall of the ribs in mm per mm of arc; arc of the twelfth rib in rad of the trunk's ellipse.
+    rib_slope: tuple[float, float] = (0.25, 0.75)
+    rib_arc: tuple[float, float] = (0.35, 1.2)
+    no_twelfth_rib_share: float = 0.06

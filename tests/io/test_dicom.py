@@ -1,8 +1,5 @@
 """DICOM radiographs: stored values to displayed pixels, spacing and polarity from the tags."""
 
-import sys
-from pathlib import Path
-
 import itk
 import numpy as np
 import pytest
@@ -10,15 +7,12 @@ import pytest
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.formats import read_radiograph
 
-sys.path.insert(0, str(Path(__file__).parent))
-from dicom_files import write_dicom  # noqa: E402
-
 STORED = np.random.default_rng(0).integers(0, 4096, (40, 32)).astype(np.uint16)
 
 
 @pytest.mark.parametrize("bits", [12, 14, 16])
 @pytest.mark.parametrize("rle", [False, True])
-def test_monochrome2_is_displayed_as_stored(tmp_path, bits, rle):
+def test_monochrome2_is_displayed_as_stored(tmp_path, write_dicom, bits, rle):
     radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", STORED, bits_stored=bits, rle=rle))
     np.testing.assert_array_equal(radiograph.pixels, STORED)
     assert (radiograph.bit_depth, radiograph.polarity) == (bits, "bone_bright")
@@ -26,7 +20,7 @@ def test_monochrome2_is_displayed_as_stored(tmp_path, bits, rle):
 
 @pytest.mark.parametrize("bits", [12, 16])
 @pytest.mark.parametrize("rle", [False, True])
-def test_monochrome1_is_displayed_inverted(tmp_path, bits, rle):
+def test_monochrome1_is_displayed_inverted(tmp_path, write_dicom, bits, rle):
     path = write_dicom(tmp_path / "a.dcm", STORED, bits_stored=bits, rle=rle, PhotometricInterpretation="MONOCHROME1")
     pixels = read_radiograph(path).pixels
     np.testing.assert_array_equal(pixels, 2**bits - 1 - STORED.astype(float))
@@ -34,21 +28,21 @@ def test_monochrome1_is_displayed_inverted(tmp_path, bits, rle):
 
 @pytest.mark.parametrize("bits", [13, 16])
 @pytest.mark.parametrize("photometric, sign", [("MONOCHROME2", 1), ("MONOCHROME1", -1)])
-def test_signed_values(tmp_path, bits, photometric, sign):
+def test_signed_values(tmp_path, write_dicom, bits, photometric, sign):
     stored = STORED.astype(np.int16) - 2000
     path = write_dicom(tmp_path / "a.dcm", stored, bits_stored=bits, PhotometricInterpretation=photometric)
     pixels = read_radiograph(path).pixels
     np.testing.assert_array_equal(pixels - pixels.min(), (sign * stored) - (sign * stored).min())
 
 
-def test_eight_bits(tmp_path):
+def test_eight_bits(tmp_path, write_dicom):
     stored = (STORED >> 4).astype(np.uint8)
     radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", stored, bits_stored=8))
     np.testing.assert_array_equal(radiograph.pixels, stored)
     assert radiograph.bit_depth == 8
 
 
-def test_rescale_is_applied_before_inversion(tmp_path):
+def test_rescale_is_applied_before_inversion(tmp_path, write_dicom):
     tags = {"RescaleSlope": 2.5, "RescaleIntercept": -100}
     plain = read_radiograph(write_dicom(tmp_path / "a.dcm", STORED, bits_stored=12, **tags)).pixels
     np.testing.assert_allclose(plain, 2.5 * STORED - 100.0)
@@ -75,11 +69,11 @@ def test_gdcm_decodes_lossless_jpeg_and_jpeg_2000(tmp_path, compression):
         ({}, None),
     ],
 )
-def test_the_detector_spacing_is_given_as_du_dv(tmp_path, tags, expected):
+def test_the_detector_spacing_is_given_as_du_dv(tmp_path, write_dicom, tags, expected):
     assert read_radiograph(write_dicom(tmp_path / "a.dcm", STORED, **tags)).pixel_spacing_mm == expected
 
 
-def test_a_spacing_calibrated_to_the_patient_is_not_the_detector_s(tmp_path):
+def test_a_spacing_calibrated_to_the_patient_is_not_the_detector_s(tmp_path, write_dicom):
     path = write_dicom(tmp_path / "a.dcm", STORED, PixelSpacing=[0.3, 0.3], PixelSpacingCalibrationType="FIDUCIAL")
     with pytest.warns(UserWarning, match="calibrated to the patient"):
         radiograph = read_radiograph(path)
@@ -87,28 +81,36 @@ def test_a_spacing_calibrated_to_the_patient_is_not_the_detector_s(tmp_path):
     assert len(radiograph.remarks) == 1
 
 
-@pytest.mark.parametrize(
-    "photometric, sign, polarity",
-    [
-        ("MONOCHROME2", -1, "bone_bright"),
-        ("MONOCHROME2", 1, "bone_dark"),
-        ("MONOCHROME1", 1, "bone_bright"),
-        ("MONOCHROME1", -1, "bone_dark"),
-    ],
-)
-def test_the_intensity_sign_settles_the_polarity(tmp_path, photometric, sign, polarity):
-    tags = {"PhotometricInterpretation": photometric, "PixelIntensityRelationshipSign": sign}
-    radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", STORED, **tags))
-    assert (radiograph.polarity, radiograph.polarity_from) == (polarity, "tags")
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_polarity_is_known_only_where_the_tags_agree(tmp_path, write_dicom, photometric):
+    fitting_sign, fitting_shape = {"MONOCHROME1": (1, "INVERSE"), "MONOCHROME2": (-1, "IDENTITY")}[photometric]
+    other_shape = {"INVERSE": "IDENTITY", "IDENTITY": "INVERSE"}[fitting_shape]
+    cases = [
+        ({}, "bone_bright"),
+        ({"PixelIntensityRelationshipSign": fitting_sign, "PresentationLUTShape": fitting_shape}, "bone_bright"),
+        ({"PixelIntensityRelationshipSign": -fitting_sign}, "unknown"),
+        ({"PresentationLUTShape": other_shape}, "unknown"),
+        ({"RescaleSlope": -1, "RescaleIntercept": 4095}, "unknown"),
+    ]
+    for tags, polarity in cases:
+        path = write_dicom(tmp_path / "a.dcm", STORED, PhotometricInterpretation=photometric, **tags)
+        radiograph = read_radiograph(path)
+        assert radiograph.polarity == polarity, tags
+        assert radiograph.polarity_from == ("tags" if polarity == "bone_bright" else "nothing")
 
 
-def test_identity_tags(tmp_path):
+@pytest.mark.parametrize("tag, expected", [(["L", "F"], ("L", "F")), (["AL", "FP"], ("A", "F")), (["L"], None)])
+def test_patient_orientation(tmp_path, write_dicom, tag, expected):
+    assert read_radiograph(write_dicom(tmp_path / "a.dcm", STORED, PatientOrientation=tag)).orientation == expected
+
+
+def test_identity_tags(tmp_path, write_dicom):
     tags = {"PatientID": "P-7", "StudyDate": "20240131", "ViewPosition": "AP"}
     radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", STORED, **tags))
     assert (radiograph.patient_id, radiograph.study_date, radiograph.view_position) == ("P-7", "20240131", "AP")
 
 
-def test_a_file_without_extension_or_preamble_is_recognised(tmp_path):
+def test_a_file_without_extension_or_preamble_is_recognised(tmp_path, write_dicom):
     path = write_dicom(tmp_path / "a.dcm", STORED, bits_stored=12)
     (tmp_path / "IM0001").write_bytes(path.read_bytes())
     assert np.array_equal(read_radiograph(tmp_path / "IM0001").pixels, STORED)
@@ -116,16 +118,16 @@ def test_a_file_without_extension_or_preamble_is_recognised(tmp_path):
     assert np.array_equal(read_radiograph(tmp_path / "IM0002").pixels, STORED)
 
 
-def write_frames(path):
+def write_frames(path, write_dicom):
     write_dicom(path, np.stack([STORED, STORED]))
 
 
-def write_cut(path, keep):
+def write_cut(path, write_dicom, keep):
     content = write_dicom(path, STORED).read_bytes()
     path.write_bytes(content[:keep])
 
 
-def write_colour(path):
+def write_colour(path, write_dicom):
     image = itk.image_from_array(
         np.random.default_rng(0).integers(0, 255, (16, 16, 3)).astype(np.uint8), is_vector=True
     )
@@ -137,15 +139,18 @@ def write_colour(path):
     "write, message",
     [
         (write_frames, "2 frames"),
-        (lambda path: write_cut(path, -50), "cannot read an image"),
-        (lambda path: write_cut(path, 400), "cannot read an image"),
+        (lambda path, write_dicom: write_cut(path, write_dicom, -50), "cannot read an image"),
+        (lambda path, write_dicom: write_cut(path, write_dicom, 400), "cannot read an image"),
         (write_colour, "photometric interpretation 'RGB'"),
-        (lambda path: write_dicom(path, STORED, ImagerPixelSpacing=[0, 0.1]), r"\(0018,1164\) is '0\.?0?\\\\0.1'"),
-        (lambda path: write_dicom(path, np.full((9, 9), 3, np.uint16)), "every pixel has the value 3"),
+        (
+            lambda path, write_dicom: write_dicom(path, STORED, ImagerPixelSpacing=[0, 0.1]),
+            r"\(0018,1164\) is '0\.?0?\\\\0.1'",
+        ),
+        (lambda path, write_dicom: write_dicom(path, np.full((9, 9), 3, np.uint16)), "every pixel has the value 3"),
     ],
 )
-def test_unusable_files_are_named(tmp_path, write, message):
-    write(tmp_path / "bad.dcm")
+def test_unusable_files_are_named(tmp_path, write_dicom, write, message):
+    write(tmp_path / "bad.dcm", write_dicom)
     with pytest.raises(InputError, match=message) as caught:
         read_radiograph(tmp_path / "bad.dcm")
     assert "bad.dcm" in str(caught.value)

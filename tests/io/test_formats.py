@@ -89,6 +89,14 @@ def test_two_dimensional_nifti_and_units_of_metres(tmp_path):
     np.testing.assert_allclose(radiograph.pixel_spacing_mm, (0.2, 0.3))
 
 
+@pytest.mark.parametrize("unit, expected", [("unknown", None), ("mm", (1.0, 1.0))])
+def test_a_nifti_header_of_defaults_states_no_spacing(tmp_path, unit, expected):
+    image = nibabel.Nifti1Image(RAMP.T[..., None], np.eye(4))
+    image.header.set_xyzt_units(xyz=unit)
+    nibabel.save(image, tmp_path / "a.nii")
+    assert read_radiograph(tmp_path / "a.nii").pixel_spacing_mm == expected
+
+
 @pytest.mark.parametrize("source, name", [("a.png", "image"), ("a.nii.gz", "image.png"), ("a.nii", "scan.dcm")])
 def test_the_content_tells_the_format(tmp_path, source, name):
     write_png(tmp_path / source, RAMP) if source == "a.png" else write_nifti_image(tmp_path / source, RAMP, (1, 1))

@@ -1,5 +1,6 @@
 """A made-up spine: five asymmetric vertebra-like closed meshes with smooth modes, and a calibrated pair of views."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from lumbar_ext.drr import drr_from_path_length, path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.registration.landmarks3d import ViewLandmarks
 from lumbar_ext.registration.level_shape import level_shapes
+from lumbar_ext.registration.problem import LandmarkTerm, ObservedLandmarks, RegistrationProblem, VertebraStart, ViewTarget
 
 _LOBES = {
     "spinous_process": ((-1.0, 0.05, -0.25), 34.0, 18.0),
@@ -109,3 +111,38 @@ def make_truth(shapes, geometry, rng):
     return SimpleNamespace(
         poses=poses, coefficients=coefficients, vertices=vertices, points=np.stack(points), images=images, landmarks=landmarks
     )
+
+
+@pytest.fixture(scope="session")
+def plain_problem(shapes, geometry, truth):
+    """The made-up spine, to be found from starts that are up to 4 mm and 5 deg off."""
+    rng = np.random.default_rng(1)
+    starts = []
+    for level, shape, pose in zip(LEVELS, shapes, truth.poses, strict=True):
+        offset = np.concatenate([rng.uniform(-4, 4, 3), np.radians(rng.uniform(-5, 5, 3))])
+        starts.append(VertebraStart(level, shape, pose @ RigidTransform.from_pose(offset), np.zeros(shape.n_modes)))
+    views = {name: ViewTarget(geometry[name], truth.images[name], np.ones((512, 512))) for name in VIEWS}
+    return RegistrationProblem(views, tuple(starts))
+
+
+@pytest.fixture(scope="session")
+def full_problem(plain_problem, truth):
+    """The same with a shape prior and a landmark term."""
+    starts = [
+        replace(s, observed={v: ObservedLandmarks(truth.landmarks[v].positions_px[i], np.ones(7)) for v in VIEWS})
+        for i, s in enumerate(plain_problem.vertebrae)
+    ]
+    return replace(plain_problem, vertebrae=tuple(starts), prior_weight=0.01, landmark_term=LandmarkTerm(weight=0.02))
+
+
+@pytest.fixture
+def vertex_errors(truth):
+    """Mean distance in mm of corresponding vertices, by level."""
+
+    def measure(result):
+        return {
+            level: float(np.linalg.norm(fit.vertices_mm - truth.vertices[LEVELS.index(level)], axis=1).mean())
+            for level, fit in result.vertebrae.items()
+        }
+
+    return measure

@@ -1,0 +1,1 @@
+"""Measuring reconstructions against the truth of simulated studies."""

@@ -1,0 +1,125 @@
+"""Surface errors of reconstructions, and the table that sums them up."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.transforms import Transform
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.evaluation.truth import true_surfaces
+from lumbar_ext.shape.surface import Surface, surface_distance_mm
+
+PAPER_MEAN_MM = {"L1": 0.79, "L2": 0.77, "L3": 0.79, "L4": 0.78, "L5": 0.88, "all": 0.80}
+"""Mean vertex-to-face error of Yu et al. (arXiv 2503.14573, Table 4, landmark-weighted), on real X-rays."""
+
+
+@dataclass(frozen=True)
+class SurfaceError:
+    """How far a reconstructed vertebra is from the true one.
+
+    Args:
+        study: name of the study.
+        level: "L1" to "L5".
+        mean_mm: mean distance of the reconstructed vertices to the true surface, the paper's measure; NaN if missing.
+        symmetric_mm: mean of that and of the true vertices to the reconstructed surface.
+        percentile95_mm: 95th percentile of the pooled distances of both directions.
+        hausdorff_mm: their maximum.
+    """
+
+    study: str
+    level: str
+    mean_mm: float
+    symmetric_mm: float
+    percentile95_mm: float
+    hausdorff_mm: float
+
+
+def surface_error(study: str, level: str, reconstructed: Surface | None, truth: Surface) -> SurfaceError:
+    """Compares a reconstructed surface with the true one; both in world mm."""
+    if reconstructed is None:
+        return SurfaceError(study, level, *[float("nan")] * 4)
+    forward, backward = surface_distance_mm(reconstructed, truth), surface_distance_mm(truth, reconstructed)
+    pooled = np.concatenate([forward, backward])
+    return SurfaceError(
+        study,
+        level,
+        float(forward.mean()),
+        float((forward.mean() + backward.mean()) / 2),
+        float(np.percentile(pooled, 95)),
+        float(pooled.max()),
+    )
+
+
+class MeasureSurfaceError(Transform):
+    """Adds `surface_errors` of all five levels to the dictionary of a registered study with a `truth_dir`."""
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        registration = data["pred"]
+        fits = registration.result.vertebrae
+        found = {level: Surface(fit.vertices_mm, registration.triangles) for level, fit in fits.items()}
+        study = Path(data["truth_dir"]).parent.name
+        truth = true_surfaces(data["truth_dir"])
+        errors = [surface_error(study, level, found.get(level), truth[level]) for level in LEVELS]
+        return {**data, "surface_errors": errors}
+
+
+class SurfaceErrorTable:
+    """Gathers the errors of every study of an evaluator's run; at the end prints the table and writes all rows as CSV.
+
+    Args:
+        title: what was measured on what, printed above the table.
+        csv_path: file for one row a vertebra.
+    """
+
+    def __init__(self, title: str, csv_path: str | Path) -> None:
+        self.title = title
+        self.csv_path = Path(csv_path)
+        self.errors: list[SurfaceError] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Registers with an evaluator."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
+
+    def _gather(self, engine: Engine) -> None:
+        self.errors += engine.state.output["surface_errors"]
+
+    def _finish(self, engine: Engine) -> None:
+        self.csv_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.csv_path.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(SurfaceError.__dataclass_fields__)
+            rows.writerows([getattr(error, name) for name in SurfaceError.__dataclass_fields__] for error in self.errors)
+        print(format_table(self.title, self.errors), file=sys.stdout, flush=True)
+
+
+def format_table(title: str, errors: list[SurfaceError]) -> str:
+    """A Markdown table, one row a level: median and mean +- SD over vertebrae, in mm."""
+    lines = [
+        title,
+        "",
+        "| level | vertebrae (missing) | median | mean ± SD | symmetric | 95th percentile | Hausdorff | paper, real X-rays |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for level in (*LEVELS, "all"):
+        rows = [error for error in errors if level in (error.level, "all")]
+        found = [error for error in rows if np.isfinite(error.mean_mm)]
+        if not found:
+            lines.append(f"| {level} | 0 ({len(rows)}) | | | | | | {PAPER_MEAN_MM[level]:.2f} |")
+            continue
+        mean = np.array([error.mean_mm for error in found])
+        others = [np.mean([getattr(error, name) for error in found]) for name in ("symmetric_mm", "percentile95_mm", "hausdorff_mm")]
+        cells = " | ".join(f"{value:.2f}" for value in others)
+        lines.append(
+            f"| {level} | {len(found)} ({len(rows) - len(found)}) | {np.median(mean):.2f} | "
+            f"{mean.mean():.2f} ± {mean.std():.2f} | {cells} | {PAPER_MEAN_MM[level]:.2f} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""The truth of a simulated study, and the study as a perfect network would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.transforms import Transform
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.landmarks import read_landmarks
+from lumbar_ext.io.mesh import read_mesh
+from lumbar_ext.io.nifti import read_nifti_image
+from lumbar_ext.shape.surface import Surface
+from lumbar_ext.transforms.canonical import CanonicalView
+from lumbar_ext.transforms.decode import DecodedView
+from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
+
+
+def study_items(cohort_dir: str | Path, output_dir: str | Path) -> list[dict[str, str]]:
+    """The inputs of every study folder in a cohort, as `workflow.stages.ReadStudy` takes them.
+
+    Args:
+        cohort_dir: folder of study folders.
+        output_dir: each study's results go to a folder of its name in here.
+
+    Raises:
+        InputError: if there is no study.
+    """
+    folders = sorted(path.parent for path in Path(cohort_dir).glob("*/calibration.json"))
+    if not folders:
+        raise InputError(f"{cohort_dir}: holds no study, expected folders with ap.png, lat.png and calibration.json")
+    return [
+        {
+            "ap_image": str(folder / "ap.png"),
+            "lat_image": str(folder / "lat.png"),
+            "calibration": str(folder / "calibration.json"),
+            "truth_dir": str(folder / "truth"),
+            "output_dir": str(Path(output_dir) / folder.name),
+        }
+        for folder in folders
+    ]
+
+
+def true_surfaces(truth_dir: str | Path) -> dict[str, Surface]:
+    """The true mesh of each level, world mm."""
+    return {level: Surface(*read_mesh(Path(truth_dir) / f"{level}.stl")) for level in LEVELS}
+
+
+class ObserveTruth(Transform):
+    """In place of the network: true decompositions and true landmarks of full confidence."""
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        canonical = to_network_grids(data["study"])
+        truth_dir = Path(data["truth_dir"])
+        landmarks = read_landmarks(truth_dir / "landmarks.json")
+        pixels = {"ap": landmarks.ap_px, "lat": landmarks.lat_px}
+        decoded = {view: _perfectly_seen(canonical[view], pixels[view], truth_dir) for view in VIEWS}
+        return {**data, "observed": ObservedStudy(canonical, decoded)}
+
+
+def _perfectly_seen(canonical: CanonicalView, original_px: np.ndarray, truth_dir: Path) -> DecodedView:
+    decomposition, _ = read_nifti_image(truth_dir / f"decomposition_{canonical.view}.nii.gz")
+    if decomposition.shape != canonical.pixels.shape:
+        raise InputError(
+            f"{truth_dir}/decomposition_{canonical.view}.nii.gz: {decomposition.shape} pixels, "
+            f"expected {canonical.pixels.shape} of the network grid"
+        )
+    landmarks_px = canonical.to_canonical_px(original_px)
+    present = np.isfinite(landmarks_px).all((1, 2))
+    return DecodedView(
+        decomposition=decomposition,
+        centres_px=landmarks_px[:, :2].mean(1),
+        landmarks_px=landmarks_px,
+        confidence=present.astype(float),
+        present=present,
+        landmark_confidence=np.repeat(present[:, None], landmarks_px.shape[1], axis=1).astype(float),
+        order_consistent=True,
+    )

@@ -1,0 +1,74 @@
+"""Ribs as curved tubes that follow the inside of the trunk."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.simulation.parameters import TrunkParameters
+from lumbar_ext.simulation.solid import Solid
+from lumbar_ext.simulation.trunk import Trunk, tube
+
+_RINGS = 40
+_POINTS = 10
+# Behind and beside the body of a thoracic vertebra, its own frame.
+_COSTAL_JOINT_MM = (-24.0, 22.0, 6.0)
+
+
+def sample_ribs(
+    rng: np.random.Generator, person_from_thoracic: tuple[RigidTransform, ...], trunk: Trunk, parameters: TrunkParameters
+) -> tuple[Solid, ...]:
+    """Ribs 12 to 8 on both sides, person's frame.
+
+    Args:
+        rng: the source of randomness.
+        person_from_thoracic: poses of T12, T11, T10; the two above are extrapolated.
+        trunk: the trunk in the person's frame.
+        parameters: ranges.
+    """
+    step = person_from_thoracic[2].translation_mm - person_from_thoracic[1].translation_mm
+    poses = list(person_from_thoracic)
+    for _ in range(2):
+        poses.append(RigidTransform(poses[-1].rotation, poses[-1].translation_mm + step))
+    slope = rng.uniform(*parameters.rib_slope)
+    lengths = [rng.uniform(*parameters.rib_arc) for _ in range(1)] + [rng.uniform(1.3, 1.9)] + [rng.uniform(2.0, 2.6)] * 3
+    ribs = []
+    for number, (pose, arc) in enumerate(zip(poses, lengths, strict=True)):
+        if number == 0 and rng.random() < parameters.no_twelfth_rib_share:
+            continue
+        # Lower ribs fall more steeply.
+        fall = slope * (1.25 - 0.08 * number) + rng.normal(0, 0.04)
+        for side in (1, -1):
+            ribs.append(_rib(rng, pose, trunk, side, arc * rng.uniform(0.93, 1.07), fall))
+    return tuple(ribs)
+
+
+def _rib(rng: np.random.Generator, pose: RigidTransform, trunk: Trunk, side: int, arc: float, fall: float) -> Solid:
+    """One rib from its joint along an ellipse of `arc` rad, falling `fall` mm per mm."""
+    joint = pose.apply(np.array(_COSTAL_JOINT_MM) * [1, side, 1])
+    a, b = trunk.half_depth_mm - 10, trunk.half_width_mm - 8
+    start = np.arcsin(min(abs(joint[1] - pose.translation_mm[1]) + 10, b * 0.9) / b)
+    angle = np.linspace(start, start + arc, _RINGS)
+    centre = np.array([trunk.centre_x_mm + pose.translation_mm[0] * 0.6, pose.translation_mm[1]])
+    path = np.stack([centre[0] - a * np.cos(angle), centre[1] + side * b * np.sin(angle)], axis=1)
+    travelled = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    z = joint[2] - fall * travelled
+    line = np.column_stack([path, z])
+    # From the joint the rib swings back to the ellipse within its first 50 mm.
+    line += np.exp(-((travelled / 28.0) ** 2))[:, None] * (joint - line[0])
+    radius = rng.uniform(3.2, 4.4)
+    taper = np.interp(np.linspace(0, 1, _RINGS), (0, 0.1, 0.85, 1), (0.9, 1.0, 1.0, 0.6))
+    return sweep(line, radius * taper, height_ratio=rng.uniform(1.3, 1.8))
+
+
+def sweep(line_mm: np.ndarray, radius_mm: np.ndarray, *, height_ratio: float = 1.0, points: int = _POINTS) -> Solid:
+    """A closed tube along a line [R, 3] with half widths [R], `height_ratio` times as high (along Z) as wide."""
+    tangent = np.gradient(line_mm, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    up = np.array([0.0, 0.0, 1.0]) - tangent[:, 2:] * tangent
+    up /= np.linalg.norm(up, axis=1, keepdims=True)
+    beside = np.cross(up, tangent)
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
+    ring = np.cos(angle)[None, :, None] * beside[:, None] + height_ratio * np.sin(angle)[None, :, None] * up[:, None]
+    # beside x up = tangent, so the rings turn counter-clockwise about it.
+    return tube(line_mm[:, None] + radius_mm[:, None, None] * ring)

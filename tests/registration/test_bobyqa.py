@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lumbar_ext.registration.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint, BoxSearch
+from lumbar_ext.registration.optimiser import Record
+from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.result import StopReason
+
+QUICK = BobyqaBlocks((BlockStage(4, None, False, 1, 1.0, 0.1, 60), BlockStage(4, None, True, 1, 0.5, 0.1, 120)))
+
+
+def record(max_seconds=None):
+    return Record(None, max_seconds)
+
+
+def test_blocks_recover_a_spine_of_the_model(plain_problem, vertex_errors):
+    result = BobyqaBlocks().run(plain_problem)
+    errors = vertex_errors(result)
+    assert np.median(list(errors.values())) < 0.3 and max(errors.values()) < 0.6
+    assert result.loss < 0.05 * result.initial_loss
+    assert all(fit.loss["ap"] < fit.initial_loss["ap"] for fit in result.vertebrae.values())
+
+
+def test_joint_search_improves_all_vertebrae(plain_problem):
+    problem = replace(plain_problem, vertebrae=plain_problem.vertebrae[:2])
+    result = BobyqaJoint(stride=4, mesh_vertices=1000, max_evaluations=400).run(problem)
+    assert result.levels == ("L1", "L2") and result.stop_reason is StopReason.EVALUATIONS
+    assert result.loss < result.initial_loss
+
+
+def test_same_problem_gives_the_same_answer(plain_problem):
+    first, second = QUICK.run(plain_problem), QUICK.run(plain_problem)
+    assert first.loss == second.loss
+    np.testing.assert_array_equal(first.vertebrae["L3"].pose, second.vertebrae["L3"].pose)
+
+
+def test_answers_stay_inside_narrow_bounds(plain_problem):
+    bounds = Bounds(translation_mm=1.0, tilt_deg=1.0, axial_deg=1.0, shape_sd=0.3)
+    result = QUICK.run(replace(plain_problem, bounds=bounds))
+    for fit in result.vertebrae.values():
+        parameters = np.concatenate([fit.pose, fit.coefficients])
+        assert (np.abs(parameters) <= bounds.limits(8)).all()
+        assert np.abs(fit.pose[:3]).max() > 0.99  # the truth lies outside, so a bound must hold it back
+
+
+def test_time_limit_is_honoured_and_what_was_found_is_kept(plain_problem):
+    QUICK.run(plain_problem)  # compiled and cached
+    result = BobyqaBlocks().run(plain_problem, max_seconds=0.2)
+    assert result.stop_reason is StopReason.TIME and result.seconds < 0.6
+    assert result.loss <= result.initial_loss
+
+
+def test_progress_names_levels_and_counts(plain_problem):
+    calls = []
+    result = QUICK.run(plain_problem, progress=lambda *call: calls.append(call))
+    assert [call[0] for call in calls[:5]] == ["L1", "L2", "L3", "L4", "L5"]
+    assert calls[-1][1] == result.evaluations == result.history[-1].evaluations
+
+
+def test_losses_that_are_never_finite_end_the_search():
+    search = BoxSearch(np.ones(3), np.full(3, 0.1), 1.0, 0.01, 500)
+    outcome = search.minimise(lambda x: float("nan"), np.zeros(3), record(), "L1")
+    assert outcome.reason is StopReason.FAILED and (outcome.position == 0).all()
+
+
+def test_a_start_outside_the_box_is_clipped_and_the_corner_found():
+    search = BoxSearch(np.ones(2), np.full(2, 0.5), 1.0, 1e-4, 500)
+    outcome = search.minimise(lambda x: float(((x - 3) ** 2).sum()), np.array([5.0, -9.0]), record(), "L1")
+    np.testing.assert_allclose(outcome.position, [1, 1], atol=1e-3)
+    assert (np.abs(outcome.position) <= 1).all()
+
+
+def test_time_limit_must_be_positive(plain_problem):
+    with pytest.raises(ValueError, match="max_seconds must be positive"):
+        QUICK.run(plain_problem, max_seconds=0)
