@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import Transform
+from torch import nn
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.evaluation.truth import true_surfaces
@@ -59,12 +60,18 @@ def surface_error(study: str, level: str, reconstructed: Surface | None, truth: 
 
 
 class MeasureSurfaceError(Transform):
-    """Adds `surface_errors` of all five levels to the dictionary of a registered study with a `truth_dir`."""
+    """Adds `surface_errors` of all five levels to the dictionary of a registered study with a `truth_dir`.
+
+    Args:
+        shape_model: the shape model, whose triangles the meshes have.
+    """
+
+    def __init__(self, shape_model: nn.Module) -> None:
+        self.shape_model = shape_model
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        registration = data["pred"]
-        fits = registration.result.vertebrae
-        found = {level: Surface(fit.vertices_mm, registration.triangles) for level, fit in fits.items()}
+        triangles = self.shape_model.triangles.cpu().numpy()
+        found = {level: Surface(fit.vertices_mm, triangles) for level, fit in data["pred"].vertebrae.items()}
         study = Path(data["truth_dir"]).parent.name
         truth = true_surfaces(data["truth_dir"])
         errors = [surface_error(study, level, found.get(level), truth[level]) for level in LEVELS]

@@ -103,14 +103,17 @@ def _read_plane(path: Path) -> tuple[np.ndarray, tuple[float, float], Any]:
 
 
 def _open(path: Path):
-    compressed = path.open("rb").read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if compressed else path.open("rb")
+    return gzip.open(path, "rb") if _is_gzip(path) else path.open("rb")
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def _named_by_content(path: Path, folder: Path) -> Path:
     """`path`, or a copy under a name that nibabel, which goes by names, accepts."""
-    compressed = path.open("rb").read(2) == b"\x1f\x8b"
-    suffix = ".nii.gz" if compressed else ".nii"
+    suffix = ".nii.gz" if _is_gzip(path) else ".nii"
     if path.name.lower().endswith(suffix):
         return path
     return Path(shutil.copyfile(path, folder / f"image{suffix}"))

@@ -23,7 +23,8 @@ def decode_png(path: Path) -> Radiograph:
     Raises:
         InputError: if the file is damaged or holds a colour image.
     """
-    header = path.open("rb").read(26)
+    with path.open("rb") as stream:
+        header = stream.read(26)
     if len(header) < 26:
         raise InputError(f"{path}: a damaged PNG file of {len(header)} bytes")
     bit_depth, colour_type = header[24], header[25]

@@ -17,18 +17,12 @@ from lumbar_ext.io.radiograph import Polarity, Radiograph, with_bone_bright
 
 _SPACING_TOLERANCE = 0.01
 _AP_POSITIONS = ("AP", "PA")
+_LATERAL_POSITIONS = ("LL", "RL", "LATERAL", "LAT", "LLAT", "RLAT")
 _WORLD_DIRECTIONS = {
     letter: sign * np.eye(3)[axis]
-    for letter, (axis, sign) in {
-        "A": (0, 1),
-        "P": (0, -1),
-        "L": (1, 1),
-        "R": (1, -1),
-        "H": (2, 1),
-        "F": (2, -1),
-    }.items()
+    for axis, pair in enumerate(("AP", "LR", "HF"))
+    for letter, sign in zip(pair, (1, -1), strict=True)
 }
-_LATERAL_POSITIONS = ("LL", "RL", "LATERAL", "LAT", "LLAT", "RLAT")
 
 
 @dataclass(frozen=True)
@@ -161,14 +155,14 @@ def _position_doubts(radiographs: dict[str, Radiograph]) -> list[str]:
 
 
 def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGeometry) -> list[str]:
-    """Doubts where the file's body directions of u and v are not those of the calibration: the image may be mirrored."""
+    """Doubts where the file's body directions of u and v are not the calibration's: the image may be mirrored."""
     doubts = []
     for view in VIEWS:
-        axes = {"u": geometry[view].u_axis, "v": geometry[view].v_axis}
-        for letter, (name, axis) in zip(radiographs[view].orientation or (), axes.items(), strict=False):
+        for name, letter in zip("uv", radiographs[view].orientation or "", strict=False):
+            axis = getattr(geometry[view], f"{name}_axis")
             if axis @ _WORLD_DIRECTIONS[letter] < 0.5:
                 doubts.append(
-                    f"{radiographs[view].path}: by its tags {name} grows towards {letter}, but {name}_axis of the {view} "
-                    f"view is {np.round(axis, 2).tolist()} in the calibration (X front, Y left, Z up)"
+                    f"{radiographs[view].path}: by its tags {name} grows towards {letter}, but {name}_axis of the "
+                    f"{view} view is {np.round(axis, 2).tolist()} in the calibration (X front, Y left, Z up)"
                 )
     return doubts

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ class Atlas:
                 mirror_weights=arrays["mirror_weights"],
                 background=_background(arrays),
             )
-        except (OSError, KeyError, RuntimeError, AttributeError) as error:
+        except (OSError, KeyError, RuntimeError, AttributeError, UnpicklingError) as error:
             raise InputError(f"{path}: cannot be read as an anatomy file ({error})") from error
 
     def save(self, path: str | Path) -> None:

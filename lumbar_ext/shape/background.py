@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fast_simplification
 import numpy as np
 
 from lumbar_ext.errors import InputError
@@ -53,13 +52,14 @@ def build_background(
 
 
 def decimate(surface: Surface, n_triangles: int) -> Surface:
-    """Quadric decimation (Garland and Heckbert 1997, by fast_simplification); small surfaces stay as they are."""
+    """Quadric decimation (Garland and Heckbert 1997, by VTK); small surfaces stay as they are."""
     if len(surface.triangles) <= n_triangles:
         return surface
-    vertices, triangles = fast_simplification.simplify(
-        surface.vertices_mm.astype(np.float32), surface.triangles.astype(np.int32), target_count=n_triangles
-    )
-    return Surface(vertices, triangles)
+    import pyvista
+
+    faces = np.concatenate([np.full((len(surface.triangles), 1), 3), surface.triangles], axis=1)
+    mesh = pyvista.PolyData(surface.vertices_mm, faces.ravel()).decimate(1 - n_triangles / len(surface.triangles))
+    return Surface(np.asarray(mesh.points), np.asarray(mesh.faces).reshape(-1, 4)[:, 1:])
 
 
 def sacral_frame(sacrum: Surface, world_from_l5: RigidTransform) -> RigidTransform:

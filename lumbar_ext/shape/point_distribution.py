@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class VertebraShapeModel(nn.Module):
                 state["mean"].shape[1], state["triangles"].shape[0], state["modes"].shape[1], state["landmark_vertices"].shape[1]
             )
             model.load_state_dict(state)
-        except (OSError, KeyError, RuntimeError, AttributeError) as error:
+        except (OSError, KeyError, RuntimeError, AttributeError, UnpicklingError) as error:
             raise InputError(f"{path}: cannot be read as a vertebra shape model ({error})") from error
         return model if n_modes is None else model.truncate(n_modes)
 

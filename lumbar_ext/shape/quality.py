@@ -18,6 +18,7 @@ from lumbar_ext.shape.point_distribution import VertebraShapeModel
 from lumbar_ext.shape.surface import Surface, surface_distance_mm
 
 _FIT_ROUNDS = 4
+_LARGEST_COEFFICIENT = 3.0
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,25 @@ class Quality:
 
 
 def best_instance(model: VertebraShapeModel, vertices_mm: np.ndarray, level: int, n_modes: int) -> np.ndarray:
-    """The instance of one level closest to corresponding vertices [V, 3], with pose and coefficients in turns; vertices' frame."""
+    """The instance of one level closest to corresponding vertices, pose and coefficients found in turns.
+
+    Args:
+        model: the model.
+        vertices_mm: [V, 3] target in correspondence, any frame.
+        level: 0 for L1 to 4 for L5.
+        n_modes: modes to use; coefficients stay within 3 standard deviations, as in a registration.
+
+    Returns:
+        [V, 3] in the frame of the target.
+    """
     mean = model.mean[level].numpy().astype(np.float64)
     modes = model.modes[level, :n_modes].numpy().astype(np.float64).reshape(n_modes, -1)
+    limit = _LARGEST_COEFFICIENT * model.standard_deviations[level, :n_modes].numpy().astype(np.float64)
     instance = mean
     for _ in range(_FIT_ROUNDS):
         model_from_target = fit_rigid(vertices_mm, instance)
         deviation = (model_from_target.apply(vertices_mm) - mean).ravel()
-        instance = mean + (np.linalg.lstsq(modes.T, deviation, rcond=None)[0] @ modes).reshape(mean.shape)
+        instance = mean + (np.clip(modes @ deviation, -limit, limit) @ modes).reshape(mean.shape)
     return model_from_target.inverse().apply(instance)
 
 

@@ -19,7 +19,8 @@ LANDMARK_VERTICES = 64
 """Vertices kept per landmark; shorter sets are padded with weight zero."""
 
 _ENDPLATE_NORMAL_Z = 0.80
-_TIP_VERTICES = 16
+_TIP_MM = 2.0
+_RING_MM = 1.0
 _SPINOUS_BORDER_MM = 3.0
 
 
@@ -115,8 +116,8 @@ def _define_landmarks(mesh: Surface) -> tuple[np.ndarray, np.ndarray]:
     patches = {
         "superior_endplate": _endplate(mesh, wall_x, mid_z, +1),
         "inferior_endplate": _endplate(mesh, wall_x, mid_z, -1),
-        "left_transverse_process": np.argsort(mesh.vertices_mm[:, 1])[-_TIP_VERTICES:],
-        "right_transverse_process": np.argsort(mesh.vertices_mm[:, 1])[:_TIP_VERTICES],
+        "left_transverse_process": _tip(mesh, +1),
+        "right_transverse_process": _tip(mesh, -1),
         "left_pedicle": _pedicle_ring(mesh, wall_x, +1),
         "right_pedicle": _pedicle_ring(mesh, wall_x, -1),
         "spinous_process": np.flatnonzero(mesh.vertices_mm[:, 0] < mesh.vertices_mm[:, 0].min() + _SPINOUS_BORDER_MM),
@@ -155,6 +156,17 @@ def _endplate(mesh: Surface, wall_x: float, mid_z: float, side: int) -> np.ndarr
     return np.flatnonzero(inside & (side * mesh.normals[:, 2] > _ENDPLATE_NORMAL_Z))
 
 
+def _tip(mesh: Surface, side: int) -> np.ndarray:
+    """Vertices of the tip of the left (+1) or right (-1) transverse process."""
+    outward = side * mesh.vertices_mm[:, 1]
+    return np.flatnonzero(outward > outward.max() - max(_TIP_MM, _edge_mm(mesh)))
+
+
+def _edge_mm(mesh: Surface) -> float:
+    """Typical edge length: that of equilateral triangles of the mean area."""
+    return float(np.sqrt(mesh.vertex_areas_mm2.sum() / len(mesh.triangles) * 4 / np.sqrt(3)))
+
+
 def _pedicle_ring(mesh: Surface, wall_x: float, side: int) -> np.ndarray:
     """Vertices around the isthmus of the left (+1) or right (-1) pedicle: its smallest frontal section."""
     best: tuple[float, float, np.ndarray] | None = None
@@ -169,9 +181,9 @@ def _pedicle_ring(mesh: Surface, wall_x: float, side: int) -> np.ndarray:
                     best = (area, x, loop)
     if best is None:
         return np.empty(0, dtype=np.int64)
-    near = np.abs(mesh.vertices_mm[:, 0] - best[1]) < 1.0
+    near = np.abs(mesh.vertices_mm[:, 0] - best[1]) < max(_RING_MM, 0.6 * _edge_mm(mesh))
     distance, _ = cKDTree(best[2]).query(mesh.vertices_mm)
-    return np.flatnonzero(near & (distance < 2.5))
+    return np.flatnonzero(near & (distance < max(2.5 * _RING_MM, _edge_mm(mesh))))
 
 
 def _polygon_area(x: np.ndarray, y: np.ndarray) -> float:

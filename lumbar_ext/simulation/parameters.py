@@ -6,7 +6,7 @@ and standing lordosis of 627 adults (PMC6680033); VID real CT keypoints (`postur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ class TrunkParameters:
     # Lowest point of the lungs above L3: between the middle of T12 and that of T10.
     lung_base_mm: tuple[float, float] = (85.0, 155.0)
     gas_chains: tuple[int, int] = (1, 9)
-    gas_radius_mm: tuple[float, float] = (7.0, 24.0)
+    gas_radius_mm: tuple[float, float] = (6.0, 22.0)
+    # Folds and fluid leave less than the full path through a lumen.
+    gas_contrast: tuple[float, float] = (0.15, 0.7)
     stool_patches: tuple[int, int] = (0, 4)
     fat_lobules: tuple[int, int] = (50, 130)
     calcification_share: float = 0.15
@@ -87,3 +89,90 @@ class TrunkParameters:
     rib_slope: tuple[float, float] = (0.25, 0.75)
     rib_arc: tuple[float, float] = (0.35, 1.2)
     no_twelfth_rib_share: float = 0.06
+
+
+@dataclass(frozen=True)
+class BeamParameters:
+    """X-ray physics and detector."""
+
+    # Mean energy of a 78 kV beam behind 20-35 cm of water: 54 to 57.5 keV (MCGPU spectra in DeepDRR, NIST tables).
+    energy_kev: tuple[float, float] = (50.0, 60.0)
+    # CT numbers of L1 from 30 to 90 years and older: 226 to 89 HU (Jang 2019), with their spread.
+    trabecular_hu: tuple[float, float] = (70.0, 250.0)
+    # True cortex is about 0.35 mm, and 0.4-1.0 mm at the resolution of meshes (Silva 1994).
+    shell_mm: tuple[float, float] = (0.4, 0.9)
+    # Pedicles, laminae and processes are mostly cortical.
+    posterior_shell_mm: tuple[float, float] = (0.8, 1.5)
+    cortical_scale: tuple[float, float] = (0.7, 1.0)
+    # Standard deviation of the path in trabecular bone, in mm per root of mm.
+    trabecular_texture: tuple[float, float] = (0.05, 0.25)
+    # Scatter-to-primary ratios behind a grid or an air gap.
+    scatter_ap: tuple[float, float] = (0.2, 1.2)
+    scatter_lat: tuple[float, float] = (0.4, 2.0)
+    scatter_sigma_mm: tuple[float, float] = (30.0, 80.0)
+    # 1178 photons per 0.834 mm pixel and mAs behind 25 cm at 1200 mm; mu 0.241 per cm gives the unattenuated number.
+    photons_per_mas: float = 4.9e5
+    detective_efficiency: tuple[float, float] = (0.4, 0.7)
+    mas_ap: tuple[float, float] = (2.0, 25.0)
+    mas_lat: tuple[float, float] = (5.0, 60.0)
+    # Weights of the neighbours in the detector's correlated noise.
+    noise_neighbour: tuple[float, float] = (0.02, 0.11)
+    blur_sigma_mm: tuple[float, float] = (0.15, 0.7)
+
+
+@dataclass(frozen=True)
+class AppearanceParameters:
+    """What happens between the detector and the picture file."""
+
+    collimation_share: float = 0.30
+    # Half widths of the open field as fractions of the half panel.
+    collimation_u: tuple[float, float] = (0.50, 0.98)
+    collimation_v: tuple[float, float] = (0.86, 1.0)
+    marker_share: float = 0.35
+    metal_share: float = 0.08
+    screw_share: float = 0.02
+    # Strength of the dynamic range compression that vendors apply, and its scale.
+    # Detectors saturate in the open beam: this much (natural logarithm) below the median signal.
+    saturation: tuple[float, float] = (0.8, 2.5)
+    equalisation: tuple[float, float] = (0.1, 0.85)
+    equalisation_sigma_mm: tuple[float, float] = (15.0, 60.0)
+    sharpening: tuple[float, float] = (0.0, 1.2)
+    sharpening_sigma_mm: tuple[float, float] = (0.8, 4.0)
+    low_percentile: tuple[float, float] = (0.1, 8.0)
+    high_percentile: tuple[float, float] = (97.5, 99.95)
+    gamma: tuple[float, float] = (0.65, 1.6)
+    sigmoid_share: float = 0.4
+    sigmoid_gain: tuple[float, float] = (3.0, 7.0)
+    sigmoid_cutoff: tuple[float, float] = (0.4, 0.6)
+    inverted_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class GeometryParameters:
+    """Cone-beam geometry of the two views."""
+
+    source_detector_mm: tuple[float, float] = (1000.0, 1500.0)
+    # Source to detector over source to person.
+    magnification: tuple[float, float] = (1.2, 1.5)
+    source_object_mm: tuple[float, float] = (700.0, 1050.0)
+    posteroanterior_share: float = 0.20
+    lateral_from_right_share: float = 0.0
+    view_angle_deg: tuple[float, float] = (80.0, 100.0)
+    rig_tilt_deg: float = 2.0
+    panel_roll_deg: float = 2.0
+    panel_tilt_deg: float = 2.0
+    detector_offset_mm: float = 15.0
+    panel_mm: float = 427.0
+    # Standard deviation of the noise of the written source and detector positions.
+    calibration_noise_mm: float = 0.0
+
+
+@dataclass(frozen=True)
+class SimulationParameters:
+    """All ranges of a simulated study."""
+
+    posture: PostureParameters = field(default_factory=PostureParameters)
+    trunk: TrunkParameters = field(default_factory=TrunkParameters)
+    beam: BeamParameters = field(default_factory=BeamParameters)
+    appearance: AppearanceParameters = field(default_factory=AppearanceParameters)
+    geometry: GeometryParameters = field(default_factory=GeometryParameters)

@@ -25,9 +25,6 @@ class Subject(Protocol):
     """[5, V, 3], each in its vertebra frame."""
     landmarks_mm: np.ndarray
     """[5, 7, 3], vertebra frames."""
-    triangles: np.ndarray
-    """[M, 3], shared by all levels."""
-
 
 @dataclass(frozen=True)
 class Vertebra:
@@ -37,12 +34,18 @@ class Vertebra:
     landmarks_mm: np.ndarray
 
 
-@dataclass(frozen=True)
-class PelvicBones:
+class Mesh(Protocol):
+    """Vertices and triangles of a bone in a population's anatomy file."""
+
+    vertices_mm: np.ndarray
+    triangles: np.ndarray
+
+
+class PelvicBones(Protocol):
     """Sacrum and pelvis in the sacrum frame: origin at the centre of the S1 endplate, X forward along it, Z its normal."""
 
-    sacrum: Solid
-    pelvis: Solid
+    sacrum: Mesh
+    pelvis: Mesh
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,26 @@ class Skeleton:
     size_ratio: float
 
 
-def assemble_skeleton(rng: np.random.Generator, subject: Subject, pelvic: PelvicBones) -> Skeleton:
-    """Gives a lumbar subject thoracic vertebrae, grown from its own L1, and a pelvis of fitting size and random proportions."""
+def assemble_skeleton(
+    rng: np.random.Generator, subject: Subject, triangles: np.ndarray, pelvic: PelvicBones
+) -> Skeleton:
+    """Gives a lumbar subject thoracic vertebrae, grown from its own L1, and a pelvis of fitting size and random proportions.
+
+    Args:
+        rng: draws the proportions.
+        subject: L1 .. L5.
+        triangles: [M, 3] topology of every level.
+        pelvic: sacrum and pelvis of one person.
+    """
     lumbar = tuple(
-        Vertebra(Solid(vertices, subject.triangles), np.asarray(landmarks, dtype=np.float64))
+        Vertebra(Solid(vertices, triangles), np.asarray(landmarks, dtype=np.float64))
         for vertices, landmarks in zip(subject.vertices_mm, subject.landmarks_mm, strict=True)
     )
     heights = subject.landmarks_mm[:, LANDMARKS.index("superior_endplate"), 2] * 2
     size_ratio = float(np.clip(heights.mean() / _MEAN_BODY_HEIGHT_MM, 0.8, 1.25))
     thoracic = tuple(_thoracic(lumbar[0], step) for step in range(1, len(_THORACIC_NAMES) + 1))
     scale = size_ratio * rng.normal(1.0, 0.05, 3)
-    sacrum, pelvis = (solid.with_vertices(solid.vertices_mm * scale) for solid in (pelvic.sacrum, pelvic.pelvis))
+    sacrum, pelvis = (Solid(mesh.vertices_mm * scale, mesh.triangles) for mesh in (pelvic.sacrum, pelvic.pelvis))
     return Skeleton(lumbar, thoracic, sacrum, pelvis, size_ratio)
 
 

@@ -102,7 +102,7 @@ class _Profile:
             chest_width=rng.uniform(*parameters.chest_ratio),
             belly_depth=rng.uniform(0.92, 1.12),
             chest_depth=rng.uniform(0.95, 1.15),
-            exponent=rng.uniform(2.1, 2.7),
+            exponent=rng.uniform(2.3, 3.1),
             back_flatness=rng.uniform(0.15, 0.4),
         )
 
@@ -192,7 +192,7 @@ def _gas(rng: np.random.Generator, room: np.ndarray, centre_x: float, parameters
         size = rng.uniform(*parameters.gas_radius_mm)
         for _ in range(rng.integers(1, 6)):
             centres.append(position.copy())
-            radii.append(size * rng.uniform(0.6, 1.2, 3) * [0.8, 1.0, 1.0])
+            radii.append(size * rng.uniform(0.5, 1.3, 3) * [0.7, 1.0, 1.0])
             direction = direction + 0.6 * rng.standard_normal(3)
             position += direction / np.linalg.norm(direction) * size * rng.uniform(1.2, 2.0)
     for _ in range(rng.integers(*parameters.stool_patches)):
@@ -200,7 +200,8 @@ def _gas(rng: np.random.Generator, room: np.ndarray, centre_x: float, parameters
         count = rng.integers(15, 60)
         centres.extend(middle + rng.standard_normal((count, 3)) * rng.uniform(10, 22, 3))
         radii.extend(rng.uniform(1.5, 4.5, (count, 3)))
-    return _make(centres, radii, _random_rotations(rng, len(centres)))
+    gas = _make(centres, radii, _random_rotations(rng, len(centres)))
+    return Ellipsoids(gas.centres_mm, gas.axes_mm, rng.uniform(*parameters.gas_contrast, len(centres)))
 
 
 def _fat(rng: np.random.Generator, room: np.ndarray, centre_x: float, parameters: TrunkParameters) -> Ellipsoids:

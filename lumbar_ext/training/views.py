@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import torch
 from monai.data import Dataset
-from PIL import Image
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.io import read_calibration, read_landmarks, read_nifti_image, read_radiograph, with_bone_bright
+from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
+from lumbar_ext.transforms.targets import ENDPLATES
 
 UINT16_MAX = 65535
 
@@ -30,8 +30,8 @@ class ViewRecord:
         view: "ap" or "lat".
         image: uint16, the normalised radiograph's range [-0.5, 1.5] as 0..65535.
         decomposition: uint16, [0, 1] as 0..65535.
-        landmarks_px: float32 [5, 7, 2] (u, v); zero where absent.
-        present: bool [5].
+        landmarks_px: float32 [5, 7, 2] (u, v); NaN where unknown.
+        present: bool [5], both endplates known.
     """
 
     study: Path
@@ -53,29 +53,6 @@ class ViewRecord:
         }
 
 
-def read_landmarks_px(path: Path, view: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel positions [5, 7, 2] and presence [5] of one view from a study's ``truth/landmarks.json``.
-
-    Raises:
-        InputError: when a vertebra lacks a landmark.
-    """
-    vertebrae = json.loads(path.read_text())["vertebrae"]
-    positions = np.zeros((len(LEVELS), len(LANDMARKS), 2), np.float32)
-    present = np.array([level in vertebrae for level in LEVELS])
-    for row in np.flatnonzero(present):
-        points = vertebrae[LEVELS[row]]
-        missing = [name for name in LANDMARKS if name not in points]
-        if missing:
-            raise InputError(f"{path}: {LEVELS[row]} lacks the landmarks {missing}")
-        positions[row] = [points[name][f"{view}_px"] for name in LANDMARKS]
-    return positions, present
-
-
-def read_decomposition(path: Path) -> np.ndarray:
-    """A decomposition image [rows, columns] float32 from NIfTI, whose first array axis is u (columns)."""
-    return np.squeeze(np.asanyarray(nibabel.load(path).dataobj)).astype(np.float32).T
-
-
 def halve(image: np.ndarray) -> np.ndarray:
     """Mean of 2x2 pixel blocks of an image with even sizes."""
     rows, columns = image.shape
@@ -86,11 +63,23 @@ def _as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * UINT16_MAX).astype(np.uint16)
 
 
+@dataclass(frozen=True)
+class _Truth:
+    """One view on the network grid, in float: image, decomposition [rows, columns], landmarks_px [5, 7, 2] with NaN."""
+
+    image: np.ndarray
+    decomposition: np.ndarray
+    landmarks_px: np.ndarray
+
+
 def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
-    """Reads one view of a study folder that lies on the network grid already (as simulated cohorts do).
+    """Reads one view of a study folder and brings it, with its truth, to the network grid.
+
+    Files that lie on that grid already, as those of simulated cohorts do, are not resampled. An image counts as
+    bone-bright unless its own tags say otherwise.
 
     Args:
-        study: folder with ``<view>.png`` and ``truth/``.
+        study: folder with ``<view>.png``, ``calibration.json`` and ``truth/``.
         view: "ap" or "lat".
         downsample: 1, or 2, 4 .. to halve the grid that often by area averaging.
 
@@ -98,35 +87,47 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
         InputError: when image and decomposition differ in size, or the decomposition is empty at a vertebra's centre
             (which a transposed or mismatched file shows).
     """
-    image = np.asarray(Image.open(study / f"{view}.png"), np.float32)
-    decomposition_path = study / "truth" / f"decomposition_{view}.nii.gz"
-    decomposition = read_decomposition(decomposition_path)
-    landmarks, present = read_landmarks_px(study / "truth" / "landmarks.json", view)
-    if image.shape != decomposition.shape:
-        raise InputError(f"{decomposition_path}: size {decomposition.shape} differs from the image's {image.shape}")
-    _check_truth(decomposition, landmarks[present], decomposition_path)
-    image = normalise_intensity(image)
+    truth = _on_network_grid(study, view)
     factor = 1
     while factor < downsample:
-        image, decomposition = halve(image), halve(decomposition)
-        landmarks = (landmarks - 0.5) / 2
+        truth = _Truth(halve(truth.image), halve(truth.decomposition), (truth.landmarks_px - 0.5) / 2)
         factor *= 2
     return ViewRecord(
         study=study,
         view=view,
-        image=_as_uint16(image, *NORMALISED_RANGE),
-        decomposition=_as_uint16(decomposition, 0.0, 1.0),
-        landmarks_px=(landmarks * present[:, None, None]).astype(np.float32),
-        present=present,
+        image=_as_uint16(truth.image, *NORMALISED_RANGE),
+        decomposition=_as_uint16(truth.decomposition, 0.0, 1.0),
+        landmarks_px=truth.landmarks_px.astype(np.float32),
+        present=np.isfinite(truth.landmarks_px[:, list(ENDPLATES)]).all(axis=(1, 2)),
     )
 
 
-def _check_truth(decomposition: np.ndarray, landmarks_px: np.ndarray, path: Path) -> None:
-    centres = np.rint(landmarks_px[:, :2].mean(axis=1)).astype(int)
+def _on_network_grid(study: Path, view: str) -> _Truth:
+    camera = read_calibration(study / "calibration.json")[view]
+    radiograph = read_radiograph(study / f"{view}.png")
+    if radiograph.polarity == "bone_dark":
+        radiograph = with_bone_bright(radiograph)
+    decomposition_path = study / "truth" / f"decomposition_{view}.nii.gz"
+    decomposition, _ = read_nifti_image(decomposition_path)
+    landmarks = getattr(read_landmarks(study / "truth" / "landmarks.json"), f"{view}_px")
+    _check_truth(radiograph.pixels, decomposition, landmarks, decomposition_path)
+    seen = to_network_grid(radiograph.pixels, camera, view)
+    landmarks = seen.to_canonical_px(landmarks)
+    if seen.swap_left_right:
+        # the network names the sides of the person it seems to see
+        landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
+    bone = to_network_grid(decomposition, camera, view).pixels
+    return _Truth(normalise_intensity(seen.pixels), bone, landmarks)
+
+
+def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.ndarray, path: Path) -> None:
+    if image.shape != decomposition.shape:
+        raise InputError(f"{path}: size {decomposition.shape} differs from the image's {image.shape}")
+    centres = landmarks_px[:, list(ENDPLATES)].mean(axis=1)
+    centres = np.rint(centres[np.isfinite(centres).all(axis=1)]).astype(int)
     rows, columns = decomposition.shape
     inside = (centres >= 0).all(axis=1) & (centres[:, 0] < columns) & (centres[:, 1] < rows)
-    values = decomposition[centres[inside, 1], centres[inside, 0]]
-    if np.any(values <= 0):
+    if np.any(decomposition[centres[inside, 1], centres[inside, 0]] <= 0):
         raise InputError(f"{path}: decomposition is empty at the centre of a vertebra; axes or study do not match")
 
 

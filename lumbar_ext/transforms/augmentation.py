@@ -99,7 +99,7 @@ class RandViewWarpd(Randomizable, MapTransform):
         centre = np.array([(width - 1) / 2, (height - 1) / 2])
         present = np.asarray(data["present"], bool)
         if self.focus == "spine" and present.any():
-            centre = np.asarray(data["landmarks_px"], float)[present].reshape(-1, 2).mean(axis=0)
+            centre = np.nanmean(np.asarray(data["landmarks_px"], float)[present].reshape(-1, 2), axis=0)
         return centre
 
     def _draw(self, data: Mapping[Hashable, Any]) -> tuple[PlanarWarp, bool]:

@@ -82,7 +82,7 @@ def _write_offsets(target: np.ndarray, landmarks_cells: np.ndarray, inside: np.n
     column, row = np.meshgrid(np.arange(left, left + window.shape[2]), np.arange(top, top + window.shape[1]))
     here = np.stack([column, row])
     positions = np.concatenate([landmarks_cells[list(ENDPLATES)].mean(axis=0, keepdims=True), landmarks_cells])
-    offsets = (positions[:, :, None, None] - here).reshape(-1, *column.shape)
+    offsets = np.nan_to_num((positions[:, :, None, None] - here).reshape(-1, *column.shape))
     window[CENTRE_OFFSET], window[LANDMARK_OFFSETS] = offsets[:2], offsets[2:]
     window[CELL_WEIGHT] = 1.0
     window[LANDMARK_MASK] = inside[:, None, None]
@@ -95,7 +95,7 @@ def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present
 
     Args:
         decomposition: [1, H, W] or [H, W], values in [0, 1), H and W multiples of 4.
-        landmarks_px: [5, 7, 2] as (u, v) in pixels of that image; values of absent vertebrae are ignored.
+        landmarks_px: [5, 7, 2] as (u, v) in pixels of that image; NaN, and any value of absent vertebrae, is ignored.
         present: [5] bool.
 
     Returns:

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.inferers import Inferer
 from monai.transforms import Transform
 from torch import nn
 
-from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.io.study import read_study
 from lumbar_ext.registration.landmarks3d import triangulate_landmarks
-from lumbar_ext.registration.register import RegistrationInput
+from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
+from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.workflow.observe import observe, to_network_grids
 from lumbar_ext.workflow.outputs import camera_document, registration_document, write_json, write_reconstruction
 from lumbar_ext.workflow.progress import Progress
@@ -99,6 +101,29 @@ def only_study(batch: list[dict[str, Any]]) -> dict[str, Any]:
     return study
 
 
+class Register(Inferer):
+    """Poses and deforms the shape model until its DRRs match the decompositions: the inferer of the bundle.
+
+    Args:
+        config: what the registration is composed of.
+        progress: shows levels and losses.
+        max_seconds: limit of the search, none when null.
+    """
+
+    def __init__(self, config: RegistrationConfig, progress: Progress, max_seconds: float | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.progress = progress
+        self.max_seconds = max_seconds
+
+    def __call__(self, inputs: RegistrationInput, network: nn.Module, *args: Any, **kwargs: Any) -> RegistrationResult:
+        with self.progress.stage(STAGES[3]):
+            return register(inputs, network, self.config, progress=self._show, max_seconds=self.max_seconds)
+
+    def _show(self, level: str, evaluations: int, loss: float) -> None:
+        self.progress.note(f"register {level}: loss {loss:.4f} ({evaluations})")
+
+
 class WriteReconstruction(Transform):
     """Writes all files of a reconstruction, or none.
 
@@ -121,7 +146,7 @@ class WriteReconstruction(Transform):
         with self.progress.stage(STAGES[4]), staged_output(data["output_dir"]) as folder:
             triangles = self.triangles.cpu().numpy()
             write_reconstruction(folder, data["study"], data["observed"], data["landmarks"], data["pred"], triangles)
-            missing = data["landmarks"].missing_levels
+            missing = tuple(level for level in LEVELS if level not in data["pred"].vertebrae)
             write_json(folder / "registration.json", registration_document(data["pred"], missing, self.progress.seconds))
             write_json(folder / "run.json", self._run_document(data))
         return dict(data)

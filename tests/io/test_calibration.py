@@ -2,9 +2,7 @@
 
 import copy
 import json
-from importlib import resources
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -40,13 +38,6 @@ def write(path, **changes):
                 del document["views"][view][key]
     path.write_text(json.dumps(document))
     return path
-
-
-def test_the_schema_is_valid_draft_2020_12():
-    text = resources.files("lumbar_ext.io.schemas").joinpath("calibration.schema.json").read_text()
-    schema = json.loads(text)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["$schema"].endswith("2020-12/schema")
 
 
 def test_written_geometry_is_read_back_exactly(tmp_path, geometry):

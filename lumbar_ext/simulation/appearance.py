@@ -1,0 +1,99 @@
+"""From the detected signal to the picture: field edges, markers, vendor processing and look-up tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from lumbar_ext.geometry import Camera
+from lumbar_ext.simulation.lettering import draw_letter
+from lumbar_ext.simulation.parameters import AppearanceParameters
+from lumbar_ext.simulation.radiograph import smooth
+
+_WHITE = 65535
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture.
+
+    Args:
+        pixels: [rows, columns] uint16 as written to the file.
+        inverted: whether bone is dark in it.
+        collimated: whether the field is smaller than the panel.
+    """
+
+    pixels: np.ndarray
+    inverted: bool
+    collimated: bool
+
+
+def finish(rng: np.random.Generator, signal: np.ndarray, camera: Camera, parameters: AppearanceParameters) -> Picture:
+    """Makes a picture of a log signal.
+
+    Args:
+        rng: draws the processing.
+        signal: `radiograph.expose` output, bone bright.
+        camera: the view.
+        parameters: ranges.
+    """
+    spacing = camera.pixel_spacing_mm[0]
+    field = _open_field(rng, signal.shape, parameters)
+    image = _saturated(rng, signal, parameters)
+    exposed = image > signal
+    strength = rng.uniform(*parameters.equalisation)
+    image = image - strength * smooth(image, rng.uniform(*parameters.equalisation_sigma_mm), spacing)
+    amount = rng.uniform(*parameters.sharpening)
+    image = image + amount * (image - gaussian_filter(image, rng.uniform(*parameters.sharpening_sigma_mm) / spacing, truncate=2.5))
+    image = _windowed(rng, image, field, exposed, parameters)
+    image = _toned(rng, image, parameters)
+    if field is not None:
+        # Closed shutters leave next to no signal; systems mask it black, or leave it white.
+        image = np.where(field, image, 0.0 if rng.random() < 0.7 else 1.0)
+    if rng.random() < parameters.marker_share:
+        draw_letter(rng, image, spacing)
+    inverted = bool(rng.random() < parameters.inverted_share)
+    pixels = np.round(np.clip(image, 0, 1) * _WHITE).astype(np.uint16)
+    return Picture(_WHITE - pixels if inverted else pixels, inverted, field is not None)
+
+
+def _open_field(rng: np.random.Generator, shape: tuple[int, int], parameters: AppearanceParameters) -> np.ndarray | None:
+    """Mask of the collimated field, or None if the whole panel is open."""
+    if rng.random() >= parameters.collimation_share:
+        return None
+    rows, columns = shape
+    half_u = rng.uniform(*parameters.collimation_u) * columns / 2
+    half_v = rng.uniform(*parameters.collimation_v) * rows / 2
+    angle = np.radians(rng.normal(0, 1.5))
+    u, v = np.meshgrid(np.arange(columns) - columns / 2, np.arange(rows) - rows / 2)
+    turned_u, turned_v = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
+    return (np.abs(turned_u) < half_u) & (np.abs(turned_v) < half_v)
+
+
+def _saturated(rng: np.random.Generator, signal: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:
+    """The signal cut off where the open beam saturates the detector."""
+    return np.maximum(signal, np.median(signal) - rng.uniform(*parameters.saturation))
+
+
+def _windowed(
+    rng: np.random.Generator, image: np.ndarray, field: np.ndarray | None, exposed: np.ndarray, parameters: AppearanceParameters
+) -> np.ndarray:
+    """Two random percentiles of the anatomy in the field become 0 and 1."""
+    anatomy = ~exposed if field is None else ~exposed & field
+    values = image[::2, ::2][anatomy[::2, ::2]]
+    percentiles = (rng.uniform(*parameters.low_percentile), rng.uniform(*parameters.high_percentile))
+    low, high = np.percentile(values if values.size > 100 else image, percentiles)
+    return (image - low) / max(high - low, 1e-6)
+
+
+def _toned(rng: np.random.Generator, image: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:
+    """A sigmoid or a gamma curve on [0, 1]."""
+    gain, cutoff = rng.uniform(*parameters.sigmoid_gain), rng.uniform(*parameters.sigmoid_cutoff)
+    gamma = rng.uniform(*parameters.gamma)
+    if rng.random() < parameters.sigmoid_share:
+        ends = 1 / (1 + np.exp(-gain * (np.array([0.0, 1.0]) - cutoff)))
+        curve = 1 / (1 + np.exp(-gain * (np.clip(image, -0.5, 1.5) - cutoff)))
+        return (curve - ends[0]) / (ends[1] - ends[0]) * 0.94 + 0.03
+    return np.clip(image, 0, 1) ** gamma

@@ -1,0 +1,128 @@
+"""One radiograph through the network without a calibration: file to network grid, and output back to the file's pixels.
+
+Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it: head up; AP
+with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable: ``image``
+(path, then tensor), ``view`` ("ap" or "lat"), ``source`` (path), ``original_from_network`` (float64 [2, 2]: scale and offset
+of (u, v)), ``original_size_px`` (columns, rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Transform
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.io.formats import read_radiograph
+from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.io.nifti import write_nifti_image
+from lumbar_ext.io.radiograph import Polarity, with_bone_bright
+from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, to_network_grid
+from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, decode_packed
+
+
+class LoadViewd(Transform):
+    """Reads a radiograph and brings it to the network grid, bone bright; ``image`` becomes float32 [1, 512, 512].
+
+    Args:
+        pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
+        polarity: "bone_bright" or "bone_dark" overrides tags and looks.
+        image_key: key of the path.
+
+    Raises:
+        InputError: for an unknown view or a file that cannot be used.
+    """
+
+    def __init__(
+        self, pixel_spacing_mm: float | None = None, polarity: Polarity = "unknown", image_key: str = "image"
+    ) -> None:
+        self.pixel_spacing_mm = pixel_spacing_mm
+        self.polarity = polarity
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        path, view = data[self.image_key], data.get("view", VIEWS[0])
+        if view not in VIEWS:
+            raise InputError(f"view: expected one of {VIEWS}, found {view!r}")
+        radiograph = with_bone_bright(read_radiograph(path), self.polarity)
+        fallback = self.pixel_spacing_mm or NETWORK_SPACING_MM
+        spacing_mm = radiograph.pixel_spacing_mm or (fallback, fallback)
+        seen = to_network_grid(radiograph.pixels, displayed_camera(radiograph.size_px, spacing_mm), "ap")
+        mapping = np.array([seen.laid_from_canonical.scale, seen.laid_from_canonical.offset])
+        return {
+            **data,
+            self.image_key: torch.from_numpy(seen.pixels)[None],
+            "view": view,
+            "source": str(path),
+            "original_from_network": torch.from_numpy(mapping),
+            "original_size_px": torch.tensor(radiograph.size_px),
+        }
+
+
+def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, float]) -> Camera:
+    """A stand-in AP camera whose image is in canonical orientation already; only its grid is used."""
+    return Camera([1000, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, -1], pixel_spacing_mm, size_px)
+
+
+class DecodeViewd(Transform):
+    """Turns the packed output into ``decoded``, landmarks in the original file's pixels.
+
+    Adds ``decomposition`` (float32 [1, 512, 512], network grid), ``landmarks_px`` [5, 7, 2] (original pixels),
+    ``landmark_confidence`` [5, 7], ``present`` [5] and ``order_consistent``.
+
+    Args:
+        threshold: smallest heatmap value of a vertebra that is present.
+        pred_key: key of the packed tensor [37, 128, 128].
+    """
+
+    def __init__(self, threshold: float = CONFIDENCE_THRESHOLD, pred_key: str = "pred") -> None:
+        self.threshold = threshold
+        self.pred_key = pred_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        seen = decode_packed(data[self.pred_key], self.threshold)
+        scale, offset = np.asarray(data["original_from_network"])
+        return {
+            **data,
+            "decomposition": torch.from_numpy(seen.decomposition)[None],
+            "landmarks_px": seen.landmarks_px * scale + offset,
+            "landmark_confidence": seen.landmark_confidence,
+            "present": seen.present,
+            "order_consistent": seen.order_consistent,
+        }
+
+
+class SaveViewd(Transform):
+    """Writes ``<stem>_decomposition.nii.gz`` (network grid) and ``<stem>_landmarks.json`` (pixels of the original file).
+
+    Args:
+        output_dir: folder, made if absent.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        stem = Path(data["source"]).name.split(".")[0]
+        spacing_mm = (NETWORK_SPACING_MM, NETWORK_SPACING_MM)
+        decomposition = np.asarray(data["decomposition"])[0]
+        write_nifti_image(self.output_dir / f"{stem}_decomposition.nii.gz", decomposition, spacing_mm)
+        write_landmarks(self.output_dir / f"{stem}_landmarks.json", _one_view(data))
+        return dict(data)
+
+
+def _one_view(data: Mapping[Hashable, Any]) -> StudyLandmarks:
+    """The landmarks file's content with everything of the other view, and of space, unknown."""
+    shape = (len(LEVELS), len(LANDMARKS))
+    values = {name: np.full((*shape, 2), np.nan) for name in ("ap_px", "lat_px")}
+    values |= {name: np.full(shape, np.nan) for name in ("confidence_ap", "confidence_lat", "gap_mm")}
+    values[f"{data['view']}_px"] = np.asarray(data["landmarks_px"])
+    values[f"confidence_{data['view']}"] = np.asarray(data["landmark_confidence"])
+    return StudyLandmarks(position_mm=np.full((*shape, 3), np.nan), **values)
