@@ -24,7 +24,7 @@ OFFSETS_PX = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_view_cohort():
     """A function that writes studies ``study_0000`` .. on the network grid to a folder."""
     return _write_cohort
@@ -55,7 +55,7 @@ def _write_study(study: Path, rng: np.random.Generator) -> None:
 
 
 def _draw_view(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image uint16, decomposition float32 and landmarks [5, 7, 2] of a column of five ellipsoids with side processes."""
+    """Image uint16, decomposition float32 and landmarks [5, 7, 2] of five ellipsoids with side processes."""
     v, u = np.mgrid[:SIZE_PX, :SIZE_PX].astype(float)
     top, bend = rng.uniform([226, 90], [286, 130]), rng.uniform(-12, 12)
     centres = top + np.arange(len(LEVELS))[:, None] * [bend, 52]

@@ -27,7 +27,8 @@ class LossComponents:
 def loss_components(packed: Tensor, target: Tensor) -> LossComponents:
     """All five terms for a packed prediction [B, 37, h, w] and a packed target [B, 45, h, w].
 
-    Offsets count only at the cells around a centre (channel 37), landmark offsets only where the landmark lies within the
+    Offsets count only at the cells around a centre (channel 37), landmark offsets only where the landmark lies
+    within the
     image (channels 38-44).
 
     Raises:

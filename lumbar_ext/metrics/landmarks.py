@@ -32,7 +32,9 @@ def success_detection_rate(distances_mm: np.ndarray, radius_mm: float) -> float:
     return float((distances_mm <= radius_mm).mean()) if distances_mm.size else float("nan")
 
 
-def wrong_levels(predicted_centres: np.ndarray, predicted: np.ndarray, true_centres: np.ndarray, true: np.ndarray) -> int:
+def wrong_levels(
+    predicted_centres: np.ndarray, predicted: np.ndarray, true_centres: np.ndarray, true: np.ndarray
+) -> int:
     """Number of predicted levels whose centre lies nearer to the true centre of another level than to their own.
 
     Args:

@@ -107,6 +107,7 @@ class ViewScorer:
         self._last: tuple[Tensor, list[ViewScores]] | None = None
 
     def __call__(self, prediction: Tensor, target: Tensor) -> list[ViewScores]:
+        """Scores of each view of a batch of packed predictions [B, 37, h, w] and targets [B, 45, h, w]."""
         if self._last is None or self._last[0] is not prediction:
             scores = [score_view(p, t, self.pixel_spacing_mm) for p, t in zip(prediction, target, strict=True)]
             self._last = (prediction, scores)
@@ -129,9 +130,11 @@ class ViewMetric(Metric):
         super().__init__(output_transform=lambda output: (output["pred"], output["label"]))
 
     def reset(self) -> None:
+        """Forgets all views."""
         self._values: list[float] = []
 
     def update(self, output: tuple[Tensor, Tensor]) -> None:
+        """Adds the views of one batch (predictions, targets)."""
         self._values.extend(getattr(scores, self.field) for scores in self.scorer(*output))
 
     def compute(self) -> float:

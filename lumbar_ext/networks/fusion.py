@@ -22,6 +22,7 @@ class FeatureFusion(nn.Module):
         self.to_landmarks = conv_bn(2 * channels, channels)
 
     def forward(self, decomposition: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
+        """Both paths, refined with what the other one knows."""
         fused = self.shared(decomposition + landmarks)
         return (
             self.to_decomposition(torch.cat([fused, decomposition], 1)),
@@ -38,6 +39,7 @@ class SeparatePaths(nn.Module):
         self.to_landmarks = nn.Sequential(conv_bn(channels, channels), conv_bn(channels, channels))
 
     def forward(self, decomposition: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
+        """Both paths, each refined alone."""
         return self.to_decomposition(decomposition), self.to_landmarks(landmarks)
 
 
@@ -58,6 +60,7 @@ class TwinDecoder(nn.Module):
         self.up = nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def forward(self, branches: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Both paths' features [B, channels, H/4, W/4] from the four branches of the encoder."""
         skips: list[Tensor] = []
         for index, lateral in enumerate(self.laterals):
             skips.append(lateral(branches[index]))

@@ -1,6 +1,7 @@
 """High-resolution encoder (HRNet): parallel branches at 1/4, 1/8, 1/16 and 1/32 of the image that exchange features.
 
-Own implementation after Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation" (CVPR 2019)
+Own implementation after Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation" (CVPR
+2019)
 and the HRNetV2 variant; every branch keeps its resolution, and each module ends with a full exchange (sum of resampled
 branches). Written so that ``torch.jit.script`` accepts it.
 """
@@ -24,7 +25,8 @@ class HRNetConfig:
     Args:
         width: channels C of the 1/4 branch; the others have 2C, 4C and 8C.
         stem_channels: channels of the second of the two stride-2 stem convolutions.
-        first_channels: channels of the first one, which runs at half the image's resolution and so costs most per channel.
+        first_channels: channels of the first one, which runs at half the image's resolution and so costs most per
+        channel.
         bottleneck_channels: inner channels of the stage-1 bottlenecks (their output is four times that).
         bottlenecks: number of stage-1 bottlenecks.
         modules: exchange modules in stages 2, 3 and 4.
@@ -79,6 +81,7 @@ class BasicBlock(nn.Module):
         self.body = nn.Sequential(conv_bn(channels, channels), conv_bn(channels, channels, relu=False))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Same shape as the input [B, channels, h, w]."""
         return torch.relu(x + self.body(x))
 
 
@@ -94,6 +97,7 @@ class Bottleneck(nn.Module):
         self.shortcut = nn.Identity() if inputs == outputs else conv_bn(inputs, outputs, kernel=1, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """From [B, inputs, h, w] to [B, 4 inner, h, w]."""
         return torch.relu(self.shortcut(x) + self.body(x))
 
 
@@ -117,6 +121,7 @@ class BranchSum(nn.Module):
         self.paths = nn.ModuleList(_resample(source, target, channels) for source in range(len(channels)))
 
     def forward(self, branches: list[Tensor]) -> Tensor:
+        """The sum at the target's resolution of all branches."""
         total = torch.zeros(1, dtype=branches[0].dtype, device=branches[0].device)
         for index, path in enumerate(self.paths):
             carried = path(branches[index])
@@ -133,6 +138,7 @@ class ExchangeModule(nn.Module):
         self.sums = nn.ModuleList(BranchSum(target, channels) for target in range(len(channels)))
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        """Branches of the same shapes as those given."""
         refined: list[Tensor] = []
         for index, branch in enumerate(self.branches):
             refined.append(branch(branches[index]))
@@ -172,6 +178,7 @@ class HRNet(nn.Module):
         self.stage4 = nn.ModuleList(ExchangeModule(channels, config.blocks) for _ in range(counts[2]))
 
     def forward(self, image: Tensor) -> list[Tensor]:
+        """The four branches, finest first."""
         quarter = self.stage1(self.stem(image))
         branches = [self.enter(quarter), self.grow2(quarter)]
         for module in self.stage2:

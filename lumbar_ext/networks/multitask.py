@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.fusion import TwinDecoder
@@ -20,16 +19,13 @@ def _channels(part: slice) -> int:
     return part.stop - part.start
 
 
-def _image_blocks(image: Tensor) -> Tensor:
-    """The full-resolution image as 16 channels at 1/4, the detail that the stem's strides lose."""
-    return F.pixel_unshuffle(image, STRIDE)
-
-
 class LumbarMultitaskNet(nn.Module):
     """HRNet encoder, two decoding paths with feature fusion, and four heads (Yu et al., arXiv 2503.14573, sec. 2.2).
 
-    Both views share the weights. ``forward`` takes the normalised, bone-bright radiograph [B, 1, H, W] (H and W multiples
-    of 32) and returns the packed tensor [B, 37, H/4, W/4] of :mod:`lumbar_ext.networks.packing`, float32. The decomposition
+    Both views share the weights. ``forward`` takes the normalised, bone-bright radiograph [B, 1, H, W] (H and W
+    multiples
+    of 32) and returns the packed tensor [B, 37, H/4, W/4] of :mod:`lumbar_ext.networks.packing`, float32. The
+    decomposition
     channels are linear (the decoder clamps them), the heatmaps are probabilities, offsets are in cells.
 
     Args:
@@ -57,6 +53,8 @@ class LumbarMultitaskNet(nn.Module):
         self.encoder = HRNet(config)
         self.decoder = TwinDecoder(config.branch_channels(), width, ffm=ffm and tasks == "both")
         pixels = _channels(DECOMPOSITION)
+        # the full-resolution image as 16 channels at 1/4: the detail that the stem's strides lose
+        self.image_blocks = nn.PixelUnshuffle(STRIDE)
         self.decomposition_head = nn.Sequential(
             conv_bn(width + pixels, width), conv_bn(width, width), nn.Conv2d(width, pixels, 1)
         )
@@ -76,9 +74,10 @@ class LumbarMultitaskNet(nn.Module):
         nn.init.constant_(self.heatmap_head[-1].bias, HEATMAP_BIAS)
 
     def forward(self, image: Tensor) -> Tensor:
+        """The packed tensor [B, 37, H/4, W/4] of an image [B, 1, H, W]."""
         branches = self.encoder(image)
         decomposition, landmarks = self.decoder(branches)
-        blocks = _image_blocks(image).to(decomposition.dtype)
+        blocks = self.image_blocks(image).to(decomposition.dtype)
         pixels = self.decomposition_head(torch.cat([decomposition, blocks], 1)).float()
         trunk = self.landmark_trunk(landmarks)
         heatmap = torch.sigmoid(self.heatmap_head(trunk).float())

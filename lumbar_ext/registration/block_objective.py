@@ -7,7 +7,6 @@ import numpy as np
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM
 from lumbar_ext.geometry import Camera
 from lumbar_ext.registration.kernels import loss_change, pinhole_from_vertebra
-from lumbar_ext.registration.problem import POSE_SIZE
 from lumbar_ext.registration.scene import Scene
 
 
@@ -27,11 +26,10 @@ class BlockObjective:
         self.evaluations = 0
         self._scene, self._index = scene, index
         self._rest = np.array(parameters[index], dtype=np.float64)
-        self._shape = scene.shapes[index]
         start = scene.problem.vertebrae[index].world_from_vertebra
         self._rotation, self._translation = np.ascontiguousarray(start.rotation), start.translation_mm
         self._views = [_BlockView(scene, name, index, lengths) for name in scene.problem.views]
-        self._uvw = np.empty((len(self._shape.mean_mm), 3))
+        self._uvw = np.empty(scene.surfaces[index].mean_mm.shape)
         self._constant = sum(view.loss_without for view in self._views) / len(self._views)
         self._constant += sum(scene.regularisation(i, p) for i, p in enumerate(parameters) if i != index)
 
@@ -44,7 +42,7 @@ class BlockObjective:
         self.evaluations += 1
         parameters = self._rest.copy()
         parameters[: len(varying)] = varying
-        vertices = self._shape.instance(parameters[POSE_SIZE:])
+        vertices = self._scene.vertices(self._index, parameters)
         change = sum(self._change(view, parameters, vertices) for view in self._views)
         return self._constant + change / len(self._views) + self._scene.regularisation(self._index, parameters)
 
@@ -55,7 +53,7 @@ class BlockObjective:
             vertices,
             view.moved_pinhole,
             view.orientation,
-            self._shape.triangles,
+            self._scene.surfaces[self._index].triangles,
             view.stack,
             similarity.code,
             similarity.scale,

@@ -9,12 +9,11 @@ import nlopt
 import numpy as np
 
 from lumbar_ext.registration.block_objective import BlockObjective
-from lumbar_ext.registration.coarse_mesh import reduce_shapes
-from lumbar_ext.registration.level_shape import LevelShape
 from lumbar_ext.registration.optimiser import Optimiser, Record
-from lumbar_ext.registration.problem import POSE_SIZE, Bounds, RegistrationProblem
+from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
 from lumbar_ext.registration.result import StopReason
 from lumbar_ext.registration.scene import Scene
+from lumbar_ext.registration.surfaces import stage_surfaces
 
 _POSE_STEP = (2.0, 2.0, 2.0, 0.06, 0.06, 0.06)
 """Natural step of each pose parameter: 2 mm, and the angle that moves a process tip about as far."""
@@ -31,7 +30,7 @@ class BlockStage:
     Args:
         stride: image pixels averaged into one, 1 for full resolution.
         mesh_vertices: vertices of the rendered mesh; None for all.
-        with_shape: vary coefficients too, else the pose alone.
+        with_shape: vary the shape model's coefficients too, else the pose alone; free-form modes stay as they are.
         sweeps: times every vertebra is visited.
         first_step: first trust radius, in natural steps (2 mm, 0.06 rad, 0.6 SD).
         last_step: final trust radius.
@@ -69,12 +68,14 @@ class BobyqaBlocks(Optimiser):
     ) -> tuple[list[np.ndarray], StopReason]:
         reason = StopReason.CONVERGED
         for stage in self.stages:
-            scene = Scene(problem.coarsened(stage.stride), stage_shapes(problem, stage.mesh_vertices))
+            n_modes = problem.vertebrae[0].shape.n_model_modes if stage.with_shape else 0
+            surfaces = stage_surfaces(problem, parameters, n_modes, stage.mesh_vertices)
+            scene = Scene(problem.coarsened(stage.stride), surfaces)
             lengths = [scene.path_lengths(i, p) for i, p in enumerate(parameters)]
             for index in list(range(len(parameters))) * stage.sweeps:
                 if record.out_of_time:
                     return parameters, StopReason.TIME
-                reason = _visit(scene, index, stage, parameters, lengths, record)
+                reason = _visit(scene, index, stage, POSE_SIZE + n_modes, parameters, lengths, record)
         return parameters, StopReason.TIME if record.out_of_time else reason
 
 
@@ -99,24 +100,30 @@ class BobyqaJoint(Optimiser):
     def _minimise(
         self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
     ) -> tuple[list[np.ndarray], StopReason]:
-        scene = Scene(problem.coarsened(self.stride), stage_shapes(problem, self.mesh_vertices))
-        sizes = np.cumsum([len(p) for p in parameters])[:-1]
-        objective = _JointObjective(scene, parameters, sizes)
-        limits = np.concatenate([problem.bounds.limits(len(p) - POSE_SIZE) for p in parameters])
-        steps = np.concatenate([natural_steps(len(p)) for p in parameters])
+        size = POSE_SIZE + problem.vertebrae[0].shape.n_model_modes
+        surfaces = stage_surfaces(problem, parameters, size - POSE_SIZE, self.mesh_vertices)
+        objective = _JointObjective(Scene(problem.coarsened(self.stride), surfaces), parameters, size)
+        limits = np.tile(problem.bounds.limits(size - POSE_SIZE), len(parameters))
+        steps = np.tile(natural_steps(size), len(parameters))
         search = BoxSearch(limits, steps, self.first_step, self.last_step, self.max_evaluations)
-        outcome = search.minimise(objective, np.concatenate(parameters), record, "all")
-        return np.split(outcome.position, sizes), outcome.reason
+        start = np.concatenate([p[:size] for p in parameters])
+        outcome = search.minimise(objective, start, record, "all")
+        return objective.parameters(outcome.position), outcome.reason
 
 
 class _JointObjective:
-    """The loss of all parameters in one vector; only the vertebrae that changed are rendered again."""
+    """The loss of the first `size` parameters of all vertebrae in one vector."""
 
-    def __init__(self, scene: Scene, parameters: list[np.ndarray], sizes: np.ndarray) -> None:
-        self._scene, self._sizes = scene, sizes
+    def __init__(self, scene: Scene, parameters: list[np.ndarray], size: int) -> None:
+        self._scene, self._rest, self._size = scene, parameters, size
+
+    def parameters(self, position: np.ndarray) -> list[np.ndarray]:
+        """Parameters [6 + K] of every vertebra."""
+        varying = position.reshape(len(self._rest), self._size)
+        return [np.concatenate([own, rest[self._size :]]) for own, rest in zip(varying, self._rest, strict=True)]
 
     def __call__(self, position: np.ndarray) -> float:
-        return self._scene.loss(np.split(position, self._sizes)).total
+        return self._scene.loss(self.parameters(position)).total
 
 
 @dataclass(frozen=True)
@@ -205,30 +212,25 @@ class _Best:
 
 
 def _visit(
-    scene: Scene, index: int, stage: BlockStage, parameters: list[np.ndarray], lengths: list[dict], record: Record
+    scene: Scene,
+    index: int,
+    stage: BlockStage,
+    size: int,
+    parameters: list[np.ndarray],
+    lengths: list[dict[str, np.ndarray]],
+    record: Record,
 ) -> StopReason:
-    """Improves one vertebra in place."""
+    """Improves the first `size` parameters of one vertebra in place."""
     objective = BlockObjective(scene, index, parameters, lengths)
-    size = len(parameters[index]) if stage.with_shape else POSE_SIZE
-    limits = _limits(scene.problem.bounds, size)
+    limits = scene.problem.bounds.limits(size - POSE_SIZE)
     search = BoxSearch(limits, natural_steps(size), stage.first_step, stage.last_step, stage.max_evaluations)
-    level = scene.problem.vertebrae[index].level
     before = objective(parameters[index][:size])
+    level = scene.problem.vertebrae[index].level
     outcome = search.minimise(objective, parameters[index][:size], record, level)
     if outcome.loss < before:
         parameters[index][:size] = outcome.position
         lengths[index] = scene.path_lengths(index, parameters[index])
     return outcome.reason
-
-
-def stage_shapes(problem: RegistrationProblem, mesh_vertices: int | None) -> tuple[LevelShape, ...]:
-    """The vertebrae's shapes on a mesh of so many vertices; None for the full one."""
-    shapes = tuple(start.shape for start in problem.vertebrae)
-    return shapes if mesh_vertices is None else reduce_shapes(shapes, mesh_vertices)
-
-
-def _limits(bounds: Bounds, size: int) -> np.ndarray:
-    return bounds.limits(size - POSE_SIZE)
 
 
 def natural_steps(size: int) -> np.ndarray:

@@ -2,52 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numba
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from lumbar_ext.registration.level_shape import LevelShape
 
+@dataclass(frozen=True)
+class CoarseMesh:
+    """How a mesh is coarsened: vertices are merged in groups.
 
-def reduce_shapes(shapes: tuple[LevelShape, ...], n_vertices: int) -> tuple[LevelShape, ...]:
-    """The same shapes on a mesh of about `n_vertices` vertices; unchanged when they have no more.
-
-    Vertices are grouped around evenly spread seeds (farthest points of the first level's mean, then nearest along the
-    surface). Merging the vertices of each group maps the closed mesh to a closed mesh, whatever the groups are, so rays still
-    leave as often as they enter.
+    Merging the vertices of each group maps a closed mesh to a closed mesh, whatever the groups are, so rays still leave as
+    often as they enter.
 
     Args:
-        shapes: levels that share their triangles.
-        n_vertices: wanted number of vertices.
+        groups: [V] the coarse vertex each vertex goes to.
+        triangles: [M', 3] int32 triangles of the coarse mesh.
     """
-    if not shapes or n_vertices >= len(shapes[0].mean_mm):
-        return shapes
-    groups = surface_groups(shapes[0].mean_mm, shapes[0].triangles, n_vertices)
-    triangles = groups[shapes[0].triangles]
-    a, b, c = triangles.T
-    triangles = np.ascontiguousarray(triangles[(a != b) & (b != c) & (c != a)], dtype=np.int32)
-    return tuple(shape.reduced(groups, triangles) for shape in shapes)
+
+    groups: np.ndarray
+    triangles: np.ndarray
+
+    @classmethod
+    def of(cls, vertices_mm: np.ndarray, triangles: np.ndarray, n_vertices: int) -> CoarseMesh:
+        """A mesh of `n_vertices` (or as many as there are): groups around evenly spread seeds (farthest points).
+
+        Args:
+            vertices_mm: [V, 3].
+            triangles: [M, 3] of a closed mesh.
+            n_vertices: wanted number of vertices.
+        """
+        groups = _surface_groups(np.asarray(vertices_mm, dtype=np.float64), triangles, min(n_vertices, len(vertices_mm)))
+        merged = groups[triangles]
+        a, b, c = merged.T
+        return cls(groups, np.ascontiguousarray(merged[(a != b) & (b != c) & (c != a)], dtype=np.int32))
+
+    def reduce(self, fields: np.ndarray) -> np.ndarray:
+        """The group means [..., V', 3] float32 of values [..., V, 3] at the vertices."""
+        order = np.argsort(self.groups, kind="stable")
+        sizes = np.bincount(self.groups)
+        first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        sums = np.add.reduceat(fields[..., order, :], first, axis=-2)
+        return np.ascontiguousarray(sums / sizes[:, None].astype(np.float32), dtype=np.float32)
 
 
-def surface_groups(vertices_mm: np.ndarray, triangles: np.ndarray, n_groups: int) -> np.ndarray:
+def _surface_groups(vertices_mm: np.ndarray, triangles: np.ndarray, n_groups: int) -> np.ndarray:
     """The group [V] in 0 .. n_groups - 1 of each vertex: that of the nearest seed along the surface."""
-    vertices_mm = np.asarray(vertices_mm, dtype=np.float64)
-    seeds = _farthest_points(vertices_mm, n_groups)
+    seeds = farthest_points(vertices_mm, n_groups)
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     lengths = np.linalg.norm(vertices_mm[edges[:, 0]] - vertices_mm[edges[:, 1]], axis=1)
     # Every edge of a closed mesh appears once in each direction, so the graph is symmetric.
     graph = coo_matrix((np.maximum(lengths, 1e-9), edges.T), shape=(len(vertices_mm),) * 2).tocsr()
     _, _, nearest = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True)
-    rank = np.full(len(vertices_mm), -1)
+    rank = np.full(len(vertices_mm), -1, dtype=np.int32)
     rank[seeds] = np.arange(n_groups)
-    return rank[nearest].astype(np.int32)
+    return rank[nearest]
 
 
-def _farthest_points(points: np.ndarray, count: int) -> np.ndarray:
-    """Indices [count] of points, each the one farthest from all before it."""
+@numba.njit(cache=True)
+def farthest_points(points, count):
+    """Indices [count] of points [N, 3] float64, the first point and then each the one farthest from all before it."""
     chosen = np.zeros(count, dtype=np.int64)
-    squared = ((points - points[0]) ** 2).sum(-1)
+    nearest = np.full(len(points), np.inf)
     for i in range(1, count):
-        chosen[i] = squared.argmax()
-        np.minimum(squared, ((points - points[chosen[i]]) ** 2).sum(-1), out=squared)
+        farthest = 0
+        for j in range(len(points)):
+            squared = 0.0
+            for axis in range(3):
+                squared += (points[j, axis] - points[chosen[i - 1], axis]) ** 2
+            nearest[j] = min(nearest[j], squared)
+            if nearest[j] > nearest[farthest]:
+                farthest = j
+        chosen[i] = farthest
     return chosen

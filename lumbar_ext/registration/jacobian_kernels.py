@@ -14,29 +14,19 @@ import numpy as np
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def triangle_motions(vertices, triangles, modes, normals, motions):
-    """How far each triangle's centre moves along its normal per unit of each parameter.
+def rigid_motions(vertices, triangles, normals, motions):
+    """Normals, and how far each triangle's centre moves along its normal with the vertebra.
 
     Args:
         vertices: [V, 3] in the vertebra frame.
         triangles: [M, 3].
-        modes: [V, 3, K] displacement of each vertex per coefficient.
         normals: [M, 3] float32 output, unit, zero for degenerate triangles.
-        motions: [M, 6 + K] float32 output: translation along and rotation (rad) about the vertebra's axes, then coefficients.
+        motions: [M, 6] float32 output: per mm along and per rad about the vertebra's axes.
     """
-    n_modes = modes.shape[2]
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        e1x, e1y, e1z = (
-            vertices[b, 0] - vertices[a, 0],
-            vertices[b, 1] - vertices[a, 1],
-            vertices[b, 2] - vertices[a, 2],
-        )
-        e2x, e2y, e2z = (
-            vertices[c, 0] - vertices[a, 0],
-            vertices[c, 1] - vertices[a, 1],
-            vertices[c, 2] - vertices[a, 2],
-        )
+        e1x, e1y, e1z = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        e2x, e2y, e2z = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
         nx, ny, nz = e1y * e2z - e1z * e2y, e1z * e2x - e1x * e2z, e1x * e2y - e1y * e2x
         length = math.sqrt(nx * nx + ny * ny + nz * nz)
         inverse = 1.0 / length if length > 1e-12 else 0.0
@@ -46,32 +36,45 @@ def triangle_motions(vertices, triangles, modes, normals, motions):
         y = (vertices[a, 1] + vertices[b, 1] + vertices[c, 1]) / 3.0
         z = (vertices[a, 2] + vertices[b, 2] + vertices[c, 2]) / 3.0
         motions[t, 0], motions[t, 1], motions[t, 2] = nx, ny, nz
-        motions[t, 3] = y * nz - z * ny
-        motions[t, 4] = z * nx - x * nz
-        motions[t, 5] = x * ny - y * nx
-        third_x, third_y, third_z = np.float32(nx / 3.0), np.float32(ny / 3.0), np.float32(nz / 3.0)
-        for k in range(n_modes):
-            motions[t, 6 + k] = (
-                third_x * (modes[a, 0, k] + modes[b, 0, k] + modes[c, 0, k])
-                + third_y * (modes[a, 1, k] + modes[b, 1, k] + modes[c, 1, k])
-                + third_z * (modes[a, 2, k] + modes[b, 2, k] + modes[c, 2, k])
+        motions[t, 3], motions[t, 4], motions[t, 5] = y * nz - z * ny, z * nx - x * nz, x * ny - y * nx
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def shape_motions(triangles, normals, displacements, motions):
+    """How far each triangle's centre moves along its normal with the shape coefficients.
+
+    Args:
+        triangles, normals: [M, 3].
+        displacements: [V, 3, K] displacement of each vertex per coefficient.
+        motions: [M, K] float32 output.
+    """
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        third = np.float32(1.0 / 3.0)
+        nx, ny, nz = normals[t, 0] * third, normals[t, 1] * third, normals[t, 2] * third
+        for k in range(displacements.shape[2]):
+            motions[t, k] = (
+                nx * (displacements[a, 0, k] + displacements[b, 0, k] + displacements[c, 0, k])
+                + ny * (displacements[a, 1, k] + displacements[b, 1, k] + displacements[c, 1, k])
+                + nz * (displacements[a, 2, k] + displacements[b, 2, k] + displacements[c, 2, k])
             )
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def accumulate_jacobian(uvw, vertices, source, triangles, normals, motions, floor, u_offset, v_offset, out):
-    """Adds the derivative of path length (mm) by each parameter to out [rows, columns, 6 + K].
+def accumulate_jacobian(uvw, vertices, source, triangles, normals, rigid, shape, floor, u_offset, v_offset, row_of, out):
+    """Adds the derivative of path length (mm) by each parameter to out [N, 6 + K], a row for each covered pixel.
 
     Args:
         uvw: [V, 3] projected vertices.
         vertices: [V, 3] and source: [3], both in the vertebra frame.
-        triangles: [M, 3].
-        normals, motions: from `triangle_motions`.
+        triangles, normals: [M, 3].
+        rigid, shape: [M, 6] and [M, K] from `rigid_motions` and `shape_motions`.
         floor: smallest `|n.d|`.
-        u_offset, v_offset: column and row of out[0, 0].
+        u_offset, v_offset: column and row of row_of[0, 0].
+        row_of: [rows, columns] int32, the row of `out` of each pixel of a window; negative for none.
         out: float32, added to.
     """
-    rows, columns, size = out.shape
+    rows, columns = row_of.shape
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         va, vb, vc = uvw[a, 1] - v_offset, uvw[b, 1] - v_offset, uvw[c, 1] - v_offset
@@ -90,9 +93,12 @@ def accumulate_jacobian(uvw, vertices, source, triangles, normals, motions, floo
                 inside_a = turn * ((uc - ub) * (row - vb) - (vc - vb) * (column - ub))
                 inside_b = turn * ((ua - uc) * (row - vc) - (va - vc) * (column - uc))
                 inside_c = turn * ((ub - ua) * (row - va) - (vb - va) * (column - ua))
-                if inside_a >= 0.0 and inside_b >= 0.0 and inside_c >= 0.0:
-                    for k in range(size):
-                        out[row, column, k] += gain * motions[t, k]
+                target = row_of[row, column]
+                if target >= 0 and inside_a >= 0.0 and inside_b >= 0.0 and inside_c >= 0.0:
+                    for k in range(6):
+                        out[target, k] += gain * rigid[t, k]
+                    for k in range(shape.shape[1]):
+                        out[target, 6 + k] += gain * shape[t, k]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)

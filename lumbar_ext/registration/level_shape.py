@@ -3,76 +3,127 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.registration.coarse_mesh import CoarseMesh
 
 
 @dataclass(frozen=True)
-class LevelShape:
-    """The shapes of one level: `vertices = mean + sum_k b_k mode_k`, in the vertebra frame, mm.
+class LandmarkVertices:
+    """Landmarks as weighted means of vertices.
+
+    Args:
+        vertices: [7, k] indices.
+        weights: [7, k], each row adding up to one.
+    """
+
+    vertices: np.ndarray
+    weights: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.vertices.shape != self.weights.shape or len(self.vertices) != len(LANDMARKS):
+            raise ValueError(
+                f"vertices and weights must both be [{len(LANDMARKS)}, k], found {self.vertices.shape}, {self.weights.shape}"
+            )
+
+    def of(self, fields: np.ndarray) -> np.ndarray:
+        """Values [..., 7, 3] at the landmarks of values [..., V, 3] at the vertices."""
+        return (fields[..., self.vertices, :].astype(np.float64) * self.weights[..., None]).sum(-2)
+
+
+@dataclass(frozen=True)
+class SurfaceModes:
+    """A closed surface that varies linearly: `vertices = mean + sum_k b_k mode_k`, mm.
 
     Args:
         mean_mm: [V, 3] float32 mean vertices.
         modes_mm: [K, V * 3] float32 displacements of one standard deviation of each mode, so that `b` counts SDs.
         triangles: [M, 3] int32, counter-clockwise seen from outside, closed.
-        landmark_mean_mm: [7, 3] the mean shape's landmarks.
-        landmark_modes_mm: [K, 7, 3] their displacements.
     """
 
     mean_mm: np.ndarray
     modes_mm: np.ndarray
     triangles: np.ndarray
-    landmark_mean_mm: np.ndarray
-    landmark_modes_mm: np.ndarray
 
     def __post_init__(self) -> None:
-        n_modes, n_vertices = len(self.modes_mm), len(self.mean_mm)
-        if self.modes_mm.shape != (n_modes, n_vertices * 3):
-            raise ValueError(f"modes_mm must be [K, {n_vertices * 3}], found {self.modes_mm.shape}")
-        if self.landmark_modes_mm.shape != (n_modes, len(LANDMARKS), 3):
-            raise ValueError(f"landmark_modes_mm must be [{n_modes}, 7, 3], found {self.landmark_modes_mm.shape}")
+        if self.modes_mm.ndim != 2 or self.modes_mm.shape[1] != self.mean_mm.size:
+            raise ValueError(f"modes_mm must be [K, {self.mean_mm.size}], found {self.modes_mm.shape}")
 
     @property
     def n_modes(self) -> int:
         """K, the number of shape coefficients."""
         return len(self.modes_mm)
 
+    @property
+    def displacements_mm(self) -> np.ndarray:
+        """The modes as [K, V, 3]."""
+        return self.modes_mm.reshape(self.n_modes, *self.mean_mm.shape)
+
     def instance(self, coefficients: np.ndarray) -> np.ndarray:
-        """Vertices [V, 3] float32 of coefficients [K] in SDs."""
-        displacement = np.asarray(coefficients, dtype=np.float32) @ self.modes_mm
+        """Vertices [V, 3] float32 of coefficients [k] in SDs; `k <= K`, the others are zero."""
+        displacement = np.asarray(coefficients, dtype=np.float32) @ self.modes_mm[: len(coefficients)]
         return self.mean_mm + displacement.reshape(self.mean_mm.shape)
 
+    def truncated(self, n_modes: int | None) -> SurfaceModes:
+        """The first `n_modes` modes (all where there are fewer)."""
+        return SurfaceModes(self.mean_mm, self.modes_mm[:n_modes], self.triangles)
+
+    def extended(self, displacements_mm: np.ndarray) -> SurfaceModes:
+        """The same with further modes [k, V, 3] after its own."""
+        further = displacements_mm.reshape(len(displacements_mm), self.mean_mm.size)
+        return SurfaceModes(self.mean_mm, np.concatenate([self.modes_mm, further], dtype=np.float32), self.triangles)
+
+    def reduced(self, coarse: CoarseMesh) -> SurfaceModes:
+        """The same surface on a coarser mesh."""
+        modes = coarse.reduce(self.displacements_mm)
+        mean = coarse.reduce(self.mean_mm)
+        return SurfaceModes(mean, modes.reshape(self.n_modes, mean.size), coarse.triangles)
+
+
+@dataclass(frozen=True)
+class LevelShape:
+    """The shapes of one level in the vertebra frame.
+
+    Args:
+        surface: the surface.
+        landmark_vertices: where its landmarks are.
+        n_free: how many of the last modes are free-form ones, which the shape model does not have.
+    """
+
+    surface: SurfaceModes
+    landmark_vertices: LandmarkVertices
+    n_free: int = 0
+
+    @property
+    def n_modes(self) -> int:
+        """K, all shape coefficients."""
+        return self.surface.n_modes
+
+    @property
+    def n_model_modes(self) -> int:
+        """The coefficients of the shape model, which come first."""
+        return self.n_modes - self.n_free
+
+    @cached_property
+    def landmark_mean_mm(self) -> np.ndarray:
+        """[7, 3] the mean shape's landmarks."""
+        return self.landmark_vertices.of(self.surface.mean_mm)
+
+    @cached_property
+    def landmark_modes_mm(self) -> np.ndarray:
+        """[K, 7, 3] displacements of the landmarks."""
+        return self.landmark_vertices.of(self.surface.displacements_mm)
+
     def landmarks(self, coefficients: np.ndarray) -> np.ndarray:
-        """Landmarks [7, 3] of coefficients [K] in SDs."""
-        return self.landmark_mean_mm + np.tensordot(coefficients, self.landmark_modes_mm, axes=1)
+        """Landmarks [7, 3] of coefficients [k] in SDs; `k <= K`, the others are zero."""
+        return self.landmark_mean_mm + np.tensordot(coefficients, self.landmark_modes_mm[: len(coefficients)], axes=1)
 
-    def truncated(self, n_modes: int) -> LevelShape:
-        """The first `n_modes` modes (all where the model has fewer)."""
-        modes = np.ascontiguousarray(self.modes_mm[:n_modes])
-        return LevelShape(self.mean_mm, modes, self.triangles, self.landmark_mean_mm, self.landmark_modes_mm[:n_modes])
-
-    def reduced(self, vertex_groups: np.ndarray, triangles: np.ndarray) -> LevelShape:
-        """The same shapes on a coarser mesh.
-
-        Args:
-            vertex_groups: [V] index of the coarse vertex each vertex belongs to; a coarse vertex is its group's mean.
-            triangles: [M', 3] int32 of the coarse mesh.
-        """
-        modes = self.modes_mm.reshape(self.n_modes, -1, 3)
-        stacked = np.concatenate([self.mean_mm[None], modes])
-        sums = np.zeros((len(stacked), vertex_groups.max() + 1, 3))
-        for source, total in zip(stacked, sums, strict=True):
-            np.add.at(total, vertex_groups, source)
-        means = (sums / np.bincount(vertex_groups)[:, None]).astype(np.float32)
-        return LevelShape(
-            means[0],
-            np.ascontiguousarray(means[1:].reshape(self.n_modes, -1)),
-            triangles,
-            self.landmark_mean_mm,
-            self.landmark_modes_mm,
-        )
+    def with_free_modes(self, displacements_mm: np.ndarray) -> LevelShape:
+        """The same with free-form modes [k, V, 3] after its own."""
+        return LevelShape(self.surface.extended(displacements_mm), self.landmark_vertices, self.n_free + len(displacements_mm))
 
 
 def level_shapes(model, n_modes: int | None = None) -> tuple[LevelShape, ...]:
@@ -83,18 +134,12 @@ def level_shapes(model, n_modes: int | None = None) -> tuple[LevelShape, ...]:
             triangles [M, 3], landmark_vertices [7, k] and landmark_weights [7, k].
         n_modes: modes to keep, all by default.
     """
-    modes = model.modes.detach().cpu().double().numpy() * model.standard_deviations.cpu().double().numpy()[:, :, None, None]
-    modes = modes[:, :n_modes]
-    means = model.mean.detach().cpu().double().numpy()
+    deviations = model.standard_deviations[:, :n_modes].cpu().float().numpy()
+    modes = model.modes[:, :n_modes].detach().cpu().float().numpy() * deviations[:, :, None, None]
+    means = model.mean.detach().cpu().float().numpy()
     triangles = np.ascontiguousarray(model.triangles.cpu().numpy().astype(np.int32))
-    chosen, weights = model.landmark_vertices.cpu().numpy(), model.landmark_weights.cpu().double().numpy()[..., None]
+    landmarks = LandmarkVertices(model.landmark_vertices.cpu().numpy(), model.landmark_weights.cpu().numpy())
     return tuple(
-        LevelShape(
-            mean_mm=np.ascontiguousarray(means[i], dtype=np.float32),
-            modes_mm=np.ascontiguousarray(modes[i].reshape(modes.shape[1], -1), dtype=np.float32),
-            triangles=triangles,
-            landmark_mean_mm=(means[i][chosen] * weights).sum(-2),
-            landmark_modes_mm=(modes[i][:, chosen] * weights).sum(-2),
-        )
+        LevelShape(SurfaceModes(means[i], modes[i].reshape(modes.shape[1], means[i].size), triangles), landmarks)
         for i in range(len(LEVELS))
     )

@@ -88,9 +88,12 @@ class Record:
 def start_parameters(problem: RegistrationProblem) -> list[np.ndarray]:
     """The parameters [6 + K] of every vertebra's start, shapes clipped to their bounds."""
     limit = problem.bounds.shape_sd
-    return [
-        np.concatenate([np.zeros(POSE_SIZE), np.clip(start.coefficients, -limit, limit)]) for start in problem.vertebrae
-    ]
+    parameters = []
+    for start in problem.vertebrae:
+        own = np.zeros(POSE_SIZE + start.shape.n_modes)
+        own[POSE_SIZE : POSE_SIZE + len(start.coefficients)] = np.clip(start.coefficients, -limit, limit)
+        parameters.append(own)
+    return parameters
 
 
 def _result(
@@ -102,7 +105,7 @@ def _result(
     for i, vertebra in enumerate(scene.problem.vertebrae):
         pose = vertebra.world_from_moved(parameters[i][:POSE_SIZE])
         coefficients = parameters[i][POSE_SIZE:]
-        vertices = pose.apply(vertebra.shape.instance(coefficients))
+        vertices = pose.apply(vertebra.shape.surface.instance(coefficients))
         fits[vertebra.level] = VertebraFit(
             vertebra.level, parameters[i][:POSE_SIZE], coefficients, pose, vertices, after[i], before[i]
         )

@@ -82,7 +82,7 @@ class VertebraStart:
         level: its name, "L1" to "L5".
         shape: the shape model of the level.
         world_from_vertebra: initial pose; pose parameters move the vertebra in its own frame before it.
-        coefficients: [K] initial shape in SDs.
+        coefficients: [k] initial shape in SDs, `k <= K`; the others start at zero.
         observed: landmarks by view; may be empty.
     """
 
@@ -138,9 +138,17 @@ class LandmarkTerm:
 
     def penalty(self, view: str, offset_mm: np.ndarray, confidence: np.ndarray) -> float:
         """The mean penalty over landmarks of their distances [7, 2] from where the network saw them, mm on the detector."""
-        scaled = np.linalg.norm(offset_mm, axis=-1) / self.sigma_mm[view]
+        scaled = self._scaled(view, offset_mm)
         robust = np.where(scaled <= self.threshold, scaled**2 / 2, self.threshold * (scaled - self.threshold / 2))
         return float(np.nansum(confidence * robust)) / len(LANDMARKS)
+
+    def reweighting(self, view: str, offset_mm: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        """The weights [7] with which a sum of squared distances in mm follows `penalty`; NaN for unknown landmarks."""
+        robust = np.minimum(self.threshold / np.maximum(self._scaled(view, offset_mm), 1e-9), 1)
+        return confidence * robust / np.square(self.sigma_mm[view]) / len(LANDMARKS)
+
+    def _scaled(self, view: str, offset_mm: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(offset_mm, axis=-1) / self.sigma_mm[view]
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ class RegistrationProblem:
     """All an optimiser needs.
 
     The loss is `mean over views of sum_px W penalty(predicted - target) / sum_(bone px) W
-    + prior_weight mean over vertebrae of |b|^2 / K + landmark term (mean over vertebrae and views)`.
+    + prior_weight mean over vertebrae of |b|^2 + landmark term (mean over vertebrae and views)`.
 
     Args:
         views: targets by view name.

@@ -11,6 +11,7 @@ from lumbar_ext.anatomy import LEVELS, PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.registration.bobyqa import BobyqaBlocks
+from lumbar_ext.registration.free_form import FreeForm
 from lumbar_ext.registration.initial_pose import InitialPose, InitialPoseConfig, initial_poses
 from lumbar_ext.registration.landmark_weights import LandmarkWeights
 from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks
@@ -41,16 +42,18 @@ class RegistrationConfig:
         bounds: of poses and coefficients.
         initial_pose: how the start is fitted.
         n_modes: shape modes to use; None for all of the model.
+        free_form: modes beyond those of the model, which only an optimiser with derivatives can handle; None for none.
     """
 
     optimiser: Optimiser = field(default_factory=BobyqaBlocks)
     similarity: Similarity = field(default_factory=AbsoluteError)
     landmark_weights: LandmarkWeights = field(default_factory=LandmarkWeights)
-    prior_weight: float = 1e-3
+    prior_weight: float = 3e-5
     landmark_term: LandmarkTerm = field(default_factory=LandmarkTerm)
     bounds: Bounds = field(default_factory=Bounds)
     initial_pose: InitialPoseConfig = field(default_factory=InitialPoseConfig)
     n_modes: int | None = 14
+    free_form: FreeForm | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def register(
     config = config or RegistrationConfig()
     shapes = level_shapes(model, config.n_modes)
     poses = initial_poses(inputs.landmarks3d, shapes, config.initial_pose)
+    if config.free_form is not None:
+        shapes = config.free_form.extend(shapes)
     return config.optimiser.run(build_problem(inputs, shapes, poses, config), progress, max_seconds)
 
 
@@ -130,7 +135,7 @@ def build_problem(
 
 def _shows(camera: Camera, start: VertebraStart) -> bool:
     """The start lies in front of the source and its centre inside the image."""
-    points = start.world_from_vertebra.apply(start.shape.mean_mm)
+    points = start.world_from_vertebra.apply(start.shape.surface.mean_mm)
     depth = (points - camera.source_mm) @ camera.normal / camera.source_distance_mm
     centre = camera.project(start.world_from_vertebra.translation_mm)
     return bool(depth.min() > 0.05 and ((centre >= 0) & (centre <= np.array(camera.size_px) - 1)).all())

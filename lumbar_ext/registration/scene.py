@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
-from lumbar_ext.registration.level_shape import LevelShape
+from lumbar_ext.registration.level_shape import SurfaceModes
 from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
 
 
@@ -32,19 +32,24 @@ class Scene:
 
     Args:
         problem: targets at the wanted image resolution.
-        shapes: for each vertebra the shape to render, of full or reduced mesh; full when omitted.
+        surfaces: for each vertebra what is rendered, the full surfaces by default. They may be coarser and have fewer modes;
+            coefficients beyond those must then be zero.
     """
 
-    def __init__(self, problem: RegistrationProblem, shapes: tuple[LevelShape, ...] | None = None) -> None:
+    def __init__(self, problem: RegistrationProblem, surfaces: tuple[SurfaceModes, ...] | None = None) -> None:
         self.problem = problem
-        self.shapes = shapes or tuple(start.shape for start in problem.vertebrae)
+        self.surfaces = surfaces or tuple(start.shape.surface for start in problem.vertebrae)
         self.projectors = {name: MeshProjector(view.camera) for name, view in problem.views.items()}
+
+    def vertices(self, index: int, parameters: np.ndarray) -> np.ndarray:
+        """The rendered vertices [V, 3] float32 of one vertebra in its own frame, from parameters [6 + K]."""
+        surface = self.surfaces[index]
+        return surface.instance(parameters[POSE_SIZE : POSE_SIZE + surface.n_modes])
 
     def path_lengths(self, index: int, parameters: np.ndarray) -> dict[str, np.ndarray]:
         """Path length images [rows, columns] mm of one vertebra in every view."""
         pose = self.problem.vertebrae[index].world_from_moved(parameters[:POSE_SIZE])
-        vertices = pose.apply(self.shapes[index].instance(parameters[POSE_SIZE:]))
-        triangles = self.shapes[index].triangles
+        vertices, triangles = pose.apply(self.vertices(index, parameters)), self.surfaces[index].triangles
         return {name: projector.path_length(vertices, triangles) for name, projector in self.projectors.items()}
 
     def predictions(self, parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
@@ -77,7 +82,7 @@ class Scene:
         """One vertebra's share of the loss that does not come from pixels: shape prior and landmarks."""
         problem, start = self.problem, self.problem.vertebrae[index]
         coefficients = parameters[POSE_SIZE:]
-        share = problem.prior_weight * float(coefficients @ coefficients) / max(len(coefficients), 1)
+        share = problem.prior_weight * float(coefficients @ coefficients)
         if problem.landmark_term.weight > 0 and start.observed:
             share += problem.landmark_term.weight * self._landmark_penalty(index, parameters)
         return share / len(problem.vertebrae)

@@ -1,4 +1,4 @@
-"""Rigid alignment of surfaces and shapes: trimmed ICP from several starts, and generalised Procrustes alignment without scaling."""
+"""Rigid alignment: trimmed ICP of surfaces from several starts, and generalised Procrustes without scaling."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ class IcpOptions:
 
 
 def trimmed_icp(
-    source: Surface, target: Surface, initial: RigidTransform, options: IcpOptions | None = None, is_cut: np.ndarray | None = None
+    source: Surface,
+    target: Surface,
+    initial: RigidTransform,
+    options: IcpOptions | None = None,
+    is_cut: np.ndarray | None = None,
 ) -> RigidAlignment:
     """Iterative closest points with normal compatibility and trimming; rotation and translation only.
 
@@ -70,7 +74,11 @@ def trimmed_icp(
 
 
 def align_from_starts(
-    source: Surface, target: Surface, starts: list[np.ndarray], options: IcpOptions | None = None, is_cut: np.ndarray | None = None
+    source: Surface,
+    target: Surface,
+    starts: list[np.ndarray],
+    options: IcpOptions | None = None,
+    is_cut: np.ndarray | None = None,
 ) -> RigidAlignment:
     """Trimmed ICP from several rotations about the joined centroids; the best candidate is refined.
 
@@ -94,9 +102,12 @@ def align_from_starts(
     matcher = Matcher(target.vertices_mm, target.normals, _NORMAL_WEIGHT_MM, is_cut)
     source_centre, target_centre = source.vertices_mm.mean(axis=0), target.vertices_mm.mean(axis=0)
     candidates = [
-        _run_icp(source, matcher, RigidTransform(rotation, target_centre - rotation @ source_centre), coarse) for rotation in starts
+        _run_icp(source, matcher, RigidTransform(rotation, target_centre - rotation @ source_centre), coarse)
+        for rotation in starts
     ]
-    best = min(candidates, key=lambda c: _two_sided_residual_mm(source, matcher, c.target_from_source, options.keep_fraction))
+    best = min(
+        candidates, key=lambda c: _two_sided_residual_mm(source, matcher, c.target_from_source, options.keep_fraction)
+    )
     return _run_icp(source, matcher, best.target_from_source, options)
 
 
@@ -128,10 +139,14 @@ class ProcrustesAlignment:
     mean_mm: np.ndarray
 
 
-def generalized_procrustes(shapes_mm: np.ndarray, *, iterations: int = 10, tolerance_mm: float = 1e-4) -> ProcrustesAlignment:
-    """Aligns corresponding shapes with each other by rotation and translation only, so that size stays in the statistics.
+def generalized_procrustes(
+    shapes_mm: np.ndarray, *, iterations: int = 10, tolerance_mm: float = 1e-4
+) -> ProcrustesAlignment:
+    """Aligns corresponding shapes with each other by rotation and translation only, so that size stays in the
+    statistics.
 
-    The common frame is that of the first mean, so shapes that come in vertebra frames leave with a mean close to the vertebra frame.
+    The common frame is that of the first mean, so shapes that come in vertebra frames leave with a mean close to the
+    vertebra frame.
 
     Args:
         shapes_mm: [N, V, 3] corresponding shapes.
@@ -145,7 +160,7 @@ def generalized_procrustes(shapes_mm: np.ndarray, *, iterations: int = 10, toler
     frame = aligned.mean(axis=0)
     mean = frame
     for _ in range(iterations):
-        aligned = np.stack([fit_rigid(shape, mean).apply(shape) for shape in aligned])
+        aligned = _aligned_to(aligned, mean)
         average = aligned.mean(axis=0)
         # Pinning the mean to the first frame stops the whole set from drifting.
         updated = fit_rigid(average, frame).apply(average)
@@ -153,7 +168,17 @@ def generalized_procrustes(shapes_mm: np.ndarray, *, iterations: int = 10, toler
         mean = updated
         if change < tolerance_mm:
             break
-    return ProcrustesAlignment(np.stack([fit_rigid(shape, mean).apply(shape) for shape in aligned]), mean)
+    return ProcrustesAlignment(_aligned_to(aligned, mean), mean)
+
+
+def _aligned_to(shapes_mm: np.ndarray, target_mm: np.ndarray) -> np.ndarray:
+    """Shapes [N, V, 3] moved rigidly onto a target [V, 3]: `geometry.fit_rigid` for all shapes at once."""
+    centre = target_mm.mean(axis=0)
+    centred = shapes_mm - shapes_mm.mean(axis=1, keepdims=True)
+    u, _, vt = np.linalg.svd(centred.transpose(0, 2, 1) @ (target_mm - centre))
+    signs = np.ones((len(shapes_mm), 3))
+    signs[:, 2] = np.sign(np.linalg.det(u @ vt))
+    return centred @ ((u * signs[:, None]) @ vt) + centre
 
 
 def _run_icp(source: Surface, matcher: Matcher, initial: RigidTransform, options: IcpOptions) -> RigidAlignment:

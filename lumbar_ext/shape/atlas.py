@@ -1,18 +1,19 @@
 """The anatomy file (`anatomy.pt`): everything a simulation needs to make lumbar spines and the bones around them.
 
-A flat dictionary of tensors, readable with `torch.load(weights_only=True)`; names of subjects are stored as UTF-8 bytes.
+A flat dictionary of tensors, readable with `torch.load(weights_only=True)`; names of subjects are stored as UTF-8
+bytes.
 
 | key | shape, type | content |
 |---|---|---|
 | triangles | [M, 3] int32 | topology shared by all levels |
 | landmark_vertices, landmark_weights | [7, k] int64, float32 | landmarks as weighted vertex means |
-| mirror_vertices, mirror_weights | [V, 3] int32, float32 | the left-right mirror: see `Atlas.mirrored` |
+| mirror_vertices, mirror_weights | [V, 3] int32, float32 | the left-right mirror: see `mirror.MirrorMap` |
 | means | [5, V, 3] float32 | level means, vertebra frames, mm |
 | deviations | [N, 5, V, 3] float16 | size-free deviations of real training subjects, mm |
 | deviation_names | bytes | their names, one a line |
 | bases | [S, 5, V, 3] float32 | real subjects that took no part in the statistics, vertebra frames |
 | base_names, base_splits | bytes | their names and splits (validation or test), one a line |
-| sacrum_vertices, sacrum_triangles | [., 3] | sacrum in the sacral frame: origin at the S1 endplate centre, Z its normal, X front |
+| sacrum_vertices, sacrum_triangles | [., 3] | sacral frame: origin at the S1 endplate centre, Z its normal, X front |
 | pelvis_vertices, pelvis_triangles | [., 3] | hip bones of the same person in the same sacral frame |
 | t12_vertices, t12_triangles | [., 3] | a T12 in its vertebra frame |
 | sacrum_from_l5 | [4, 4] float32 | pose of that person's L5 vertebra frame in the sacral frame |
@@ -28,10 +29,9 @@ import numpy as np
 import torch
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.shape.mirror import MirrorMap
 from lumbar_ext.shape.reference import Reference
 from lumbar_ext.shape.surface import Surface
-
-_MIRROR = np.array([1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class BackgroundBones:
     """Bones that a radiograph shows beside L1-L5.
 
     Args:
-        sacrum: closed surface in the sacral frame (origin at the S1 endplate centre, Z its normal, X front, Y left), mm.
+        sacrum: closed surface in the sacral frame (origin at the S1 endplate centre, Z its normal, X front, Y left),
+        mm.
         pelvis: hip bones in the sacral frame, mm.
         t12: the vertebra above L1, in its vertebra frame, mm.
         sacrum_from_l5: [4, 4] pose of the L5 vertebra frame in the sacral frame.
@@ -63,8 +64,7 @@ class Atlas:
         bases_mm: [S, 5, V, 3].
         base_names: S names.
         base_splits: S splits.
-        mirror_vertices: [V, 3] and
-        mirror_weights: [V, 3] barycentric weights of each vertex's mirror image.
+        mirror: the left-right mirror.
         background: other bones, None where the cohort has none.
     """
 
@@ -75,17 +75,8 @@ class Atlas:
     bases_mm: np.ndarray
     base_names: tuple[str, ...]
     base_splits: tuple[str, ...]
-    mirror_vertices: np.ndarray
-    mirror_weights: np.ndarray
+    mirror: MirrorMap
     background: BackgroundBones | None
-
-    def mirrored(self, vertices_mm: np.ndarray) -> np.ndarray:
-        """The mirror image [..., V, 3] of vertices (or of displacements), again in correspondence with the reference.
-
-        Vertex v of the mirror image is the reflected point that lies where v's partner lies on the other side.
-        """
-        partner = (np.asarray(vertices_mm)[..., self.mirror_vertices, :] * self.mirror_weights[..., None]).sum(axis=-2)
-        return partner * _MIRROR.astype(partner.dtype)
 
     @classmethod
     def load(cls, path: str | Path) -> Atlas:
@@ -106,8 +97,7 @@ class Atlas:
                 bases_mm=arrays["bases"],
                 base_names=_names(arrays["base_names"]),
                 base_splits=_names(arrays["base_splits"]),
-                mirror_vertices=arrays["mirror_vertices"].astype(np.int64),
-                mirror_weights=arrays["mirror_weights"],
+                mirror=MirrorMap(arrays["mirror_vertices"].astype(np.int64), arrays["mirror_weights"]),
                 background=_background(arrays),
             )
         except (OSError, KeyError, RuntimeError, AttributeError, UnpicklingError) as error:
@@ -119,8 +109,8 @@ class Atlas:
             "triangles": self.reference.surface.triangles.astype(np.int32),
             "landmark_vertices": self.reference.landmark_vertices.astype(np.int64),
             "landmark_weights": self.reference.landmark_weights.astype(np.float32),
-            "mirror_vertices": self.mirror_vertices.astype(np.int32),
-            "mirror_weights": self.mirror_weights.astype(np.float32),
+            "mirror_vertices": self.mirror.vertices.astype(np.int32),
+            "mirror_weights": self.mirror.weights.astype(np.float32),
             "means": self.means_mm.astype(np.float32),
             "deviations": self.deviations_mm.astype(np.float16),
             "deviation_names": _encoded(self.deviation_names),
@@ -143,7 +133,9 @@ def _background(arrays: dict[str, np.ndarray]) -> BackgroundBones | None:
     """The other bones, if the file has them."""
     if "sacrum_vertices" not in arrays:
         return None
-    bones = {name: Surface(arrays[f"{name}_vertices"], arrays[f"{name}_triangles"]) for name in ("sacrum", "pelvis", "t12")}
+    bones = {
+        name: Surface(arrays[f"{name}_vertices"], arrays[f"{name}_triangles"]) for name in ("sacrum", "pelvis", "t12")
+    }
     return BackgroundBones(**bones, sacrum_from_l5=arrays["sacrum_from_l5"].astype(np.float64))
 
 

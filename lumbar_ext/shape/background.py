@@ -18,7 +18,12 @@ _ENDPLATE_COSINE = 0.85
 
 
 def build_background(
-    description: dict, data_dir: Path, reference: Reference, world_from_l5: np.ndarray, l1_vertices_mm: np.ndarray, n_triangles: int
+    description: dict,
+    data_dir: Path,
+    reference: Reference,
+    world_from_l5: np.ndarray,
+    l1_vertices_mm: np.ndarray,
+    n_triangles: int,
 ) -> BackgroundBones:
     """Reads, decimates and places the bones a cohort describes under `background`.
 
@@ -36,7 +41,9 @@ def build_background(
     bones = {}
     for name in ("sacrum", "pelvis", "t12"):
         if name not in description:
-            raise InputError(f"the cohort's background lacks {name!r}: expected sacrum, pelvis and t12, or no background at all")
+            raise InputError(
+                f"the cohort's background lacks {name!r}: expected sacrum, pelvis and t12, or no background at all"
+            )
         entry = description[name]
         bones[name] = decimate(load_surface(data_dir / entry["file"], entry.get("unit", "mm")), n_triangles)
     l5 = RigidTransform(world_from_l5[:3, :3], world_from_l5[:3, 3])

@@ -2,16 +2,16 @@
 
     python -m lumbar_ext.shape.build --data_dir DATA --output_dir bundles/lumbar_reconstruction/models
 
-writes `model.pt` (see `point_distribution`), `anatomy.pt` (see `atlas`), `registration.csv` (residuals of every shape) and
-`quality.csv` (compactness, generality, specificity). Own data: describe them in a JSON file as in `cohort` and pass `--cohort`.
-Registered shapes are kept in `--work_dir`, so an interrupted run continues where it stopped.
+writes `model.pt` (see `point_distribution`), `anatomy.pt` (see `atlas`), `registration.csv` (residuals of every
+shape) and `quality.csv` (compactness, generality, specificity). Own data: describe them in a JSON file as in `cohort`
+and pass `--cohort`. Registered shapes are kept in `--work_dir`, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
 
 import csv
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fire
@@ -22,8 +22,9 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.shape.atlas import Atlas
 from lumbar_ext.shape.background import build_background
 from lumbar_ext.shape.cohort import Cohort, load_cohort
-from lumbar_ext.shape.correspondence import RegisteredShape, load_reference, mirror_map, register_cohort
+from lumbar_ext.shape.correspondence import RegisteredShape, load_reference, register_cohort
 from lumbar_ext.shape.level_statistics import complete_subject, level_statistics
+from lumbar_ext.shape.mirror import mirror_map
 from lumbar_ext.shape.point_distribution import VertebraShapeModel, fit_shape_model
 from lumbar_ext.shape.quality import Quality, generality, quality_rows
 from lumbar_ext.shape.reference import Reference
@@ -46,8 +47,8 @@ class BuildOptions:
     """
 
     n_vertices: int = 10_000
-    n_subjects: int = 200
-    n_modes: int = 40
+    n_subjects: int = 400
+    n_modes: int = 64
     background_triangles: int = 5_000
     seed: int = 0
 
@@ -58,8 +59,8 @@ def build(
     cohort: str | None = None,
     work_dir: str | None = None,
     n_vertices: int = 10_000,
-    n_subjects: int = 200,
-    n_modes: int = 40,
+    n_subjects: int = 400,
+    n_modes: int = 64,
     seed: int = 0,
     quality: bool = True,
 ) -> None:
@@ -103,20 +104,26 @@ def build_atlas(
     Raises:
         InputError: if a level has no training shape, or the background's L5 was not registered.
     """
-    statistics = level_statistics([s for s in shapes if s.shape.split == "train"], reference, cohort.size_subject)
+    mirror = mirror_map(reference)
+    training = [s for s in shapes if s.shape.split == "train"]
+    statistics = level_statistics(training, reference, cohort.size_subject, mirror)
     held_out: dict[str, list[RegisteredShape]] = {}
     for s in shapes:
         if s.shape.split != "train":
             held_out.setdefault(s.shape.subject, []).append(s)
     bases = [complete_subject(group, statistics, reference) for group in held_out.values()]
-    mirror = mirror_map(reference)
     background = None
     if cohort.background:
         l5 = next((s for s in shapes if s.shape.name == cohort.background.get("l5")), None)
         if l5 is None:
             raise InputError(f"background l5 is {cohort.background.get('l5')!r}, expected the name of a registered L5")
         background = build_background(
-            cohort.background, data_dir, reference, l5.world_from_vertebra, statistics.means_mm[0], options.background_triangles
+            cohort.background,
+            data_dir,
+            reference,
+            l5.world_from_vertebra,
+            statistics.means_mm[0],
+            options.background_triangles,
         )
     return Atlas(
         reference=reference,
@@ -126,8 +133,7 @@ def build_atlas(
         bases_mm=np.stack(bases) if bases else np.zeros((0, *statistics.means_mm.shape)),
         base_names=tuple(held_out),
         base_splits=tuple(group[0].shape.split for group in held_out.values()),
-        mirror_vertices=mirror.vertices,
-        mirror_weights=mirror.weights,
+        mirror=mirror,
         background=background,
     )
 
@@ -150,7 +156,7 @@ def measure(
     model: VertebraShapeModel,
     options: BuildOptions,
 ) -> list[dict]:
-    """Quality of the model: compactness, specificity, generality on held-out subjects, and with each training subject left out."""
+    """Compactness, specificity, and generality on held-out subjects and with each training subject left out."""
     held_out = [s for s in shapes if s.shape.split != "train"]
     rows = quality_rows(model, atlas, options.seed)
     rows += _generality_rows("held_out", model, held_out)
@@ -167,17 +173,15 @@ def _leave_one_out_rows(
         rest = [s for s in training if s.shape.subject != subject]
         left_out = [s for s in training if s.shape.subject == subject and s.shape.weight > 0]
         try:
-            statistics = level_statistics(rest, reference, cohort.size_subject)
+            statistics = level_statistics(rest, reference, cohort.size_subject, atlas.mirror)
         except InputError as error:
             _LOG.warning("%s cannot be left out: %s", subject, error)
             continue
-        smaller = Atlas(
-            **{
-                **atlas.__dict__,
-                "means_mm": statistics.means_mm,
-                "deviations_mm": statistics.deviations_mm,
-                "deviation_names": statistics.deviation_names,
-            }
+        smaller = replace(
+            atlas,
+            means_mm=statistics.means_mm,
+            deviations_mm=statistics.deviations_mm,
+            deviation_names=statistics.deviation_names,
         )
         rows += _generality_rows("leave_one_out", build_model(smaller, options), left_out)
     return rows
@@ -190,7 +194,12 @@ def _generality_rows(kind: str, model: VertebraShapeModel, shapes: list[Register
         for modes in sorted({14, 30, model.n_modes}):
             if modes <= model.n_modes:
                 error: Quality = generality(model, s.vertices_mm, s.shape.level_index, modes)
-                row = {"measure": f"generality_{kind}", "level": s.shape.level, "subject": s.shape.subject, "modes": modes}
+                row = {
+                    "measure": f"generality_{kind}",
+                    "level": s.shape.level,
+                    "subject": s.shape.subject,
+                    "modes": modes,
+                }
                 rows.append({**row, "mean_mm": f"{error.mean_mm:.3f}", "p95_mm": f"{error.p95_mm:.3f}", "value": ""})
     return rows
 

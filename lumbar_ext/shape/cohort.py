@@ -1,18 +1,19 @@
 """The cohort file: which shapes a model is built from, and what each is for.
 
-A cohort is a JSON file. Paths in it are relative to a data folder that is given separately, so the file can be shared without data:
+A cohort is a JSON file. Paths in it are relative to a data folder that is given separately, so the file can be shared
+without data:
 
     {"reference": "a_L3",                   shape whose remeshed surface becomes the topology of all levels
      "size_subject": "a",                   subject whose size the level means take (e.g. an average of many people)
      "shapes": [
-       {"name": "a_L3", "subject": "a", "level": "L3", "file": "a/L3.stl", "unit": "mm", "split": "train", "template": true},
-       {"name": "b_L4", "subject": "b", "level": "L4", "file": "b_msk.nii.gz", "label": 23, "surface": "mask", "split": "test"}],
+       {"name": "a_L3", "subject": "a", "level": "L3", "file": "a/L3.stl", "split": "train", "template": true},
+       {"name": "b_L4", "subject": "b", "level": "L4", "file": "b_msk.nii.gz", "label": 23, "split": "test"}],
      "background": {"sacrum": {...}, "pelvis": {...}, "t12": {...}, "l5": "name of the L5 in the frame of the sacrum"}}
 
-Optional keys of a shape: `unit` (mm), `component` (which of several bones of a mesh, from the top), `label` (NIfTI label maps),
-`surface` ("smooth" or "mask": how closely to follow it), `orientation` ("anatomical": X front, Y left, Z up, or "unknown"), `weight`
-(in the training statistics; 0 registers the shape but leaves it out), `genant` (fracture grade), `template` (first choice to start
-the registrations of its level).
+Optional keys of a shape: `unit` (mm), `component` (which of several bones of a mesh, from the top), `label` (NIfTI
+label maps), `surface` ("smooth" or "mask": how closely to follow it), `orientation` ("anatomical": X front, Y left, Z
+up, or "unknown"), `weight` (in the training statistics; 0 registers the shape but leaves it out), `genant` (fracture
+grade), `template` (first choice to start the registrations of its level).
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class CohortShape:
         }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
-                raise InputError(f"shape {self.name!r}: {name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
+                raise InputError(
+                    f"shape {self.name!r}: {name} is {getattr(self, name)!r}, expected one of {', '.join(values)}"
+                )
         if self.weight < 0:
             raise InputError(f"shape {self.name!r}: weight must not be negative, found {self.weight}")
 
@@ -93,7 +96,8 @@ def load_cohort(path: str | Path) -> Cohort:
     """Reads and checks a cohort file.
 
     Raises:
-        InputError: for a missing file, bad JSON, unknown or missing keys, double names, or a reference that is not listed.
+        InputError: for a missing file, bad JSON, unknown or missing keys, double names, or a reference that is not
+        listed.
     """
     try:
         document = json.loads(Path(path).read_text())
@@ -103,14 +107,18 @@ def load_cohort(path: str | Path) -> Cohort:
     shapes = []
     for entry in document.get("shapes", []):
         if unknown := set(entry) - known:
-            raise InputError(f"{path}: shape {entry.get('name')!r} has unknown keys {sorted(unknown)}, expected {sorted(known)}")
+            raise InputError(
+                f"{path}: shape {entry.get('name')!r} has unknown keys {sorted(unknown)}, expected {sorted(known)}"
+            )
         try:
             shapes.append(CohortShape(**entry))
         except TypeError as error:
             raise InputError(f"{path}: shape {entry.get('name')!r}: {error}") from error
     names = [s.name for s in shapes]
     if len(set(names)) != len(names):
-        raise InputError(f"{path}: shape names must be unique, double: {sorted({n for n in names if names.count(n) > 1})}")
+        raise InputError(
+            f"{path}: shape names must be unique, double: {sorted({n for n in names if names.count(n) > 1})}"
+        )
     for key, allowed in (("reference", names), ("size_subject", [s.subject for s in shapes])):
         if document.get(key) not in allowed:
             raise InputError(f"{path}: {key} is {document.get(key)!r}, expected one that is among the shapes")

@@ -1,7 +1,9 @@
-"""Brings a whole cohort into correspondence with the reference: every shape gets the reference's vertices, in its vertebra frame.
+"""Brings a whole cohort into correspondence with the reference: every shape gets the reference's vertices, in its
+vertebra frame.
 
-Registration walks outward from the reference level: a registered template of a level starts the other shapes of that level and the
-templates of the next levels, so that no deformation has to bridge two levels at once. Results are cached per shape.
+Registration walks outward from the reference level: a registered template of a level starts the other shapes of that
+level and the templates of the next levels, so that no deformation has to bridge two levels at once. Results are
+cached per shape.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from lumbar_ext.shape.frame import world_from_vertebra
 from lumbar_ext.shape.label_surface import load_label_surface
 from lumbar_ext.shape.nonrigid import MASK_TARGET_STAGES, SMOOTH_TARGET_STAGES, NonrigidRegistration, NonrigidResult
 from lumbar_ext.shape.reference import Reference, build_reference
-from lumbar_ext.shape.surface import Surface, load_surface, locate
+from lumbar_ext.shape.surface import Surface, load_surface
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_ACCEPTED_MM = 1.5
@@ -32,7 +34,8 @@ class RegisteredShape:
     Args:
         shape: its entry in the cohort.
         vertices_mm: [V, 3] in its vertebra frame.
-        world_from_vertebra: [4, 4] where that frame lies in the file's world (X front, Y left, Z up where the file knows).
+        world_from_vertebra: [4, 4] where that frame lies in the file's world (X front, Y left, Z up where the file
+        knows).
         template_to_target_mm: (mean, 95th percentile) distance of the registered vertices to the target surface.
         target_to_template_mm: (mean, 95th percentile) the other way, cut areas left out.
         folded_fraction: part of the triangles folded over.
@@ -74,7 +77,11 @@ def load_reference(cohort: Cohort, data_dir: Path, work_dir: Path, n_vertices: i
         reference = build_reference(load_target(cohort.shape(cohort.reference), data_dir).surface, n_vertices)
         arrays = (reference.surface.vertices_mm, reference.surface.triangles)
         np.savez(
-            cache, vertices=arrays[0], triangles=arrays[1], landmarks=reference.landmark_vertices, weights=reference.landmark_weights
+            cache,
+            vertices=arrays[0],
+            triangles=arrays[1],
+            landmarks=reference.landmark_vertices,
+            weights=reference.landmark_weights,
         )
     stored = np.load(cache)
     return Reference(Surface(stored["vertices"], stored["triangles"]), stored["landmarks"], stored["weights"])
@@ -87,7 +94,7 @@ def register_cohort(cohort: Cohort, reference: Reference, data_dir: Path, work_d
         cohort: the shapes.
         reference: topology and landmarks.
         data_dir: folder the cohort's paths start from.
-        work_dir: cache; delete a shape's file to register it again.
+        work_dir: cache; delete a shape's file there after changing its data or the reference.
 
     Returns:
         The registered shapes in the order of the cohort.
@@ -98,9 +105,12 @@ def register_cohort(cohort: Cohort, reference: Reference, data_dir: Path, work_d
     for shape in _outward(cohort):
         level = min(templates, key=lambda known: abs(known - shape.level_index))
         try:
-            registered = _cached(shape, work_dir) or _register(
-                shape, reference, _registration(registrations, templates, level, shape.surface), data_dir, work_dir
-            )
+            cache = work_dir / f"shape_{shape.name}_{len(reference.surface.vertices_mm)}.npz"
+            registered = _cached(shape, cache)
+            if registered is None:
+                registration = _registration(registrations, templates, level, shape.surface)
+                registered = _register(shape, reference, registration, data_dir)
+                _store(registered, cache)
         except (InputError, ValueError) as error:
             _LOG.warning("shape %s is skipped: %s", shape.name, error)
             continue
@@ -111,9 +121,11 @@ def register_cohort(cohort: Cohort, reference: Reference, data_dir: Path, work_d
 
 
 def _outward(cohort: Cohort) -> list[CohortShape]:
-    """Templates first, from the reference level outward, then the rest by level (a template's kernels serve a whole level)."""
+    """Templates first, from the reference level outward, then the rest level by level to reuse kernels."""
     start = cohort.shape(cohort.reference).level_index
-    return sorted(cohort.shapes, key=lambda s: (not s.template, abs(s.level_index - start), s.level_index, s.surface, s.name))
+    return sorted(
+        cohort.shapes, key=lambda s: (not s.template, abs(s.level_index - start), s.level_index, s.surface, s.name)
+    )
 
 
 def _registration(
@@ -129,16 +141,18 @@ def _registration(
 
 
 def _register(
-    shape: CohortShape, reference: Reference, registration: NonrigidRegistration, data_dir: Path, work_dir: Path
+    shape: CohortShape, reference: Reference, registration: NonrigidRegistration, data_dir: Path
 ) -> RegisteredShape:
-    """Rigid then non-rigid registration of one shape, stored in the cache."""
+    """Rigid then non-rigid registration of one shape."""
     target = load_target(shape, data_dir)
     starts = flexion_starts() if shape.orientation == "anatomical" else axis_starts()
     template = registration.template
     pose = align_from_starts(template, target.surface, starts, is_cut=target.is_cut).target_from_source
     result = registration.register(pose.apply(template.vertices_mm), target.surface, target.is_cut)
     if result.mean_mm > _LARGEST_ACCEPTED_MM:
-        raise InputError(f"{shape.file}: mean distance after registration is {result.mean_mm:.2f} mm, above {_LARGEST_ACCEPTED_MM}")
+        raise InputError(
+            f"{shape.file}: mean distance after registration is {result.mean_mm:.2f} mm, above {_LARGEST_ACCEPTED_MM}"
+        )
     registered = _summarise(shape, reference, result)
     _LOG.info(
         "%s: mean %.3f mm to the target, %.3f mm back, %.2f %% folded",
@@ -147,15 +161,19 @@ def _register(
         registered.target_to_template_mm[0],
         100 * registered.folded_fraction,
     )
+    return registered
+
+
+def _store(registered: RegisteredShape, path: Path) -> None:
+    """Writes a result to the cache."""
     np.savez(
-        work_dir / f"shape_{shape.name}.npz",
+        path,
         vertices=registered.vertices_mm.astype(np.float32),
         pose=registered.world_from_vertebra,
         forth=registered.template_to_target_mm,
         back=registered.target_to_template_mm,
         folded=registered.folded_fraction,
     )
-    return registered
 
 
 def _summarise(shape: CohortShape, reference: Reference, result: NonrigidResult) -> RegisteredShape:
@@ -172,38 +190,16 @@ def _summarise(shape: CohortShape, reference: Reference, result: NonrigidResult)
     )
 
 
-def _cached(shape: CohortShape, work_dir: Path) -> RegisteredShape | None:
+def _cached(shape: CohortShape, path: Path) -> RegisteredShape | None:
     """A result of an earlier run."""
-    path = work_dir / f"shape_{shape.name}.npz"
     if not path.is_file():
         return None
     stored = np.load(path)
     return RegisteredShape(
-        shape, stored["vertices"].astype(np.float64), stored["pose"], stored["forth"], stored["back"], float(stored["folded"])
+        shape,
+        stored["vertices"].astype(np.float64),
+        stored["pose"],
+        stored["forth"],
+        stored["back"],
+        float(stored["folded"]),
     )
-
-
-@dataclass(frozen=True)
-class MirrorMap:
-    """Where each vertex's mirror partner lies on the reference.
-
-    Args:
-        vertices: [V, 3] corners of the triangle.
-        weights: [V, 3] barycentric weights in it.
-    """
-
-    vertices: np.ndarray
-    weights: np.ndarray
-
-
-def mirror_map(reference: Reference) -> MirrorMap:
-    """The left-right mirror in correspondence, from registering the reference to its own mirror image.
-
-    `reflect(partner of v)` is then the vertex v of a mirrored shape.
-    """
-    surface = reference.surface
-    flip = np.array([1.0, -1.0, 1.0])
-    mirrored = Surface(surface.vertices_mm * flip, surface.triangles[:, ::-1])
-    partner = NonrigidRegistration(surface, SMOOTH_TARGET_STAGES[:4]).register(surface.vertices_mm, mirrored).vertices_mm
-    located = locate(mirrored, partner)
-    return MirrorMap(located.vertices, located.weights)

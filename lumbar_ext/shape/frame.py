@@ -1,7 +1,8 @@
 """The vertebra frame, from the landmarks of one vertebra.
 
-Definition after Stokes (SRS working group, Spine 1994) and the ISB proposal, with X to the front, Y to the left, Z up: the origin is
-the midpoint of the two endplate centres, Z runs through both, Y is the right-to-left pedicle line made orthogonal to Z.
+Definition after Stokes (SRS working group, Spine 1994) and the ISB proposal, with X to the front, Y to the left, Z
+up: the origin is the midpoint of the two endplate centres, Z runs through both, Y is the right-to-left pedicle line
+made orthogonal to Z.
 """
 
 from __future__ import annotations

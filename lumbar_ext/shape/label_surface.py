@@ -1,7 +1,7 @@
 """From a label map to a smooth closed surface with sub-voxel accuracy.
 
-The label is turned into a signed distance map, interpolated to an isotropic grid (shape-based interpolation, which does away with
-the terraces of thick slices), smoothed, and cut at the level that keeps the label's volume.
+The label is turned into a signed distance map, interpolated to an isotropic grid (shape-based interpolation, which
+does away with the terraces of thick slices), smoothed, and cut at the level that keeps the label's volume.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def load_label_surface(path: str | Path, label: int, options: SmoothingOptions |
     return surface_from_mask(mask, ours_from_ras @ image.affine, options)
 
 
-def surface_from_mask(mask: np.ndarray, world_from_voxel: np.ndarray, options: SmoothingOptions | None = None) -> LabelSurface:
+def surface_from_mask(
+    mask: np.ndarray, world_from_voxel: np.ndarray, options: SmoothingOptions | None = None
+) -> LabelSurface:
     """Smooth closed surface of a binary mask.
 
     Args:
@@ -117,7 +119,9 @@ def taubin_smooth(surface: Surface, steps: int) -> Surface:
     degree = np.bincount(both[:, 0], minlength=len(surface.vertices_mm))[:, None]
     vertices = surface.vertices_mm.copy()
     for factor in (_TAUBIN_SHRINK, _TAUBIN_INFLATE) * steps:
-        sums = np.stack([np.bincount(both[:, 0], vertices[both[:, 1], axis], len(vertices)) for axis in range(3)], axis=1)
+        sums = np.stack(
+            [np.bincount(both[:, 0], vertices[both[:, 1], axis], len(vertices)) for axis in range(3)], axis=1
+        )
         vertices += factor * (sums / np.maximum(degree, 1) - vertices)
     return surface.with_vertices(vertices)
 
@@ -138,7 +142,9 @@ def _crop(mask: np.ndarray, margin: int) -> tuple[np.ndarray, np.ndarray]:
     return np.pad(box, margin), low - margin
 
 
-def _isotropic_distance(mask: np.ndarray, voxel_mm: np.ndarray, options: SmoothingOptions) -> tuple[np.ndarray, np.ndarray]:
+def _isotropic_distance(
+    mask: np.ndarray, voxel_mm: np.ndarray, options: SmoothingOptions
+) -> tuple[np.ndarray, np.ndarray]:
     """Smoothed inside-positive distance map on an isotropic grid, and the grid step in voxels [3]."""
     half = 0.5 * voxel_mm.min()
     inside = ndimage.distance_transform_edt(mask, sampling=voxel_mm) - half
@@ -146,7 +152,7 @@ def _isotropic_distance(mask: np.ndarray, voxel_mm: np.ndarray, options: Smoothi
     distance = np.where(mask, inside, -outside)
     step = (options.grid_mm or voxel_mm.min()) / voxel_mm
     grid = [np.arange(0, size - 1 + 1e-9, s) for size, s in zip(mask.shape, step, strict=True)]
-    # Pre-smoothing along thin axes only: thick slices are already interpolated by the spline.
+    # A cubic spline of the distance, not of the mask: between thick slices the outline moves instead of fading.
     distance = ndimage.map_coordinates(distance, np.meshgrid(*grid, indexing="ij"), order=3, mode="nearest")
     sigma = options.sigma_voxels * voxel_mm.mean() / (step * voxel_mm)
     return ndimage.gaussian_filter(distance, sigma), step

@@ -1,6 +1,7 @@
 """Closest-point matching that respects normals: the search runs in six dimensions, position and scaled normal.
 
-A match on the far side of a thin process or across the vertebral canal has an opposite normal and is therefore far away in this space.
+A match on the far side of a thin process or across the vertebral canal has an opposite normal and is therefore far
+away in this space.
 """
 
 from __future__ import annotations

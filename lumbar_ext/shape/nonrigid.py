@@ -1,9 +1,11 @@
-"""Non-rigid registration of one template to a target surface by sums of Gaussian radial basis functions, coarse to fine.
+"""Non-rigid registration of one template to a target surface by sums of Gaussian radial basis functions, coarse to
+fine.
 
-Each stage adds a smooth field `u(x) = sum_s c_s exp(-|x - s|^2 / 2 sigma^2)` centred on seed points of the template. Its coefficients
-minimise `sum_i w_i |u(x_i) - r_i|^2 / noise^2 + c^T G c / prior^2`: a Gaussian process with prior standard deviation `prior_mm` fitted
-to closest-point residuals r_i. Weights below one (trimmed or invalid matches) are handled by majorisation: the missing part of a
-residual is filled with the current field, so that one Cholesky factor per stage serves every iteration and every target.
+Each stage adds a smooth field `u(x) = sum_s c_s exp(-|x - s|^2 / 2 sigma^2)` centred on seed points of the template.
+Its coefficients minimise `sum_i w_i |u(x_i) - r_i|^2 / noise^2 + c^T G c / prior^2`: a Gaussian process with prior
+standard deviation `prior_mm` fitted to closest-point residuals r_i. Weights below one (trimmed or invalid matches)
+are handled by majorisation: the missing part of a residual is filled with the current field, so that one Cholesky
+factor per stage serves every iteration and every target.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ SMOOTH_TARGET_STAGES = (
 )
 """Stages for smooth meshes."""
 
-MASK_TARGET_STAGES = SMOOTH_TARGET_STAGES[:4] + (Stage(5.5, 2200, 6, 0.8, 0.6, 0.98, 0.0),)
+MASK_TARGET_STAGES = (*SMOOTH_TARGET_STAGES[:4], Stage(5.5, 2200, 6, 0.8, 0.6, 0.98, 0.0))
 """Stages for surfaces of label maps with voxels of 1-3 mm: a stiffer last stage leaves the voxel noise alone."""
 
 
@@ -75,7 +77,7 @@ class NonrigidResult:
 
     @property
     def mean_mm(self) -> float:
-        """Mean symmetric surface distance; parts of the template without a counterpart on a cut target count as they are."""
+        """Mean of both directions; parts of the template without a counterpart on a cut target count."""
         return float((self.template_to_target_mm.mean() + self.target_to_template_mm.mean()) / 2)
 
 
@@ -91,7 +93,9 @@ class NonrigidRegistration:
         self.template = template
         self._levels = [_Level(template.vertices_mm, stage) for stage in stages]
 
-    def register(self, initial_vertices_mm: np.ndarray, target: Surface, is_cut: np.ndarray | None = None) -> NonrigidResult:
+    def register(
+        self, initial_vertices_mm: np.ndarray, target: Surface, is_cut: np.ndarray | None = None
+    ) -> NonrigidResult:
         """Deforms the rigidly placed template onto a target.
 
         Args:
@@ -146,7 +150,7 @@ def _fit_level(level: _Level, base: Surface, target: Surface, is_cut: np.ndarray
 def _desired_step(
     current: Surface, matcher: Matcher, probes: np.ndarray, stage: Stage, normal_weight_mm: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where each vertex wants to go, [V, 3], and how much that counts, [V] in [0, 1]: matches in both directions averaged."""
+    """Where each vertex wants to go [V, 3] and how much that counts [V]: both directions averaged."""
     vertices, normals = current.vertices_mm, current.normals
     forth = matcher.query(vertices, normals)
     own = Matcher(vertices, normals, normal_weight_mm)
@@ -155,7 +159,9 @@ def _desired_step(
     kept_forth = trim(forth, stage.keep_fraction if matcher.is_cut.any() else 1.0)
     kept_back = trim(back, stage.keep_fraction)
     weight = kept_forth.astype(np.float64)
-    pull = weight[:, None] * _slide(vertices, matcher.points_mm[forth.index], matcher.normals[forth.index], stage.tangential)
+    pull = weight[:, None] * _slide(
+        vertices, matcher.points_mm[forth.index], matcher.normals[forth.index], stage.tangential
+    )
     owner, source = back.index[kept_back], probes[kept_back]
     step_back = _slide(vertices[owner], matcher.points_mm[source], matcher.normals[source], stage.tangential)
     np.add.at(pull, owner, step_back)

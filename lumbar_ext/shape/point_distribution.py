@@ -1,8 +1,8 @@
 """The statistical shape model of L1-L5: one topology, a mean and principal modes for each level.
 
-`vertices = mean + sum_k b_k sd_k mode_k` in the vertebra frame, in mm, with b in units of standard deviations: the model of Cootes and
-Taylor with P the matrix of eigenvectors of the covariance and variances sd_k^2 its eigenvalues (equations 1 and 9 of Yu et al. 2025
-print "covariance matrix" and "eigenvectors" for P and b).
+`vertices = mean + sum_k b_k sd_k mode_k` in the vertebra frame, in mm, with b in units of standard deviations: the
+model of Cootes and Taylor with P the matrix of eigenvectors of the covariance and variances sd_k^2 its eigenvalues
+(equations 1 and 9 of Yu et al. 2025 print "covariance matrix" and "eigenvectors" for P and b).
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class VertebraShapeModel(nn.Module):
         n_modes: K, modes per level.
         landmark_size: k, vertices per landmark set.
 
-    Buffers: `mean` [5, V, 3] mm; `modes` [5, K, V, 3] of unit norm over V*3; `standard_deviations` [5, K] mm; `triangles` [M, 3] int32;
-    `landmark_vertices` [7, k] int64 and `landmark_weights` [7, k], rows summing to one. All fixed: the model has no parameters.
+    Buffers: `mean` [5, V, 3] mm; `modes` [5, K, V, 3] of unit norm over V*3; `standard_deviations` [5, K] mm;
+    `triangles` [M, 3] int32; `landmark_vertices` [7, k] int64 and `landmark_weights` [7, k], rows summing to one. All
+    fixed: the model has no parameters.
     """
 
     mean: torch.Tensor
@@ -71,7 +72,10 @@ class VertebraShapeModel(nn.Module):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             model = cls(
-                state["mean"].shape[1], state["triangles"].shape[0], state["modes"].shape[1], state["landmark_vertices"].shape[1]
+                state["mean"].shape[1],
+                state["triangles"].shape[0],
+                state["modes"].shape[1],
+                state["landmark_vertices"].shape[1],
             )
             model.load_state_dict(state)
         except (OSError, KeyError, RuntimeError, AttributeError, UnpicklingError) as error:
@@ -108,7 +112,7 @@ class VertebraShapeModel(nn.Module):
         return (vertices[..., self.landmark_vertices, :] * self.landmark_weights[..., None]).sum(dim=-2)
 
     def project(self, vertices: torch.Tensor) -> torch.Tensor:
-        """Coefficients [B, 5, K] of the closest instances to vertices [B, 5, V, 3] that are already aligned with the mean."""
+        """Coefficients [B, 5, K] of the instances closest to vertices [B, 5, V, 3] aligned with the mean."""
         deviation = torch.einsum("blvc,lkvc->blk", vertices - self.mean, self.modes)
         return deviation / self.standard_deviations.clamp_min(1e-9)
 
@@ -120,7 +124,9 @@ class VertebraShapeModel(nn.Module):
         """
         if not 0 <= n_modes <= self.n_modes:
             raise ValueError(f"n_modes must be 0..{self.n_modes}, found {n_modes}")
-        shorter = VertebraShapeModel(self.mean.shape[1], self.triangles.shape[0], n_modes, self.landmark_vertices.shape[1])
+        shorter = VertebraShapeModel(
+            self.mean.shape[1], self.triangles.shape[0], n_modes, self.landmark_vertices.shape[1]
+        )
         state = dict(self.state_dict())
         state["modes"] = state["modes"][:, :n_modes]
         state["standard_deviations"] = state["standard_deviations"][:, :n_modes]
@@ -187,7 +193,9 @@ def fit_shape_model(subjects_mm: np.ndarray, reference: Reference, n_modes: int)
         vertebra_from_mean = world_from_vertebra(reference.landmarks_mm(alignment.mean_mm)).inverse()
         components.append(principal_components(vertebra_from_mean.apply(alignment.shapes_mm), n_modes))
     kept = min(len(c.modes) for c in components)
-    model = VertebraShapeModel(expected[1], len(reference.surface.triangles), kept, reference.landmark_vertices.shape[1])
+    model = VertebraShapeModel(
+        expected[1], len(reference.surface.triangles), kept, reference.landmark_vertices.shape[1]
+    )
     state = {
         "mean": np.stack([c.mean_mm for c in components]),
         "modes": np.stack([c.modes[:kept] for c in components]),

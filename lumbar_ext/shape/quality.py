@@ -1,7 +1,7 @@
 """Quality of a shape model: compactness, generality and specificity (Davies, Twining and Taylor 2008).
 
-Generality: how far a real shape outside the model is from its best instance. Specificity: how far a random instance is from the nearest
-real shape. Both are errors: with more modes generality falls and specificity rises.
+Generality: how far a real shape outside the model is from its best instance. Specificity: how far a random instance
+is from the nearest real shape. Both are errors: with more modes generality falls and specificity rises.
 """
 
 from __future__ import annotations
@@ -83,10 +83,14 @@ def compactness(model: VertebraShapeModel) -> np.ndarray:
     return np.cumsum(variance, axis=1) / variance.sum(axis=1, keepdims=True)
 
 
-def specificity(model: VertebraShapeModel, atlas: Atlas, level: int, n_modes: int, *, samples: int = 10, seed: int = 0) -> float:
-    """Mean over random instances of the RMS vertex distance to the nearest real training shape, after rigid alignment, mm.
+def specificity(
+    model: VertebraShapeModel, atlas: Atlas, level: int, n_modes: int, *, samples: int = 10, seed: int = 0
+) -> float:
+    """Mean over random instances of the RMS vertex distance to the nearest real training shape, after rigid
+    alignment, mm.
 
-    Real shapes are the level mean plus each size-free real deviation, so instances are brought to the mean's size first.
+    Real shapes are the level mean plus each size-free real deviation, so instances are brought to the mean's size
+    first.
     """
     rng = np.random.default_rng(seed)
     real = atlas.means_mm[level] + atlas.deviations_mm[:, level]

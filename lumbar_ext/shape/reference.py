@@ -1,4 +1,5 @@
-"""The reference vertebra: one remeshed topology for all levels, with its landmarks defined once as weighted vertex sets.
+"""The reference vertebra: one remeshed topology for all levels, with its landmarks defined once as weighted vertex
+sets.
 
 Every shape registered to the reference inherits the landmarks, so they mean the same place on every vertebra.
 """

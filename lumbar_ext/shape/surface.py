@@ -1,6 +1,7 @@
 """Closed triangle surfaces as values: loading, cleaning, normals and closest points.
 
-All coordinates are millimetres in the frame of the file that was read; units other than millimetres are converted on loading.
+All coordinates are millimetres in the frame of the file that was read; units other than millimetres are converted on
+loading.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ class Surface:
         vertices = np.asarray(self.vertices_mm, dtype=np.float64)
         triangles = np.asarray(self.triangles, dtype=np.int64)
         if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
-            raise ValueError(f"Surface needs vertices [V, 3] and triangles [M, 3], found {vertices.shape}, {triangles.shape}")
+            raise ValueError(
+                f"Surface needs vertices [V, 3] and triangles [M, 3], found {vertices.shape}, {triangles.shape}"
+            )
         if not np.isfinite(vertices).all():
             raise ValueError("Surface holds a vertex that is not finite")
         if triangles.size and (triangles.min() < 0 or triangles.max() >= len(vertices)):
-            raise ValueError(f"triangle indices must lie in 0..{len(vertices) - 1}, found {triangles.min()}..{triangles.max()}")
+            raise ValueError(
+                f"triangle indices must lie in 0..{len(vertices) - 1}, found {triangles.min()}..{triangles.max()}"
+            )
         object.__setattr__(self, "vertices_mm", vertices)
         object.__setattr__(self, "triangles", triangles)
 
@@ -111,7 +116,9 @@ def load_surface(path: str | Path, unit: str = "mm", component: int | None = Non
     if unit not in MM_PER_UNIT:
         raise InputError(f"{path}: unit {unit!r} is unknown, expected one of {', '.join(MM_PER_UNIT)}")
     surface = _read_csv(path) if path.suffix == ".csv" else _read_mesh(path)
-    return clean_surface(surface.with_vertices(surface.vertices_mm * MM_PER_UNIT[unit]), component=component, name=str(path))
+    return clean_surface(
+        surface.with_vertices(surface.vertices_mm * MM_PER_UNIT[unit]), component=component, name=str(path)
+    )
 
 
 def clean_surface(surface: Surface, *, component: int | None = None, name: str = "mesh") -> Surface:

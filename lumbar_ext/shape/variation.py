@@ -1,8 +1,9 @@
-"""Anatomical variation as displacement fields: what a millimetre of body width or a degree of droop does to every vertex.
+"""Anatomical variation as displacement fields: what a millimetre of width or a degree of droop does.
 
-Each field is linear in its parameter and smooth over the surface. The fields are written in the vertebra frame (X front, Y left, Z up)
-from the landmarks of a level mean, so one definition serves all levels. Standard deviations are for adults after size is taken out;
-sources are in the table's comments (Panjabi 1992, Zindrick 1987, Masharawi 2007, Li 2003, and the cohort of Clouthier 2023).
+Each field is linear in its parameter and smooth over the surface. The fields are written in the vertebra frame (X
+front, Y left, Z up) from the landmarks of a level mean, so one definition serves all levels. Standard deviations are
+for adults after size is taken out; sources are in the table's comments (Panjabi 1992, Zindrick 1987, Masharawi 2007,
+Li 2003, and the cohort of Clouthier 2023).
 """
 
 from __future__ import annotations
@@ -248,7 +249,8 @@ def _arch_width(g: Geometry) -> np.ndarray:
 
 
 PARAMETERS: tuple[Parameter, ...] = (
-    # Body: endplate width and depth SD about 3-4 mm, of which size explains most (Panjabi 1992; L5 CT series: depth 3.5 mm).
+    # Body: endplate width and depth SD about 3-4 mm, of which size explains most (Panjabi 1992; L5 CT series: depth
+    # 3.5 mm).
     Parameter("body_width_mm", 1.5, 0.7, lambda g: _field(y=g.body * g.y / g.body_extent[1])),
     Parameter("body_depth_mm", 1.4, 0.7, lambda g: _field(x=ramp(g.x - g.wall_x, 1.0) / g.body_extent[0])),
     Parameter("body_height_mm", 1.2, 0.7, lambda g: _field(z=g.body * g.z / (2 * g.half_height))),
@@ -259,7 +261,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         0.3,
         lambda g: _field(z=_RAD_PER_DEG * g.body * (g.x - g.body_extent[2]) * g.z / (2 * g.half_height)),
     ),
-    Parameter("frontal_wedge_deg", 1.0, 0.2, lambda g: _field(z=_RAD_PER_DEG * g.body * g.y * g.z / (2 * g.half_height))),
+    Parameter(
+        "frontal_wedge_deg", 1.0, 0.2, lambda g: _field(z=_RAD_PER_DEG * g.body * g.y * g.z / (2 * g.half_height))
+    ),
     # Concavity 1.0-1.7 mm superior, 2-3 mm inferior; the average mesh has less, so the spread is generous.
     Parameter("superior_concavity_mm", 0.8, 0.5, lambda g: _endplate_depth(g, +1)),
     Parameter("inferior_concavity_mm", 0.9, 0.5, lambda g: _endplate_depth(g, -1)),

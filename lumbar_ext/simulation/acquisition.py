@@ -15,7 +15,8 @@ def sample_geometry(
 ) -> BiplanarGeometry:
     """Two views of the world origin in canonical display orientation.
 
-    AP: u to the person's left, v down. Lateral: u to the back, v down. A posteroanterior exposure and a lateral one from the
+    AP: u to the person's left, v down. Lateral: u to the back, v down. A posteroanterior exposure and a lateral one
+        from the
     right give the mirrored image that radiologists hang the same way.
 
     Args:
@@ -44,13 +45,20 @@ def with_calibration_noise(rng: np.random.Generator, geometry: BiplanarGeometry,
 
     def disturbed(camera: Camera) -> Camera:
         source, detector = rng.normal(0, sigma_mm, (2, 3))
-        return camera.replace(source_mm=camera.source_mm + source, detector_origin_mm=camera.detector_origin_mm + detector)
+        return camera.replace(
+            source_mm=camera.source_mm + source, detector_origin_mm=camera.detector_origin_mm + detector
+        )
 
     return BiplanarGeometry(disturbed(geometry.ap), disturbed(geometry.lat))
 
 
 def _camera(
-    rng: np.random.Generator, to_source: np.ndarray, u_axis: np.ndarray, up: np.ndarray, parameters: GeometryParameters, size_px: int
+    rng: np.random.Generator,
+    to_source: np.ndarray,
+    u_axis: np.ndarray,
+    up: np.ndarray,
+    parameters: GeometryParameters,
+    size_px: int,
 ) -> Camera:
     """A cone beam along `-to_source` past the origin, its panel a little rolled, tilted and off centre."""
     distance = rng.uniform(*parameters.source_detector_mm)
@@ -76,6 +84,8 @@ def _showing(camera: Camera, points_mm: np.ndarray) -> Camera:
     low, high = uv.min(0) - _MARGIN_MM, uv.max(0) + _MARGIN_MM
     extent = (np.array(camera.size_px) - 1) * camera.pixel_spacing_mm
     # A spine longer than the panel is centred on it.
-    slide = np.where(high - low > extent, (low + high - extent) / 2, np.minimum(low, 0.0) + np.maximum(high - extent, 0.0))
+    slide = np.where(
+        high - low > extent, (low + high - extent) / 2, np.minimum(low, 0.0) + np.maximum(high - extent, 0.0)
+    )
     origin = camera.detector_origin_mm + slide[0] * camera.u_axis + slide[1] * camera.v_axis
     return camera.replace(detector_origin_mm=origin)

@@ -30,28 +30,37 @@ class Picture:
     collimated: bool
 
 
-def finish(rng: np.random.Generator, signal: np.ndarray, camera: Camera, parameters: AppearanceParameters) -> Picture:
+def finish(
+    rng: np.random.Generator,
+    signal: np.ndarray,
+    camera: Camera,
+    landmarks_mm: np.ndarray,
+    parameters: AppearanceParameters,
+) -> Picture:
     """Makes a picture of a log signal.
 
     Args:
         rng: draws the processing.
         signal: `radiograph.expose` output, bone bright.
         camera: the view.
+        landmarks_mm: [..., 3] world points that collimation leaves in the picture.
         parameters: ranges.
     """
     spacing = camera.pixel_spacing_mm[0]
-    field = _open_field(rng, signal.shape, parameters)
+    field = _open_field(rng, signal.shape, camera.project(landmarks_mm).reshape(-1, 2), parameters)
     image = _saturated(rng, signal, parameters)
     exposed = image > signal
     strength = rng.uniform(*parameters.equalisation)
     image = image - strength * smooth(image, rng.uniform(*parameters.equalisation_sigma_mm), spacing)
     amount = rng.uniform(*parameters.sharpening)
-    image = image + amount * (image - gaussian_filter(image, rng.uniform(*parameters.sharpening_sigma_mm) / spacing, truncate=2.5))
+    image = image + amount * (
+        image - gaussian_filter(image, rng.uniform(*parameters.sharpening_sigma_mm) / spacing, truncate=2.5)
+    )
     image = _windowed(rng, image, field, exposed, parameters)
     image = _toned(rng, image, parameters)
     if field is not None:
         # Closed shutters leave next to no signal; systems mask it black, or leave it white.
-        image = np.where(field, image, 0.0 if rng.random() < 0.7 else 1.0)
+        image = np.where(field, image, 0.0 if rng.random() < 0.8 else 1.0)
     if rng.random() < parameters.marker_share:
         draw_letter(rng, image, spacing)
     inverted = bool(rng.random() < parameters.inverted_share)
@@ -59,17 +68,25 @@ def finish(rng: np.random.Generator, signal: np.ndarray, camera: Camera, paramet
     return Picture(_WHITE - pixels if inverted else pixels, inverted, field is not None)
 
 
-def _open_field(rng: np.random.Generator, shape: tuple[int, int], parameters: AppearanceParameters) -> np.ndarray | None:
-    """Mask of the collimated field, or None if the whole panel is open."""
+def _open_field(
+    rng: np.random.Generator, shape: tuple[int, int], keep_px: np.ndarray, parameters: AppearanceParameters
+) -> np.ndarray | None:
+    """Mask of the collimated field, or None if the whole panel is open; the shutters spare points `keep_px` [N, 2]."""
     if rng.random() >= parameters.collimation_share:
         return None
     rows, columns = shape
-    half_u = rng.uniform(*parameters.collimation_u) * columns / 2
-    half_v = rng.uniform(*parameters.collimation_v) * rows / 2
+    half = (
+        np.array([rng.uniform(*parameters.collimation_u) * columns, rng.uniform(*parameters.collimation_v) * rows]) / 2
+    )
     angle = np.radians(rng.normal(0, 1.5))
-    u, v = np.meshgrid(np.arange(columns) - columns / 2, np.arange(rows) - rows / 2)
-    turned_u, turned_v = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
-    return (np.abs(turned_u) < half_u) & (np.abs(turned_v) < half_v)
+    axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    middle = np.array([columns, rows]) / 2
+    spared = (keep_px - middle) @ axes.T
+    margin = rng.uniform(*parameters.collimation_margin) * columns
+    low, high = np.minimum(spared.min(0) - margin, -half), np.maximum(spared.max(0) + margin, half)
+    u, v = np.meshgrid(np.arange(columns) - middle[0], np.arange(rows) - middle[1])
+    turned_u, turned_v = axes[0, 0] * u + axes[0, 1] * v, axes[1, 0] * u + axes[1, 1] * v
+    return (turned_u > low[0]) & (turned_u < high[0]) & (turned_v > low[1]) & (turned_v < high[1])
 
 
 def _saturated(rng: np.random.Generator, signal: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:
@@ -78,7 +95,11 @@ def _saturated(rng: np.random.Generator, signal: np.ndarray, parameters: Appeara
 
 
 def _windowed(
-    rng: np.random.Generator, image: np.ndarray, field: np.ndarray | None, exposed: np.ndarray, parameters: AppearanceParameters
+    rng: np.random.Generator,
+    image: np.ndarray,
+    field: np.ndarray | None,
+    exposed: np.ndarray,
+    parameters: AppearanceParameters,
 ) -> np.ndarray:
     """Two random percentiles of the anatomy in the field become 0 and 1."""
     anatomy = ~exposed if field is None else ~exposed & field

@@ -39,46 +39,89 @@ class Ellipsoids:
 def weighted_path_length(ellipsoids: Ellipsoids, camera: Camera) -> np.ndarray:
     """Sum of contrast times chord length in mm, float32 [rows, columns].
 
-    In the coordinates that map an ellipsoid to the unit ball, a ray `o + s d` has the chord `2 sqrt(b^2 - a c) / a` with
-    `a = |d|^2, b = o.d, c = |o|^2 - 1`.
+    In the coordinates that map an ellipsoid to the unit ball, a ray `o + s d` is inside between the roots of
+    `a s^2 + 2 b s + c` with `a = |d|^2, b = o.d, c = |o|^2 - 1`.
+    """
+    nothing = Ellipsoids(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0))
+    return carved_path_length(ellipsoids, nothing, camera)
+
+
+def carved_path_length(ellipsoids: Ellipsoids, holes: Ellipsoids, camera: Camera) -> np.ndarray:
+    """As `weighted_path_length`, without the part of the n-th ellipsoid that lies inside the n-th hole.
+
+    Args:
+        ellipsoids: N ellipsoids.
+        holes: at most N ellipsoids; those without a hole stay whole.
+        camera: the view.
     """
     columns, rows = camera.size_px
     total = np.zeros((rows, columns), dtype=np.float32)
     if len(ellipsoids.contrast) == 0:
         return total
-    squared = (ellipsoids.axes_mm**2).sum(-1)
-    ball_from_world = ellipsoids.axes_mm / squared[..., None]
-    reach = np.sqrt(squared.max(-1))
+    reach = np.sqrt((ellipsoids.axes_mm**2).sum(-1).max(-1))
     magnification = np.abs(camera.magnification(ellipsoids.centres_mm))
-    centres_px = camera.project(ellipsoids.centres_mm)
     # 15 % more than the sphere around it: off the axis a sphere's image is an ellipse.
     reach_px = 1.15 * (reach * magnification)[:, None] / np.array(camera.pixel_spacing_mm) + 2
+    centres_px = camera.project(ellipsoids.centres_mm)
     low = np.clip(np.floor(centres_px - reach_px), 0, camera.size_px).astype(np.int64)
     high = np.clip(np.ceil(centres_px + reach_px) + 1, 0, camera.size_px).astype(np.int64)
-    step_u = camera.u_axis * camera.pixel_spacing_mm[0]
-    step_v = camera.v_axis * camera.pixel_spacing_mm[1]
-    first = camera.detector_origin_mm - camera.source_mm
+    rays = np.stack(
+        [
+            camera.detector_origin_mm - camera.source_mm,
+            camera.u_axis * camera.pixel_spacing_mm[0],
+            camera.v_axis * camera.pixel_spacing_mm[1],
+        ]
+    )
     _accumulate(
-        ball_from_world, camera.source_mm - ellipsoids.centres_mm, ellipsoids.contrast, first, step_u, step_v, low, high, total
+        _ball_coordinates(ellipsoids, camera, rays),
+        _ball_coordinates(holes, camera, rays),
+        ellipsoids.contrast,
+        rays,
+        low,
+        high,
+        total,
     )
     return total
 
 
+def _ball_coordinates(ellipsoids: Ellipsoids, camera: Camera, rays: np.ndarray) -> np.ndarray:
+    """[N, 4, 3] source, first ray and ray steps along u and v, where each ellipsoid is the unit ball."""
+    ball_from_world = ellipsoids.axes_mm / (ellipsoids.axes_mm**2).sum(-1)[..., None]
+    source = np.einsum("nij,nj->ni", ball_from_world, camera.source_mm - ellipsoids.centres_mm)
+    directions = np.einsum("nij,kj->nki", ball_from_world, rays)
+    return np.concatenate([source[:, None], directions], axis=1)
+
+
 @numba.njit(nogil=True, cache=True)
-def _accumulate(ball_from_world, source_offset, contrast, first, step_u, step_v, low, high, total):
+def _interval(ball, row, column):
+    """Half length and middle of the part of a ray inside a unit ball, in units of the ray; no length for a miss."""
+    x = ball[1, 0] + column * ball[2, 0] + row * ball[3, 0]
+    y = ball[1, 1] + column * ball[2, 1] + row * ball[3, 1]
+    z = ball[1, 2] + column * ball[2, 2] + row * ball[3, 2]
+    a = x * x + y * y + z * z
+    b = ball[0, 0] * x + ball[0, 1] * y + ball[0, 2] * z
+    c = ball[0, 0] ** 2 + ball[0, 1] ** 2 + ball[0, 2] ** 2 - 1.0
+    discriminant = b * b - a * c
+    if discriminant <= 0.0:
+        return 0.0, 0.0
+    return np.sqrt(discriminant) / a, -b / a
+
+
+@numba.njit(nogil=True, cache=True)
+def _accumulate(balls, holes, contrast, rays, low, high, total):
     for n in range(contrast.shape[0]):
-        matrix = np.ascontiguousarray(ball_from_world[n])
-        o, d0, du, dv = matrix @ source_offset[n], matrix @ first, matrix @ step_u, matrix @ step_v
-        c = (o * o).sum() - 1.0
         for row in range(low[n, 1], high[n, 1]):
-            rx, ry, rz = d0[0] + row * dv[0], d0[1] + row * dv[1], d0[2] + row * dv[2]
-            wx, wy, wz = first[0] + row * step_v[0], first[1] + row * step_v[1], first[2] + row * step_v[2]
             for column in range(low[n, 0], high[n, 0]):
-                x, y, z = rx + column * du[0], ry + column * du[1], rz + column * du[2]
-                a = x * x + y * y + z * z
-                b = o[0] * x + o[1] * y + o[2] * z
-                discriminant = b * b - a * c
-                if discriminant > 0.0:
-                    px, py, pz = wx + column * step_u[0], wy + column * step_u[1], wz + column * step_u[2]
-                    ray = np.sqrt(px * px + py * py + pz * pz)
-                    total[row, column] += np.float32(contrast[n] * 2.0 * np.sqrt(discriminant) / a * ray)
+                half, middle = _interval(balls[n], row, column)
+                if half == 0.0:
+                    continue
+                inside = 2.0 * half
+                if n < holes.shape[0]:
+                    hole_half, hole_middle = _interval(holes[n], row, column)
+                    first = max(middle - half, hole_middle - hole_half)
+                    last = min(middle + half, hole_middle + hole_half)
+                    inside -= max(last - first, 0.0)
+                x = rays[0, 0] + column * rays[1, 0] + row * rays[2, 0]
+                y = rays[0, 1] + column * rays[1, 1] + row * rays[2, 1]
+                z = rays[0, 2] + column * rays[1, 2] + row * rays[2, 2]
+                total[row, column] += np.float32(contrast[n] * inside * np.sqrt(x * x + y * y + z * z))

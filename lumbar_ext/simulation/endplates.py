@@ -57,7 +57,7 @@ def find_endplates(vertebra: Solid, landmarks_mm: np.ndarray) -> EndplatePair:
 
 
 def _fit(vertebra: Solid, centre_mm: np.ndarray, *, side: int) -> Endplate:
-    """Least-squares plane `z = a + b x + c y` through the vertices that face `side` (+1 up, -1 down) near the centre."""
+    """Least-squares plane `z = a + b x + c y` through the vertices near the centre that face `side` (+1 up)."""
     offset = vertebra.vertices_mm - centre_mm
     near = (
         (vertebra.normals[:, 2] * side > _MIN_FACING_COSINE)
@@ -65,7 +65,9 @@ def _fit(vertebra: Solid, centre_mm: np.ndarray, *, side: int) -> Endplate:
         & (np.hypot(offset[:, 0], offset[:, 1]) < _MAX_RADIUS_MM)
     )
     if near.sum() < 10:
-        raise ValueError(f"found {near.sum()} vertices on an endplate, expected at least 10: is the mesh in its vertebra frame?")
+        raise ValueError(
+            f"found {near.sum()} vertices on an endplate, expected at least 10: is the mesh in its vertebra frame?"
+        )
     points = offset[near]
     design = np.column_stack([np.ones(len(points)), points[:, :2]])
     _, slope_x, slope_y = np.linalg.lstsq(design, points[:, 2], rcond=None)[0]

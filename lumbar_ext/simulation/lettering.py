@@ -9,10 +9,12 @@ _HEIGHT_MM = (9.0, 20.0)
 
 
 def draw_letter(rng: np.random.Generator, image: np.ndarray, spacing_mm: float) -> None:
-    """Burns a bright R or L into a random corner region of a picture [rows, columns] with values in [0, 1], in place."""
+    """Burns a bright R or L near an edge of a picture [rows, columns] with values in [0, 1], in place."""
     size = max(6, int(rng.uniform(*_HEIGHT_MM) / spacing_mm))
     stamp = Image.new("L", (size, int(size * 1.3)))
-    ImageDraw.Draw(stamp).text((size * 0.15, 0), str(rng.choice(["L", "R"])), fill=255, font=ImageFont.load_default(size))
+    ImageDraw.Draw(stamp).text(
+        (size * 0.15, 0), str(rng.choice(["L", "R"])), fill=255, font=ImageFont.load_default(size)
+    )
     letter = np.asarray(stamp.rotate(rng.uniform(-12, 12)), dtype=np.float32) / 255
     if rng.random() < 0.3:
         letter = letter[:, ::-1]

@@ -1,7 +1,7 @@
 """Ranges of everything the simulator draws at random, with their sources.
 
-Literature tags: P84 Pearcy 1984 and White & Panjabi (range of motion); L09 Li 2009 (weight-bearing dual fluoroscopy); S20 the supine
-and standing lordosis of 627 adults (PMC6680033); VID real CT keypoints (`posture_statistics`).
+Literature tags: P84 Pearcy 1984 and White & Panjabi (range of motion); L09 Li 2009 (weight-bearing dual fluoroscopy);
+S20 the supine and standing lordosis of 627 adults (PMC6680033); VID real CT keypoints (`posture_statistics`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class PostureParameters:
-    """Posture. Joints run T10-T11, T11-T12, T12-L1, L1-L2 .. L4-L5, L5-S1 where eight values are given, L1-L2 .. L5-S1 for five."""
+    """Posture. Five values are for the joints L1-L2 .. L5-S1, ten for T8-T9 .. L5-S1."""
 
     # Supine to standing adds 13 deg of lordosis (S20), most of it in the lower arc.
     standing_shift_deg: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 3.0)
     # Mean and SD before the standing shift; gives L1-S1 of about 50 +- 11 deg standing (S20: 49.8 +- 11.2).
-    l5_s1_flexion_deg: tuple[float, float] = (14.0, 4.0)
+    l5_s1_flexion_deg: tuple[float, float] = (19.0, 3.5)
     # Fraction of the L4-L5 deviation that L5-S1 shares: both follow the sacral slope.
-    l5_s1_coupling: float = 0.3
-    thoracic_flexion_deg: tuple[float, ...] = (-3.5, -3.0, -2.0)
-    # Keypoint noise (about 1 mm over the 25 mm between pedicles) inflates axial angles; the last level's chord is extrapolated.
+    l5_s1_coupling: float = 0.15
+    thoracic_flexion_deg: tuple[float, ...] = (-4.5, -4.0, -3.5, -3.0, -2.0)
+    # Keypoint noise (about 1 mm over the 25 mm between pedicles) inflates axial angles; the last level's chord is
+    # extrapolated.
     axial_scale: float = 0.6
+    flexion_scale: float = 0.75
     l4_l5_lateral_scale: float = 0.5
     anchor_flexion_deg: tuple[float, float] = (-2.0, 4.0)
     anchor_lateral_sd_deg: float = 2.0
@@ -33,8 +35,9 @@ class PostureParameters:
     # Apical rotation of 11 deg in curves of 44 deg (PMC5320720).
     scoliosis_rotation_ratio: float = 0.25
 
-    # Between endplate centres. Body-centre spacings of VID (34.4 .. 36.5 mm) less body heights of 26-27 mm.
-    disc_height_mm: tuple[float, ...] = (5.0, 5.5, 6.5, 8.2, 9.4, 10.3, 10.4, 9.6)
+    # Between endplate centres: body-centre spacings of VID (34.4 .. 36.5 mm) less body heights of 25-28 mm, and less
+    # the 1 mm or so by which facets that touch part the bodies.
+    disc_height_mm: tuple[float, ...] = (4.0, 4.5, 5.0, 5.5, 6.2, 7.6, 8.2, 8.8, 9.0, 8.6)
     disc_common_sd: float = 0.08
     disc_sd_mm: float = 1.2
     disc_degenerated_share: float = 0.10
@@ -67,17 +70,20 @@ class PostureParameters:
 
 @dataclass(frozen=True)
 class TrunkParameters:
-    """Trunk and ribs. Sizes are of the outer skin at the waist; adults measure 180-300 mm front to back, 280-420 mm across."""
+    """Trunk and ribs. Sizes are of the skin at the waist: adults have 180-300 mm of depth, 280-420 mm of width."""
 
     width_mm: tuple[float, float] = (275.0, 400.0)
     depth_ratio: tuple[float, float] = (0.60, 0.80)
     depth_mm: tuple[float, float] = (180.0, 300.0)
     fat_mm: tuple[float, float] = (6.0, 34.0)
-    back_mm: tuple[float, float] = (82.0, 92.0)
+    # Skin, fat and fascia behind the hindmost bone.
+    back_cover_mm: tuple[float, float] = (8.0, 45.0)
     hip_ratio: tuple[float, float] = (1.05, 1.25)
     chest_ratio: tuple[float, float] = (0.95, 1.10)
     # Lowest point of the lungs above L3: between the middle of T12 and that of T10.
-    lung_base_mm: tuple[float, float] = (85.0, 155.0)
+    lung_base_mm: tuple[float, float] = (75.0, 140.0)
+    # Top of the diaphragm above that.
+    diaphragm_dome_mm: tuple[float, float] = (30.0, 80.0)
     gas_chains: tuple[int, int] = (1, 9)
     gas_radius_mm: tuple[float, float] = (6.0, 22.0)
     # Folds and fluid leave less than the full path through a lumen.
@@ -100,10 +106,10 @@ class BeamParameters:
     # CT numbers of L1 from 30 to 90 years and older: 226 to 89 HU (Jang 2019), with their spread.
     trabecular_hu: tuple[float, float] = (70.0, 250.0)
     # True cortex is about 0.35 mm, and 0.4-1.0 mm at the resolution of meshes (Silva 1994).
-    shell_mm: tuple[float, float] = (0.4, 0.9)
+    shell_mm: tuple[float, float] = (0.35, 0.85)
     # Pedicles, laminae and processes are mostly cortical.
     posterior_shell_mm: tuple[float, float] = (0.8, 1.5)
-    cortical_scale: tuple[float, float] = (0.7, 1.0)
+    cortical_scale: tuple[float, float] = (0.55, 0.95)
     # Standard deviation of the path in trabecular bone, in mm per root of mm.
     trabecular_texture: tuple[float, float] = (0.05, 0.25)
     # Scatter-to-primary ratios behind a grid or an air gap.
@@ -126,8 +132,10 @@ class AppearanceParameters:
 
     collimation_share: float = 0.30
     # Half widths of the open field as fractions of the half panel.
-    collimation_u: tuple[float, float] = (0.50, 0.98)
+    collimation_u: tuple[float, float] = (0.45, 0.98)
     collimation_v: tuple[float, float] = (0.86, 1.0)
+    # Least distance of a shutter from the landmarks, as a fraction of the panel.
+    collimation_margin: tuple[float, float] = (0.01, 0.06)
     marker_share: float = 0.35
     metal_share: float = 0.08
     screw_share: float = 0.02

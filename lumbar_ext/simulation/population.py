@@ -1,7 +1,8 @@
 """Simulated people: the five vertebrae of a subject, drawn from the widened population of the anatomy file.
 
-Training subjects start from the level means. Validation and test subjects start from real subjects that took no part in the shape model
-or in the training population, and their free-form residual has another kernel, so they lie outside the span of the model.
+Training subjects start from the level means. Validation and test subjects start from real subjects that took no part
+in the shape model or in the training population, and their free-form residual has another kernel, so they lie outside
+the span of the model.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class Population:
             vertices = self._training.training_subject(rng, self.atlas.means_mm, build.log_size)
             return self._subject(vertices, build.sex, build.stature_mm, "mean")
         if not self._bases.get(split):
-            raise InputError(f"split is {split!r}, expected train or one of {[s for s in self._bases if self._bases[s]]}")
+            raise InputError(
+                f"split is {split!r}, expected train or one of {[s for s in self._bases if self._bases[s]]}"
+            )
         return self._held_out(rng, split)
 
     def _held_out(self, rng: np.random.Generator, split: str) -> Subject:
@@ -103,7 +106,7 @@ class Population:
         index = int(rng.choice(self._bases[split]))
         base = self.atlas.bases_mm[index]
         if rng.random() < 0.5:
-            base = self.atlas.mirrored(base)
+            base = self.atlas.mirror.apply(base)
         build = draw_build(rng)
         shape = base * np.exp(build.log_size - _relative_log_size(base, self.atlas.means_mm))[:, None, None]
         shape = shape + self._training.parametric_displacements(rng, _HELD_OUT_PARAMETRIC) + _waves(rng, base)
@@ -126,7 +129,7 @@ def _relative_log_size(vertices_mm: np.ndarray, means_mm: np.ndarray) -> float:
 
 
 def _waves(rng: np.random.Generator, points_mm: np.ndarray) -> np.ndarray:
-    """A smooth random displacement [5, V, 3] of plane waves: not a Gaussian kernel, and of no fixed basis (Rahimi and Recht 2007)."""
+    """A smooth displacement [5, V, 3] of random plane waves, which no fixed basis spans (Rahimi and Recht 2007)."""
     amplitude = rng.uniform(*_HELD_OUT_RESIDUAL_MM)
     moved = np.empty(points_mm.shape, dtype=np.float32)
     for level in range(len(LEVELS)):

@@ -1,7 +1,8 @@
 """Standing postures: five vertebrae, the lowest thoracic ones and the sacrum, stacked on discs and bent.
 
-The curvature is drawn from statistics of real supine spines (`posture_statistics`), shifted to standing, and bent within the range
-of motion of each level. Discs of literature height part facing endplates; bones that would overlap are pushed apart.
+The curvature is drawn from statistics of real supine spines (`posture_statistics`), shifted to standing, and bent
+within the range of motion of each level. Discs of literature height part facing endplates; bones that would overlap are
+pushed apart.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import RigidTransform, euler_rotation
 from lumbar_ext.simulation.endplates import Endplate, find_endplates
-from lumbar_ext.simulation.motion import sample_bending
+from lumbar_ext.simulation.motion import N_THORACIC_JOINTS, sample_bending
 from lumbar_ext.simulation.parameters import PostureParameters
 from lumbar_ext.simulation.posture_statistics import load_posture_statistics
 from lumbar_ext.simulation.solid import Solid
@@ -29,7 +30,7 @@ class Posture:
 
     Args:
         world_from_vertebra: five poses, L1 .. L5.
-        world_from_thoracic: poses of T12, T11, T10.
+        world_from_thoracic: poses of T12 .. T8.
         world_from_sacrum: pose of the sacrum frame (origin on the S1 endplate, z its normal).
         world_from_person: the axes of the upright person, origin at L3.
         direction: one of `motion.DIRECTIONS`.
@@ -88,20 +89,21 @@ def sample_posture(
 
 
 def _bones(skeleton: Skeleton) -> list[Bone]:
-    """All stacked bones from the top: T10, T11, T12, L1 .. L5, S1."""
+    """All stacked bones from the top: T8 .. T12, L1 .. L5, S1."""
     vertebrae = [*reversed(skeleton.thoracic), *skeleton.lumbar]
     bones = []
-    for vertebra in vertebrae:
+    for index, vertebra in enumerate(vertebrae):
         plates = find_endplates(vertebra.solid, vertebra.landmarks_mm)
-        bones.append(Bone(vertebra.solid, plates.superior, plates.inferior))
+        # Thoracic stand-ins are only background: their facets need not fit.
+        bones.append(Bone(vertebra.solid, plates.superior, plates.inferior, settles=index >= len(skeleton.thoracic)))
     s1 = Endplate(np.zeros(3), np.array([0.0, 0.0, 1.0]), bones[-1].inferior.half_depth_mm)
     return [*bones, Bone(skeleton.sacrum, s1, s1)]
 
 
 def _neutral_angles(rng: np.random.Generator, parameters: PostureParameters) -> np.ndarray:
-    """Relative standing angles (lateral, flexion, axial) [8, 3] of T10-T11 .. L5-S1, rad."""
+    """Relative standing angles (lateral, flexion, axial) [10, 3] of T8-T9 .. L5-S1, rad."""
     statistics = load_posture_statistics()
-    lumbar = statistics.sample(rng, axial_scale=parameters.axial_scale)
+    lumbar = statistics.sample(rng, scale=(1.0, parameters.flexion_scale, parameters.axial_scale))
     lumbar[-1, 0] *= parameters.l4_l5_lateral_scale
     # L5-S1 goes with L4-L5: both follow the slope of the sacrum.
     trend = lumbar[-1, 1] - statistics.mean_rad[-1, 1]
@@ -110,38 +112,44 @@ def _neutral_angles(rng: np.random.Generator, parameters: PostureParameters) -> 
         np.radians(rng.normal(*parameters.l5_s1_flexion_deg)) + parameters.l5_s1_coupling * trend,
         np.radians(rng.normal(0, 1.0)),
     ]
-    thoracic = np.radians(rng.normal(0, 1.5, (3, 3)))
+    thoracic = np.radians(rng.normal(0, 1.5, (N_THORACIC_JOINTS, 3)))
     thoracic[:, 1] += np.radians(parameters.thoracic_flexion_deg)
     angles = np.concatenate([thoracic, lumbar, [l5_s1]])
-    angles[3:, 1] += np.radians(parameters.standing_shift_deg)
+    angles[N_THORACIC_JOINTS:, 1] += np.radians(parameters.standing_shift_deg)
     return angles + _scoliosis(rng, parameters)
 
 
 def _scoliosis(rng: np.random.Generator, parameters: PostureParameters) -> np.ndarray:
-    """Added relative angles [8, 3] of a lumbar curve: zero for most, a smooth bend with rotation towards its apex for some."""
-    added = np.zeros((8, 3))
+    """Added relative angles [10, 3]: none for most, a smooth bend with rotation towards its apex for some."""
+    joints = np.arange(N_THORACIC_JOINTS + 5)
+    added = np.zeros((len(joints), 3))
     if rng.random() >= parameters.scoliosis_share:
         return added
     cobb = np.radians(rng.triangular(*parameters.scoliosis_cobb_deg)) * rng.choice([-1.0, 1.0])
-    apex = rng.uniform(3.0, 6.0)  # T12-L1 .. L4-L5 in joint indices
-    joints = np.arange(8)
-    profile = np.clip(np.cos((joints - apex) / 3.0 * np.pi / 2), -0.3, None)
-    added[:, 0] = cobb * profile / np.abs(profile[3:7]).sum().clip(1.0)
-    rotation = parameters.scoliosis_rotation_ratio * cobb * np.exp(-(((np.arange(9) - apex - 0.5) / 2.0) ** 2))
+    # The apex lies between T12-L1 and L4-L5; beyond the end vertebrae the curve turns back.
+    apex = N_THORACIC_JOINTS - 1 + rng.uniform(1.0, 4.0)
+    profile = np.clip(np.cos((joints - apex) / 3.0 * np.pi / 2), -0.3, None) * np.exp(-(((joints - apex) / 5.0) ** 2))
+    added[:, 0] = cobb * profile / np.abs(profile[N_THORACIC_JOINTS:-1]).sum().clip(1.0)
+    bones = np.arange(len(joints) + 1)
+    rotation = parameters.scoliosis_rotation_ratio * cobb * np.exp(-(((bones - apex - 0.5) / 2.0) ** 2))
     added[:, 2] = np.diff(rotation)
     return added
 
 
 def _disc_heights_mm(rng: np.random.Generator, parameters: PostureParameters, size_ratio: float) -> np.ndarray:
-    """Disc heights [8] between endplate centres of T10-T11 .. L5-S1, with a degenerated tail."""
+    """Disc heights [10] between endplate centres of T8-T9 .. L5-S1, with a degenerated tail."""
     mean = np.array(parameters.disc_height_mm)
-    heights = size_ratio * mean * (1 + rng.normal(0, parameters.disc_common_sd)) + rng.normal(0, parameters.disc_sd_mm, len(mean))
+    heights = size_ratio * mean * (1 + rng.normal(0, parameters.disc_common_sd)) + rng.normal(
+        0, parameters.disc_sd_mm, len(mean)
+    )
     degenerated = rng.random(len(mean)) < parameters.disc_degenerated_share
     heights[degenerated] *= rng.uniform(*parameters.disc_degenerated_factor, degenerated.sum())
     return np.clip(heights, parameters.disc_min_mm, None)
 
 
-def _sample_world_from_person(rng: np.random.Generator, parameters: PostureParameters, turn_rad: float) -> RigidTransform:
+def _sample_world_from_person(
+    rng: np.random.Generator, parameters: PostureParameters, turn_rad: float
+) -> RigidTransform:
     """How the person stands in the room: turned and tilted a little, L3 near the world origin."""
     tilt = np.radians(parameters.trunk_tilt_deg)
     turn = np.radians(rng.uniform(-1, 1) * parameters.trunk_turn_deg) + turn_rad
@@ -149,7 +157,9 @@ def _sample_world_from_person(rng: np.random.Generator, parameters: PostureParam
     return RigidTransform.from_euler(rng.uniform(-tilt, tilt), rng.uniform(-tilt, tilt), turn, offset)
 
 
-def _in_world(world_from_person: RigidTransform, person_from_bone: list[RigidTransform], bones: list[Bone], bending) -> Posture:
+def _in_world(
+    world_from_person: RigidTransform, person_from_bone: list[RigidTransform], bones: list[Bone], bending
+) -> Posture:
     n_above = len(bones) - len(LEVELS) - 1
     poses = [world_from_person @ pose for pose in person_from_bone]
     lumbar = slice(n_above, n_above + len(LEVELS))
@@ -177,7 +187,9 @@ def posed_landmarks_mm(posture: Posture, landmarks_mm: np.ndarray) -> np.ndarray
     """World landmarks [5, 7, 3] of vertebra-frame landmarks [5, 7, 3]."""
     if landmarks_mm.shape != (len(LEVELS), len(LANDMARKS), 3):
         raise ValueError(f"landmarks_mm must be [{len(LEVELS)}, {len(LANDMARKS)}, 3], found {landmarks_mm.shape}")
-    return np.stack([pose.apply(points) for pose, points in zip(posture.world_from_vertebra, landmarks_mm, strict=True)])
+    return np.stack(
+        [pose.apply(points) for pose, points in zip(posture.world_from_vertebra, landmarks_mm, strict=True)]
+    )
 
 
 def posed_vertebrae(posture: Posture, skeleton: Skeleton) -> tuple[Solid, ...]:

@@ -1,9 +1,9 @@
 """Statistics of lumbar curvature, from keypoints of real CT scans.
 
-A curvature is twelve relative angles: for each pair of neighbours L1-L2 .. L4-L5 the lateral bend, flexion and axial rotation of
-the lower vertebra against the upper one, in rad. The statistics are a mean and a covariance; they ship as `posture_statistics.json`
-(derived from the VID vertebra identification dataset of Buergin, Prevost and Stollenga, CC BY-SA 4.0: the file carries the same
-licence), which this command rebuilds from the dataset's folder of keypoint files:
+A curvature is twelve relative angles: for each pair of neighbours L1-L2 .. L4-L5 the lateral bend, flexion and axial
+rotation of the lower vertebra against the upper one, in rad. The statistics are a mean and a covariance; they ship as
+`posture_statistics.json` (derived from the VID vertebra identification dataset of Buergin, Prevost and Stollenga, CC
+BY-SA 4.0: the file carries the same licence), which this command rebuilds from the dataset's folder of keypoint files:
 
     python -m lumbar_ext.simulation.posture_statistics --data_dir <.../KeypointGroundTruthNoSacrum>
 """
@@ -23,9 +23,11 @@ from lumbar_ext.errors import InputError
 
 _FILE_NAME = "posture_statistics.json"
 _LICENCE = (
-    "CC BY-SA 4.0. Derived from the VID vertebra identification dataset (github.com/ImFusionGmbH/"
-    "VID-vertebra-identification-dataset, V. Buergin, R. Prevost, M. F. Stollenga), itself from VerSe, CT Colonography and Pancreas-CT."
+    "CC BY-SA 4.0. Derived from the VID vertebra identification dataset "
+    "(github.com/ImFusionGmbH/VID-vertebra-identification-dataset; V. Buergin, R. Prevost, M. F. Stollenga), "
+    "itself from VerSe, CT Colonography and Pancreas-CT."
 )
+_DESCRIPTION = "relative (lateral, flexion, axial) angles of L1-L2 .. L4-L5, lower against upper, rad; supine CT"
 _CURVE = ("T12", *LEVELS)
 # Body-centre spacings outside this range are scans that skip or repeat a level.
 _SPACING_RANGE_MM = (22.0, 52.0)
@@ -46,17 +48,17 @@ class PostureStatistics:
     covariance_rad2: np.ndarray
     n_scans: int
 
-    def sample(self, rng: np.random.Generator, *, axial_scale: float = 1.0) -> np.ndarray:
+    def sample(self, rng: np.random.Generator, *, scale: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
         """Relative angles [4, 3] in rad, within 2.5 SD of the mean.
 
         Args:
             rng: the source of randomness.
-            axial_scale: factor of the deviations about the long axis, which the keypoints' own noise inflates.
+            scale: factors of the (lateral, flexion, axial) deviations, which the keypoints' own noise inflates.
         """
         values, vectors = np.linalg.eigh(self.covariance_rad2)
         coefficients = np.clip(rng.standard_normal(len(values)), -2.5, 2.5)
         deviation = (vectors @ (np.sqrt(np.clip(values, 0.0, None)) * coefficients)).reshape(self.mean_rad.shape)
-        return self.mean_rad + deviation * np.array([1.0, 1.0, axial_scale])
+        return self.mean_rad + deviation * np.array(scale)
 
 
 @cache
@@ -69,8 +71,8 @@ def load_posture_statistics() -> PostureStatistics:
 def relative_angles_rad(bodies_mm: np.ndarray, left_mm: np.ndarray, right_mm: np.ndarray) -> np.ndarray:
     """Relative angles [4, 3] of L1 .. L5 from keypoints.
 
-    The long axis of a vertebra is taken along the chord between the body centres above and below (for L5, along the extrapolated
-    change of the chords), its left-right axis along the pedicles.
+    The long axis of a vertebra is taken along the chord between the body centres above and below (for L5, along the
+    extrapolated change of the chords), its left-right axis along the pedicles.
 
     Args:
         bodies_mm: [6, 3] body centres of T12 .. L5; X to the front, Y to the left, Z up.
@@ -154,7 +156,7 @@ def main(data_dir: str, output: str | None = None) -> None:
     path = Path(output) if output else Path(__file__).with_name(_FILE_NAME)
     document = {
         "licence": _LICENCE,
-        "description": "relative (lateral, flexion, axial) angles of L1-L2 .. L4-L5, lower against upper, rad; supine CT",
+        "description": _DESCRIPTION,
         "n_scans": statistics.n_scans,
         "mean_rad": statistics.mean_rad.round(5).tolist(),
         "covariance_rad2": statistics.covariance_rad2.round(7).tolist(),

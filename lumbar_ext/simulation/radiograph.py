@@ -1,7 +1,7 @@
 """The physics of a radiograph: attenuation of everything in the beam, scatter, noise, and blur.
 
-Bones are cortical shells over trabecular cores; a bone, an organ or gas replaces the soft tissue it lies in, so it contributes the
-difference of attenuations. The line integral `sum mu_i t_i` is taken at one effective energy.
+Bones are cortical shells over trabecular cores; a bone, an organ or gas replaces the soft tissue it lies in, so it
+contributes the difference of attenuations. The line integral `sum mu_i t_i` is taken at one effective energy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from lumbar_ext.drr import MeshProjector
 from lumbar_ext.geometry import Camera
-from lumbar_ext.simulation.ellipsoids import Ellipsoids, weighted_path_length
+from lumbar_ext.simulation.ellipsoids import Ellipsoids, carved_path_length, weighted_path_length
 from lumbar_ext.simulation.parameters import BeamParameters
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.tissue import Attenuation, attenuation_at
@@ -73,7 +73,9 @@ class Exposure:
 
 def sample_exposures(rng: np.random.Generator, parameters: BeamParameters) -> dict[str, Exposure]:
     """The exposures of both views: one person and one tube, other loads, scatter and noise."""
-    attenuation = attenuation_at(rng.uniform(*parameters.energy_kev), trabecular_hu=rng.uniform(*parameters.trabecular_hu))
+    attenuation = attenuation_at(
+        rng.uniform(*parameters.energy_kev), trabecular_hu=rng.uniform(*parameters.trabecular_hu)
+    )
     scale = rng.uniform(*parameters.cortical_scale)
     attenuation = Attenuation(
         attenuation.soft, attenuation.fat, attenuation.lung, attenuation.cortical * scale, attenuation.trabecular
@@ -98,7 +100,9 @@ def sample_exposures(rng: np.random.Generator, parameters: BeamParameters) -> di
     return exposures
 
 
-def line_integral(rng: np.random.Generator, scene: Scene, camera: Camera, exposure: Exposure, *, oversampling: int = 2) -> np.ndarray:
+def line_integral(
+    rng: np.random.Generator, scene: Scene, camera: Camera, exposure: Exposure, *, oversampling: int = 2
+) -> np.ndarray:
     """`sum mu_i t_i` of the scene, float32 [rows, columns].
 
     Args:
@@ -136,8 +140,8 @@ def line_integral(rng: np.random.Generator, scene: Scene, camera: Camera, exposu
 
 def add_path_length(total: np.ndarray, projector: MeshProjector, solid: Solid) -> None:
     """Adds a mesh's path length to an image, rendering only the window it covers."""
-    uv = projector.camera.project(solid.vertices_mm)
-    window = projector.window_around(uv, 1.0)
+    # What holds the images of the bounding box's corners holds the mesh's.
+    window = projector.window_around(projector.project_with_inverse_depth(solid.box_corners_mm)[:, :2], 1.0)
     if window.columns > 0 and window.rows > 0:
         total[window.slices] += projector.path_length(solid.vertices_mm, solid.triangles, window)
 
@@ -186,7 +190,6 @@ def _soft_tissue(trunk: Trunk, camera: Camera, mu: Attenuation) -> np.ndarray:
         add_path_length(path, projector, solid)
         total += np.float32(difference) * path
     contents = (
-        (trunk.lungs, mu.lung - mu.soft),
         (trunk.gas, -mu.soft),
         (trunk.fat, mu.fat - mu.soft),
         (trunk.muscles, mu.soft - mu.fat),
@@ -194,6 +197,7 @@ def _soft_tissue(trunk: Trunk, camera: Camera, mu: Attenuation) -> np.ndarray:
     )
     weighted = [Ellipsoids(part.centres_mm, part.axes_mm, part.contrast * difference) for part, difference in contents]
     total += weighted_path_length(Ellipsoids.concatenated(weighted), camera)
+    total += np.float32(mu.lung - mu.soft) * carved_path_length(trunk.lungs, trunk.diaphragm, camera)
     return total
 
 

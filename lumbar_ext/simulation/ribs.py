@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.simulation.outline import Sections
 from lumbar_ext.simulation.parameters import TrunkParameters
-from lumbar_ext.simulation.solid import Solid
-from lumbar_ext.simulation.trunk import Trunk, tube
+from lumbar_ext.simulation.solid import Solid, tube
 
 _RINGS = 40
 _POINTS = 10
@@ -16,40 +16,42 @@ _COSTAL_JOINT_MM = (-24.0, 22.0, 6.0)
 
 
 def sample_ribs(
-    rng: np.random.Generator, person_from_thoracic: tuple[RigidTransform, ...], trunk: Trunk, parameters: TrunkParameters
-) -> tuple[Solid, ...]:
+    rng: np.random.Generator,
+    person_from_thoracic: tuple[RigidTransform, ...],
+    skin: Sections,
+    parameters: TrunkParameters,
+) -> list[Solid]:
     """Ribs 12 to 8 on both sides, person's frame.
 
     Args:
         rng: the source of randomness.
-        person_from_thoracic: poses of T12, T11, T10; the two above are extrapolated.
-        trunk: the trunk in the person's frame.
+        person_from_thoracic: poses of T12 .. T8.
+        skin: outline of the trunk, person's frame.
         parameters: ranges.
     """
-    step = person_from_thoracic[2].translation_mm - person_from_thoracic[1].translation_mm
-    poses = list(person_from_thoracic)
-    for _ in range(2):
-        poses.append(RigidTransform(poses[-1].rotation, poses[-1].translation_mm + step))
     slope = rng.uniform(*parameters.rib_slope)
-    lengths = [rng.uniform(*parameters.rib_arc) for _ in range(1)] + [rng.uniform(1.3, 1.9)] + [rng.uniform(2.0, 2.6)] * 3
+    lengths = (
+        [rng.uniform(*parameters.rib_arc) for _ in range(1)] + [rng.uniform(1.3, 1.9)] + [rng.uniform(2.0, 2.6)] * 3
+    )
     ribs = []
-    for number, (pose, arc) in enumerate(zip(poses, lengths, strict=True)):
+    for number, (pose, arc) in enumerate(zip(person_from_thoracic, lengths, strict=True)):
         if number == 0 and rng.random() < parameters.no_twelfth_rib_share:
             continue
         # Lower ribs fall more steeply.
         fall = slope * (1.25 - 0.08 * number) + rng.normal(0, 0.04)
         for side in (1, -1):
-            ribs.append(_rib(rng, pose, trunk, side, arc * rng.uniform(0.93, 1.07), fall))
-    return tuple(ribs)
+            ribs.append(_rib(rng, pose, skin, side, arc * rng.uniform(0.93, 1.07), fall))
+    return ribs
 
 
-def _rib(rng: np.random.Generator, pose: RigidTransform, trunk: Trunk, side: int, arc: float, fall: float) -> Solid:
+def _rib(rng: np.random.Generator, pose: RigidTransform, skin: Sections, side: int, arc: float, fall: float) -> Solid:
     """One rib from its joint along an ellipse of `arc` rad, falling `fall` mm per mm."""
     joint = pose.apply(np.array(_COSTAL_JOINT_MM) * [1, side, 1])
-    a, b = trunk.half_depth_mm - 10, trunk.half_width_mm - 8
-    start = np.arcsin(min(abs(joint[1] - pose.translation_mm[1]) + 10, b * 0.9) / b)
+    # Below the skin and its fat, at the height where most of the rib runs.
+    centre, room = skin.at(joint[2] - 40)
+    a, b = room * [0.80, 0.86]
+    start = np.arcsin(min(abs(joint[1] - centre[1]) + 10, b * 0.9) / b)
     angle = np.linspace(start, start + arc, _RINGS)
-    centre = np.array([trunk.centre_x_mm + pose.translation_mm[0] * 0.6, pose.translation_mm[1]])
     path = np.stack([centre[0] - a * np.cos(angle), centre[1] + side * b * np.sin(angle)], axis=1)
     travelled = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     z = joint[2] - fall * travelled

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
+from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.simulation.outline import Sections, sample_sections
 from lumbar_ext.simulation.parameters import BeamParameters, SimulationParameters
 from lumbar_ext.simulation.posture import Posture
 from lumbar_ext.simulation.radiograph import Scene, ShelledBone
 from lumbar_ext.simulation.ribs import sample_ribs, sweep
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.subject import Skeleton
-from lumbar_ext.simulation.trunk import Trunk, moved, sample_trunk
+from lumbar_ext.simulation.trunk import sample_trunk
 
 # Where the body of a vertebra ends and its arch begins, vertebra frame; the transition takes some mm.
 _ARCH_X_MM = -18.0
 _TRANSITION_MM = 4.0
 
 
-def assemble_scene(rng: np.random.Generator, skeleton: Skeleton, posture: Posture, parameters: SimulationParameters) -> Scene:
+def assemble_scene(
+    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, parameters: SimulationParameters
+) -> Scene:
     """Everything in the beam, world frame."""
     person_from_world = posture.world_from_person.inverse()
     poses = [*reversed(posture.world_from_thoracic), *posture.world_from_vertebra, posture.world_from_sacrum]
     spine = np.array([person_from_world.apply(pose.translation_mm) for pose in poses])
-    trunk = sample_trunk(rng, spine, skeleton.size_ratio, parameters.trunk)
+    skin = sample_sections(
+        rng, _sparse_points(skeleton, posture, person_from_world), spine, skeleton.size_ratio, parameters.trunk
+    )
+    trunk = sample_trunk(rng, skin, spine, skeleton.size_ratio, parameters.trunk)
     thoracic = tuple(person_from_world @ pose for pose in posture.world_from_thoracic)
-    ribs = sample_ribs(rng, thoracic, trunk, parameters.trunk)
+    ribs = sample_ribs(rng, thoracic, skin, parameters.trunk)
     bones = [*_vertebrae(rng, skeleton, posture, parameters.beam), *_pelvic(rng, skeleton, posture)]
-    for rib in ribs:
-        outer = rib.moved(posture.world_from_person)
-        bones.append(ShelledBone(outer, outer.shrunk(rng.uniform(0.7, 1.2))))
-    metal = _metal(rng, skeleton, posture, trunk, parameters)
-    return Scene(tuple(bones), moved(trunk, posture.world_from_person), metal)
+    outer = Solid.merged(ribs).moved(posture.world_from_person)
+    bones.append(ShelledBone(outer, outer.shrunk(rng.uniform(0.7, 1.2))))
+    metal = _metal(rng, skeleton, posture, skin, parameters)
+    return Scene(tuple(bones), trunk.moved(posture.world_from_person), metal)
+
+
+def _sparse_points(skeleton: Skeleton, posture: Posture, person_from_world: RigidTransform) -> np.ndarray:
+    """Points [M, 3] on the bones that the skin must cover, person's frame."""
+    posed = [*zip(skeleton.lumbar, posture.world_from_vertebra, strict=True)]
+    posed += [*zip(skeleton.thoracic, posture.world_from_thoracic, strict=True)]
+    points = [(person_from_world @ pose).apply(vertebra.solid.vertices_mm[::40]) for vertebra, pose in posed]
+    pelvic = [person_from_world @ posture.world_from_sacrum] * 2
+    points += [
+        pose.apply(solid.vertices_mm[::10])
+        for pose, solid in zip(pelvic, (skeleton.sacrum, skeleton.pelvis), strict=True)
+    ]
+    return np.concatenate(points)
 
 
 def _vertebrae(
@@ -58,26 +78,29 @@ def _pelvic(rng: np.random.Generator, skeleton: Skeleton, posture: Posture) -> l
 
 
 def _metal(
-    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, trunk: Trunk, parameters: SimulationParameters
+    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, skin: Sections, parameters: SimulationParameters
 ) -> tuple[Solid, ...]:
     """Wires and buttons on the skin of some people, pedicle screws in few."""
     solids: list[Solid] = []
     if rng.random() < parameters.appearance.metal_share:
-        solids.extend(_wires(rng, trunk, posture))
+        solids.extend(_wires(rng, skin, posture))
     if rng.random() < parameters.appearance.screw_share:
         solids.extend(_screws(rng, skeleton, posture))
     return tuple(solids)
 
 
-def _wires(rng: np.random.Generator, trunk: Trunk, posture: Posture) -> list[Solid]:
+def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[Solid]:
     """Leads and clips lying on the skin."""
     wires = []
     for _ in range(rng.integers(1, 4)):
-        steps = np.cumsum(rng.normal(0, 6, (25, 3)), axis=0) + np.linspace(0, 1, 25)[:, None] * rng.normal(0, 60, 3)
-        front = trunk.centre_x_mm + trunk.half_depth_mm + 15
-        start = np.array([front, rng.uniform(-80, 80), rng.uniform(-120, 120)])
-        line = posture.world_from_person.apply(start + steps * [0.2, 1.0, 1.0])
-        wires.append(sweep(line, np.full(25, rng.uniform(0.3, 0.9))))
+        steps = gaussian_filter1d(rng.normal(0, 1, (60, 3)).cumsum(0), 4, axis=0) * 6 + np.linspace(0, 1, 60)[
+            :, None
+        ] * rng.normal(0, 80, 3)
+        z = rng.uniform(-120, 120)
+        centre, room = skin.at(z)
+        start = np.array([centre[0] + room[0] + 3, centre[1] + rng.uniform(-80, 80), z])
+        line = posture.world_from_person.apply(start + steps * [0.1, 1.0, 1.0])
+        wires.append(sweep(line, np.full(60, rng.uniform(0.3, 0.9))))
     return wires
 
 

@@ -32,6 +32,12 @@ class Solid:
         """[V, 3] unit outward vertex normals, area weighted."""
         return vertex_normals(self.vertices_mm, self.triangles)
 
+    @cached_property
+    def box_corners_mm(self) -> np.ndarray:
+        """[8, 3] corners of the bounding box."""
+        bounds = np.stack([self.vertices_mm.min(0), self.vertices_mm.max(0)])
+        return np.stack(np.meshgrid(*bounds.T, indexing="ij"), axis=-1).reshape(-1, 3)
+
     @property
     def volume_mm3(self) -> float:
         """Enclosed volume by the divergence theorem."""
@@ -44,11 +50,35 @@ class Solid:
 
     def moved(self, target_from_source: RigidTransform) -> Solid:
         """The mesh in another frame."""
-        return self.with_vertices(target_from_source.apply(self.vertices_mm))
+        result = self.with_vertices(target_from_source.apply(self.vertices_mm))
+        if "normals" in self.__dict__:
+            result.__dict__["normals"] = self.normals @ target_from_source.rotation.T
+        return result
 
     def shrunk(self, depth_mm: float | np.ndarray) -> Solid:
         """The surface moved inwards along the vertex normals by a depth in mm, one number or [V]."""
         return self.with_vertices(self.vertices_mm - np.reshape(depth_mm, (-1, 1)) * self.normals)
+
+    @classmethod
+    def merged(cls, solids: list[Solid]) -> Solid:
+        """One mesh of several; where they overlap, path lengths count twice."""
+        starts = np.cumsum([0, *(len(solid.vertices_mm) for solid in solids[:-1])])
+        triangles = [solid.triangles + start for solid, start in zip(solids, starts, strict=True)]
+        return cls(np.concatenate([solid.vertices_mm for solid in solids]), np.concatenate(triangles))
+
+
+def tube(rings_mm: np.ndarray) -> Solid:
+    """The closed surface through rings [R, P, 3] that turn counter-clockwise about their succession."""
+    n_rings, n_points = rings_mm.shape[:2]
+    index = np.arange(n_rings * n_points).reshape(n_rings, n_points)
+    following = np.roll(index, -1, axis=1)
+    a, b, c, d = index[:-1], following[:-1], following[1:], index[1:]
+    sides = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
+    first, last = n_rings * n_points, n_rings * n_points + 1
+    bottom = np.stack([following[0], index[0], np.full(n_points, first)], -1)
+    top = np.stack([index[-1], following[-1], np.full(n_points, last)], -1)
+    vertices = np.concatenate([rings_mm.reshape(-1, 3), rings_mm[:1].mean(1), rings_mm[-1:].mean(1)])
+    return Solid(vertices, np.concatenate([sides, bottom, top]))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -57,8 +87,9 @@ def vertex_normals(vertices_mm, triangles):
     normals = np.zeros_like(vertices_mm)
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay, az = vertices_mm[j] - vertices_mm[i]
-        bx, by, bz = vertices_mm[k] - vertices_mm[i]
+        x, y, z = vertices_mm[i, 0], vertices_mm[i, 1], vertices_mm[i, 2]
+        ax, ay, az = vertices_mm[j, 0] - x, vertices_mm[j, 1] - y, vertices_mm[j, 2] - z
+        bx, by, bz = vertices_mm[k, 0] - x, vertices_mm[k, 1] - y, vertices_mm[k, 2] - z
         nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
         for v in (i, j, k):
             normals[v, 0] += nx
@@ -66,5 +97,8 @@ def vertex_normals(vertices_mm, triangles):
             normals[v, 2] += nz
     for v in range(normals.shape[0]):
         length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
-        normals[v] /= max(length, 1e-12)
+        scale = 1.0 / max(length, 1e-12)
+        normals[v, 0] *= scale
+        normals[v, 1] *= scale
+        normals[v, 2] *= scale
     return normals

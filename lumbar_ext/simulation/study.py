@@ -17,7 +17,7 @@ from lumbar_ext.simulation.appearance import Picture, finish
 from lumbar_ext.simulation.parameters import SimulationParameters
 from lumbar_ext.simulation.population import Population
 from lumbar_ext.simulation.posture import Posture, posed_landmarks_mm, posed_vertebrae, sample_posture
-from lumbar_ext.simulation.radiograph import add_path_length, expose, line_integral, sample_exposures
+from lumbar_ext.simulation.radiograph import Exposure, add_path_length, expose, line_integral, sample_exposures
 from lumbar_ext.simulation.scene import assemble_scene
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.subject import assemble_skeleton
@@ -36,6 +36,7 @@ class Truth:
         decomposition: by view, float32 [rows, columns] DRR of L1 .. L5 alone.
         posture: the poses.
         geometry: the cameras that took the pictures.
+        exposures: by view, how the pictures were taken.
         subject: sex, stature and base of the subject.
         seed, split: where the study came from.
     """
@@ -45,6 +46,7 @@ class Truth:
     decomposition: dict[str, np.ndarray]
     posture: Posture
     geometry: BiplanarGeometry
+    exposures: dict[str, Exposure]
     subject: dict[str, str | float]
     seed: int
     split: str
@@ -105,13 +107,14 @@ def simulate_study(
         oversampling = 2 if size_px < _OVERSAMPLED_BELOW_PX else 1
         line = line_integral(rng, scene, geometry[view], exposures[view], oversampling=oversampling)
         signal = expose(rng, line, geometry[view], exposures[view])
-        pictures[view] = finish(rng, signal, geometry[view], parameters.appearance)
+        pictures[view] = finish(rng, signal, geometry[view], landmarks, parameters.appearance)
     truth = Truth(
         vertebrae=vertebrae,
         landmarks_mm=landmarks,
         decomposition={view: decomposition(vertebrae, geometry[view]) for view in VIEWS},
         posture=posture,
         geometry=geometry,
+        exposures=exposures,
         subject={"sex": subject.sex, "stature_mm": float(subject.stature_mm), "base": subject.base},
         seed=seed,
         split=split,

@@ -1,4 +1,4 @@
-"""The bones of one person: the lumbar vertebrae of a population sample, and the neighbours that a radiograph also shows."""
+"""The bones of one person: a population's lumbar vertebrae, and the neighbours that a radiograph also shows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.simulation.solid import Solid
 
-_MEAN_BODY_HEIGHT_MM = 26.5
-_THORACIC_NAMES = ("T12", "T11", "T10")
+_MEAN_BODY_HEIGHT_MM = 27.3
+_THORACIC_NAMES = ("T12", "T11", "T10", "T9", "T8")
 # Thoracic bodies shrink upwards by about 4 % a level (Panjabi 1991); their transverse processes are short.
 _THORACIC_SCALE = 0.955
 _PROCESS_START_MM = 18.0
@@ -25,6 +25,7 @@ class Subject(Protocol):
     """[5, V, 3], each in its vertebra frame."""
     landmarks_mm: np.ndarray
     """[5, 7, 3], vertebra frames."""
+
 
 @dataclass(frozen=True)
 class Vertebra:
@@ -42,7 +43,7 @@ class Mesh(Protocol):
 
 
 class PelvicBones(Protocol):
-    """Sacrum and pelvis in the sacrum frame: origin at the centre of the S1 endplate, X forward along it, Z its normal."""
+    """Sacrum and pelvis in the sacrum frame: origin at the S1 endplate centre, X forward along it, Z its normal."""
 
     sacrum: Mesh
     pelvis: Mesh
@@ -54,7 +55,7 @@ class Skeleton:
 
     Args:
         lumbar: L1 .. L5.
-        thoracic: T12, T11, T10.
+        thoracic: T12 .. T8.
         sacrum, pelvis: both in the sacrum frame.
         size_ratio: body height against the population's mean.
     """
@@ -69,7 +70,8 @@ class Skeleton:
 def assemble_skeleton(
     rng: np.random.Generator, subject: Subject, triangles: np.ndarray, pelvic: PelvicBones
 ) -> Skeleton:
-    """Gives a lumbar subject thoracic vertebrae, grown from its own L1, and a pelvis of fitting size and random proportions.
+    """Gives a lumbar subject thoracic vertebrae, grown from its own L1, and a pelvis of fitting size and random
+    proportions.
 
     Args:
         rng: draws the proportions.

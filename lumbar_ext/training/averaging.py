@@ -10,7 +10,7 @@ from torch import nn
 
 
 class AveragedWeights:
-    """Keeps a running average of a network's parameters and buffers; attach it to the trainer as a handler.
+    """Keeps a running average of a network's parameters and buffers.
 
     The decay grows with the number of updates n, min(decay, (1 + n) / (10 + n)), so that early weights fade quickly.
 
@@ -25,18 +25,13 @@ class AveragedWeights:
         self.decay = decay
         self.updates = 0
 
-    def attach(self, engine: Engine) -> None:
-        """Follows every iteration of the trainer."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.update)
-
-    def start(self, engine: Engine | None = None) -> None:
-        """Takes over the network's weights (a handler before this one may have loaded them) unless it was resumed."""
+    def start(self) -> None:
+        """Takes over the network's weights, which may have been loaded since, unless the average was resumed."""
         if self.updates == 0:
             self.average.load_state_dict(self.network.state_dict())
 
     @torch.no_grad()
-    def update(self, engine: Engine | None = None) -> None:
+    def update(self) -> None:
         """Moves the average towards the network's weights; integer buffers are copied."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
@@ -55,3 +50,19 @@ class AveragedWeights:
         """Restores what :meth:`state_dict` gave."""
         self.average.load_state_dict(state["average"])
         self.updates = int(state["updates"])
+
+
+class FollowWeights:
+    """Handler that keeps an average up to date after every iteration of a trainer.
+
+    Args:
+        average: the average; place this after the handlers that load checkpoints.
+    """
+
+    def __init__(self, average: AveragedWeights) -> None:
+        self.average = average
+
+    def attach(self, engine: Engine) -> None:
+        """Follows the engine from its start."""
+        engine.add_event_handler(Events.STARTED, self.average.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.average.update)

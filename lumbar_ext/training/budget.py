@@ -47,6 +47,7 @@ class TimeBudget:
         self.start_rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []
 
     def attach(self, engine: Engine) -> None:
+        """Follows the engine, if there is a limit."""
         if self.max_seconds > 0:
             engine.add_event_handler(Events.ITERATION_STARTED, self.before_iteration)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self.after_iteration)
@@ -64,12 +65,14 @@ class TimeBudget:
         return factor * min(1.0, (self.iterations + 1) / max(1, self.warmup_iterations))
 
     def before_iteration(self, engine: Engine) -> None:
+        """Sets the learning rates."""
         factor = self.rate_factor()
         if self.optimizer is not None:
             for group, rate in zip(self.optimizer.param_groups, self.start_rates, strict=True):
                 group["lr"] = rate * factor
 
     def after_iteration(self, engine: Engine) -> None:
+        """Ends the run when the time is used up."""
         self.iterations += 1
         if self.elapsed_fraction() >= 1.0:
             minutes = self.max_seconds / 60

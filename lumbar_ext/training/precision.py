@@ -24,6 +24,7 @@ class Bfloat16Inferer(SimpleInferer):
         self.enabled = enabled
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """The network's output for ``inputs`` [B, C, H, W]."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
             return network(inputs, *args, **kwargs)

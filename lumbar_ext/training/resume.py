@@ -15,7 +15,8 @@ from ignite.engine import Engine, Events
 class ResumePoint:
     """Writes the state of a run every few minutes and at its end; restores it at the start when the file exists.
 
-    Unlike MONAI's CheckpointSaver it goes by time (an epoch may last an hour), keeps one file, and replaces it atomically,
+    Unlike MONAI's CheckpointSaver it goes by time (an epoch may last an hour), keeps one file, and replaces it
+    atomically,
     so that a run killed at any moment can be started again with the same command.
 
     Args:
@@ -55,7 +56,7 @@ class ResumePoint:
         engine.logger.info("resumed from %s: %d epochs done", self.path, state["epoch"])
 
     def write_if_due(self, engine: Engine) -> None:
-        """Writes when ``every_minutes`` have passed since the last time; the epoch under way then counts as not done."""
+        """Writes when ``every_minutes`` have passed since the last time; the epoch under way counts as not done."""
         if self.clock() - self._written >= self.every_seconds:
             self._save(engine.state.epoch - 1, engine.state.iteration)
 

@@ -132,14 +132,14 @@ def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.
 
 
 def list_studies(folder: str | Path, limit: int | None = None) -> list[Path]:
-    """Study folders ``study_*`` with truth beneath ``folder``, sorted, at most ``limit``.
+    """Study folders (those with ``truth/landmarks.json``) directly beneath ``folder``, sorted, at most ``limit``.
 
     Raises:
         InputError: when there are none.
     """
-    studies = sorted(path for path in Path(folder).glob("study_*") if (path / "truth" / "landmarks.json").is_file())
+    studies = sorted(path for path in Path(folder).glob("*") if (path / "truth" / "landmarks.json").is_file())
     if not studies:
-        raise InputError(f"{folder}: expected study_* folders with truth/landmarks.json, found none")
+        raise InputError(f"{folder}: expected study folders with truth/landmarks.json, found none")
     return studies[:limit]
 
 

@@ -14,7 +14,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from scipy.ndimage import gaussian_filter, uniform_filter
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 def gamma_curve(image: np.ndarray, gamma: float) -> np.ndarray:
@@ -45,7 +45,8 @@ def unsharp(image: np.ndarray, sigma_px: float, amount: float) -> np.ndarray:
 class RandRadiographAppearanced(Randomizable, MapTransform):
     """Randomly gamma, contrast, shading, sharpening or blur, noise, erased boxes and collimation, each with its chance.
 
-    Works on normalised images [1, H, W] (0 to 1 roughly); follow it by ``NormaliseIntensityd``. Polarity is never changed:
+    Works on normalised images [1, H, W] (0 to 1 roughly); follow it by ``NormaliseIntensityd``. Polarity is never
+    changed:
     every image inside is bone-bright.
 
     Args:
@@ -106,6 +107,7 @@ class RandRadiographAppearanced(Randomizable, MapTransform):
                 image[tuple(edges)] = fill
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """A copy of the dictionary with changed images."""
         result = dict(data)
         for key in self.key_iterator(result):
             tensor = torch.as_tensor(result[key])

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 
 
 @dataclass(frozen=True)
 class PlanarWarp:
-    """An affine map of the image plane: ``source_px = matrix @ output_px + offset_px``, with output size (rows, columns)."""
+    """An affine map of the image plane: ``source_px = matrix @ output_px + offset_px``; size (rows, columns)."""
 
     matrix: np.ndarray
     offset_px: np.ndarray
@@ -49,7 +49,7 @@ def planar_warp(
     scale: float = 1.0,
     mirrored: bool = False,
 ) -> PlanarWarp:
-    """The warp that puts ``source_centre_px`` (u, v) at the output's centre, rotated, magnified by ``scale``, mirrored in u."""
+    """The warp that takes ``source_centre_px`` (u, v) to the output's centre; ``scale`` magnifies, a mirror flips u."""
     cos, sin = np.cos(rotation_rad), np.sin(rotation_rad)
     matrix = np.array([[cos, -sin], [sin, cos]]) / scale
     if mirrored:
@@ -61,7 +61,8 @@ def planar_warp(
 class RandViewWarpd(Randomizable, MapTransform):
     """Warps image, decomposition and landmarks of one view together.
 
-    Only AP views are mirrored, and their left and right landmarks then swap: a mirrored lateral view would face the other
+    Only AP views are mirrored, and their left and right landmarks then swap: a mirrored lateral view would face
+    the other
     way, which the canonical orientation excludes.
 
     Args:
@@ -112,6 +113,7 @@ class RandViewWarpd(Randomizable, MapTransform):
         return warp, mirrored
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """A copy of the dictionary with image, decomposition and landmarks moved."""
         result = dict(data)
         warp, mirrored = self._draw(result)
         stacked = torch.cat([torch.as_tensor(result[key]).float() for key in self.keys])

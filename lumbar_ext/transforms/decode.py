@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
@@ -73,7 +73,8 @@ def _peaks(heatmap: Tensor) -> list[list[_Peak]]:
 def _choose_ordered(peaks: list[list[_Peak]], threshold: float) -> tuple[list[_Peak], bool]:
     """One peak per level; falls back to second choices only where the strongest ones are out of order.
 
-    Among all ordered combinations the one with the greatest product of confidences wins; without any, the strongest stay.
+    Among all ordered combinations the one with the greatest product of confidences wins; without any, the
+    strongest stay.
     """
     strongest = [level[0] for level in peaks]
     if _ordered(strongest, threshold):
@@ -86,7 +87,7 @@ def _choose_ordered(peaks: list[list[_Peak]], threshold: float) -> tuple[list[_P
 
 def _ordered(peaks: list[_Peak] | tuple[_Peak, ...], threshold: float) -> bool:
     rows = [peak.row for peak in peaks if peak.confidence >= threshold]
-    return all(a < b for a, b in zip(rows, rows[1:], strict=False))
+    return all(a < b for a, b in pairwise(rows))
 
 
 def _read_level(maps: np.ndarray, weights: np.ndarray, peak: _Peak) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +116,8 @@ def _read_level(maps: np.ndarray, weights: np.ndarray, peak: _Peak) -> tuple[np.
 def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
     """Reads one packed output [37, H/4, W/4] (or [1, 37, H/4, W/4], or a packed target).
 
-    Per level the strongest local maximum (3x3) of its heatmap is the centre cell, unless the levels' order down the image
+    Per level the strongest local maximum (3x3) of its heatmap is the centre cell, unless the levels' order down
+    the image
     contradicts it; positions are the heatmap-weighted mean of what the 3x3 cells around it predict.
 
     Args:

@@ -18,7 +18,8 @@ NORMALISED_RANGE = (-0.5, 1.5)
 def normalise_intensity(image: np.ndarray) -> np.ndarray:
     """Maps the 1st and 99th percentile of a bone-bright image to 0 and 1, clipped to [-0.5, 1.5], as float32.
 
-    The clip lies outside [0, 1] because the brightest percent of a radiograph may be bone of interest. Non-finite pixels
+    The clip lies outside [0, 1] because the brightest percent of a radiograph may be bone of interest. Non-finite
+    pixels
     become the low percentile; a constant image becomes zero.
 
     Args:
@@ -40,6 +41,7 @@ class NormaliseIntensity(Transform):
     """Array form of :func:`normalise_intensity`; keeps tensors tensors."""
 
     def __call__(self, image: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+        """The normalised image, of the kind (array or tensor) that was given."""
         if isinstance(image, torch.Tensor):
             return torch.as_tensor(normalise_intensity(image.detach().cpu().numpy()), device=image.device)
         return normalise_intensity(image)
@@ -53,6 +55,7 @@ class NormaliseIntensityd(MapTransform):
         self.transform = NormaliseIntensity()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """A copy of the dictionary with normalised images."""
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = self.transform(result[key])

@@ -1,8 +1,11 @@
 """One radiograph through the network without a calibration: file to network grid, and output back to the file's pixels.
 
-Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it: head up; AP
-with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable: ``image``
-(path, then tensor), ``view`` ("ap" or "lat"), ``source`` (path), ``original_from_network`` (float64 [2, 2]: scale and offset
+Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it:
+head up; AP
+with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable:
+``image``
+(path, then tensor), ``view`` ("ap" or "lat"), ``source`` (path), ``original_from_network`` (float64 [2, 2]: scale
+and offset
 of (u, v)), ``original_size_px`` (columns, rows).
 """
 
@@ -47,6 +50,7 @@ class LoadViewd(Transform):
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replaces the path by the image and adds the way back to the file's pixels."""
         path, view = data[self.image_key], data.get("view", VIEWS[0])
         if view not in VIEWS:
             raise InputError(f"view: expected one of {VIEWS}, found {view!r}")
@@ -86,6 +90,7 @@ class DecodeViewd(Transform):
         self.pred_key = pred_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Adds what the network found."""
         seen = decode_packed(data[self.pred_key], self.threshold)
         scale, offset = np.asarray(data["original_from_network"])
         return {
@@ -99,7 +104,7 @@ class DecodeViewd(Transform):
 
 
 class SaveViewd(Transform):
-    """Writes ``<stem>_decomposition.nii.gz`` (network grid) and ``<stem>_landmarks.json`` (pixels of the original file).
+    """Writes ``<stem>_decomposition.nii.gz`` (network grid) and ``<stem>_landmarks.json`` (the original file's pixels).
 
     Args:
         output_dir: folder, made if absent.
@@ -109,6 +114,7 @@ class SaveViewd(Transform):
         self.output_dir = Path(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Writes both files; returns the dictionary as it was."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         stem = Path(data["source"]).name.split(".")[0]
         spacing_mm = (NETWORK_SPACING_MM, NETWORK_SPACING_MM)

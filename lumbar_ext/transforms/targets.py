@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import MapTransform, Transform
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
@@ -39,8 +39,10 @@ def vertebra_centres_px(landmarks_px: np.ndarray) -> np.ndarray:
 def gaussian_radius(height_cells: float, width_cells: float, min_overlap: float = MIN_OVERLAP) -> float:
     """Largest shift in cells of a box's corners that keeps an overlap (IoU) of at least ``min_overlap``.
 
-    The smallest of the three cases of CornerNet (Law & Deng 2018): both corners shifted the same way, inwards, outwards.
-    Each is the smaller positive root of a quadratic in the shift r; the printed CornerNet code divides two of them wrongly.
+    The smallest of the three cases of CornerNet (Law & Deng 2018): both corners shifted the same way, inwards,
+    outwards.
+    Each is the smaller positive root of a quadratic in the shift r; the printed CornerNet code divides two of them
+    wrongly.
     """
     total, area = height_cells + width_cells, height_cells * width_cells
     # same way: (h-r)(w-r) / (2hw - (h-r)(w-r)) = o
@@ -129,6 +131,7 @@ class EncodeTarget(Transform):
     channels = TARGET_CHANNELS
 
     def __call__(self, decomposition: torch.Tensor, landmarks_px: np.ndarray, present: np.ndarray) -> torch.Tensor:
+        """See :func:`encode_target`."""
         return encode_target(decomposition, landmarks_px, present)
 
 
@@ -151,6 +154,7 @@ class EncodeTargetd(MapTransform):
         self.target_key, self.landmarks_key, self.present_key = target_key, landmarks_key, present_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """A copy of the dictionary with the packed target."""
         result = dict(data)
         image = torch.as_tensor(result[self.keys[0]])
         result[self.target_key] = encode_target(image, result[self.landmarks_key], result[self.present_key])

@@ -1,9 +1,11 @@
-"""A small analytic vertebra: a union of capsules and an elliptic cylinder, with one foramen, X front, Y left, Z up, mm."""
+"""A small analytic vertebra of capsules and an elliptic cylinder, with one foramen; X front, Y left, Z up, mm."""
 
 import numpy as np
 import pytest
 from skimage.measure import marching_cubes
 
+from lumbar_ext.shape.atlas import Atlas
+from lumbar_ext.shape.mirror import mirror_map
 from lumbar_ext.shape.reference import build_reference
 from lumbar_ext.shape.surface import Surface, clean_surface
 
@@ -26,7 +28,9 @@ def vertebra_distance(points_mm):
         for side in (1, -1):
             a, b = np.array(start) * [1, side, 1], np.array(end) * [1, side, 1]
             along = np.clip(((points_mm - a) @ (b - a)) / ((b - a) @ (b - a)), 0, 1)
-            distance = np.minimum(distance, np.linalg.norm(points_mm - a - along[..., None] * (b - a), axis=-1) - radius)
+            distance = np.minimum(
+                distance, np.linalg.norm(points_mm - a - along[..., None] * (b - a), axis=-1) - radius
+            )
     return distance
 
 
@@ -39,6 +43,26 @@ def vertebra_surface(step_mm=1.25, scale=1.0):
     return clean_surface(Surface(scale * (vertices * step_mm + low), triangles))
 
 
+def small_atlas(reference):
+    """An atlas of one analytic vertebra at five sizes, with two smooth deviations and a base per held-out split."""
+    base = reference.surface.vertices_mm
+    means = np.stack([base * s for s in (0.94, 0.97, 1.0, 1.02, 1.03)])
+    fields = np.stack([np.sin(base / 25), np.cos(base[:, [1, 2, 0]] / 20)])
+    deviations = np.repeat(fields[:, None], 5, axis=1)
+    bases = np.stack([means * [1.05, 1.0, 0.95], means * [0.96, 1.05, 1.0]])
+    return Atlas(
+        reference=reference,
+        means_mm=means,
+        deviations_mm=deviations,
+        deviation_names=("a", "b"),
+        bases_mm=bases,
+        base_names=("v", "t"),
+        base_splits=("validation", "test"),
+        mirror=mirror_map(reference),
+        background=None,
+    )
+
+
 @pytest.fixture(scope="session")
 def vertebra():
     return vertebra_surface()
@@ -47,3 +71,8 @@ def vertebra():
 @pytest.fixture(scope="session")
 def reference(vertebra):
     return build_reference(vertebra, n_vertices=1500)
+
+
+@pytest.fixture(scope="session")
+def atlas(reference):
+    return small_atlas(reference)

@@ -52,7 +52,10 @@ def test_procrustes_removes_rigid_motion_and_keeps_size():
     rng = np.random.default_rng(0)
     shape = rng.normal(size=(40, 3)) * 20
     scales = [0.9, 1.0, 1.1]
-    moved = [RigidTransform.from_euler(*rng.normal(scale=0.3, size=3), rng.normal(size=3) * 9).apply(s * shape) for s in scales]
+    moved = [
+        RigidTransform.from_euler(*rng.normal(scale=0.3, size=3), rng.normal(size=3) * 9).apply(s * shape)
+        for s in scales
+    ]
     aligned = generalized_procrustes(np.stack(moved)).shapes_mm
     for scale, result in zip(scales, aligned, strict=True):
         assert np.allclose((result - result.mean(0)) / scale, aligned[1] - aligned[1].mean(0), atol=1e-3)

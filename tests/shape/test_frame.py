@@ -4,7 +4,9 @@ import pytest
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.shape.frame import world_from_vertebra
 
-LANDMARKS_MM = np.array([[0, 0, 14], [0, 0, -14], [-35, 45, 5], [-35, -45, 5], [-20, 16, 6], [-20, -16, 6], [-68, 0, -7.0]])
+LANDMARKS_MM = np.array(
+    [[0, 0, 14], [0, 0, -14], [-35, 45, 5], [-35, -45, 5], [-20, 16, 6], [-20, -16, 6], [-68, 0, -7.0]]
+)
 
 
 def test_landmarks_in_their_own_frame_give_the_identity():

@@ -73,4 +73,7 @@ def test_taubin_smoothing_removes_noise_but_not_volume():
     noise = np.random.default_rng(0).normal(scale=0.2, size=surface.vertices_mm.shape)
     smooth = taubin_smooth(surface.with_vertices(surface.vertices_mm + noise), 15)
     assert smooth.volume_mm3 == pytest.approx(surface.volume_mm3, rel=0.01)
-    assert np.linalg.norm(smooth.vertices_mm - surface.vertices_mm, axis=1).mean() < 0.6 * np.linalg.norm(noise, axis=1).mean()
+    assert (
+        np.linalg.norm(smooth.vertices_mm - surface.vertices_mm, axis=1).mean()
+        < 0.6 * np.linalg.norm(noise, axis=1).mean()
+    )

@@ -3,7 +3,11 @@ import pytest
 
 from lumbar_ext.shape.nonrigid import NonrigidRegistration, Stage, gaussian_kernel
 
-STAGES = (Stage(30.0, 60, 12, 1.0, 6.0, 0.9), Stage(15.0, 200, 12, 0.7, 3.0, 0.95, 0.5), Stage(7.0, 600, 8, 0.4, 1.5, 0.98, 0.1))
+STAGES = (
+    Stage(30.0, 60, 12, 1.0, 6.0, 0.9),
+    Stage(15.0, 200, 12, 0.7, 3.0, 0.95, 0.5),
+    Stage(7.0, 600, 8, 0.4, 1.5, 0.98, 0.1),
+)
 
 
 @pytest.fixture(scope="module")

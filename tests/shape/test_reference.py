@@ -25,7 +25,7 @@ def test_landmarks_lie_where_the_analytic_vertebra_has_them(reference):
 
 def test_landmarks_of_a_symmetric_vertebra_are_symmetric(reference):
     landmarks = reference.landmarks_mm(reference.surface.vertices_mm)
-    assert np.allclose(landmarks[list(LEFT_RIGHT_SWAP)] * [1, -1, 1], landmarks, atol=2.0)
+    assert np.allclose(landmarks[list(LEFT_RIGHT_SWAP)] * [1, -1, 1], landmarks, atol=3.0)
 
 
 def test_weights_are_means(reference):

@@ -37,7 +37,9 @@ def test_located_points_are_their_barycentric_combination():
 
 def test_cleaning_merges_split_vertices_and_turns_normals_outward():
     surface = sphere()
-    soup = Surface(surface.vertices_mm[surface.triangles[:, ::-1]].reshape(-1, 3), np.arange(surface.triangles.size).reshape(-1, 3))
+    soup = Surface(
+        surface.vertices_mm[surface.triangles[:, ::-1]].reshape(-1, 3), np.arange(surface.triangles.size).reshape(-1, 3)
+    )
     cleaned = clean_surface(soup)
     assert cleaned.is_watertight
     assert len(cleaned.vertices_mm) == len(surface.vertices_mm)
@@ -54,7 +56,9 @@ def test_components_are_counted_from_the_top(tmp_path):
 
 def test_metres_become_millimetres(tmp_path):
     trimesh.creation.icosphere(radius=0.02).export(tmp_path / "m.obj")
-    assert np.linalg.norm(load_surface(tmp_path / "m.obj", "m").vertices_mm, axis=1).max() == pytest.approx(20, rel=1e-5)
+    assert np.linalg.norm(load_surface(tmp_path / "m.obj", "m").vertices_mm, axis=1).max() == pytest.approx(
+        20, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(("name", "unit", "word"), [("gone.stl", "mm", "no such"), ("m.stl", "inch", "unit")])

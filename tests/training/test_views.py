@@ -3,8 +3,7 @@ import pytest
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
-from lumbar_ext.io import read_calibration, read_landmarks, read_nifti_image, write_calibration
-from lumbar_ext.io import write_nifti_image
+from lumbar_ext.io import read_calibration, read_landmarks, read_nifti_image, write_calibration, write_nifti_image
 from lumbar_ext.training.views import StudyViewDataset, halve, list_studies, read_view
 
 

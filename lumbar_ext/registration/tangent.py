@@ -1,0 +1,45 @@
+"""How points of a vertebra move with its parameters: between pose parameters and the vertebra's own moving frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lumbar_ext.geometry import Camera
+from lumbar_ext.registration.problem import POSE_SIZE
+
+
+def tangent_from_pose(pose: np.ndarray) -> np.ndarray:
+    """[6, 6]: what a change of pose parameters [6] is as translation and rotation in the moved vertebra's own frame.
+
+    With `R = Rz Ry Rx`, translation turns by `R^T` and the rotation axes seen from the moved frame are x, `Rx^T y` and
+    `(Ry Rx)^T z`.
+    """
+    cx, cy, cz = np.cos(pose[3:POSE_SIZE])
+    sx, sy, sz = np.sin(pose[3:POSE_SIZE])
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    tangent = np.zeros((POSE_SIZE, POSE_SIZE))
+    tangent[:3, :3] = (about_z @ about_y @ about_x).T
+    tangent[3:, 3] = (1, 0, 0)
+    tangent[3:, 4] = about_x.T @ (0, 1, 0)
+    tangent[3:, 5] = (about_y @ about_x).T @ (0, 0, 1)
+    return tangent
+
+
+def point_motions(points_mm: np.ndarray, modes_mm: np.ndarray) -> np.ndarray:
+    """Derivative [N, 3, 6 + K] of points [N, 3] by translation, rotation (own frame) and coefficients of modes [K, N, 3]."""
+    x, y, z = points_mm.T
+    zero = np.zeros(len(points_mm))
+    shift = np.broadcast_to(np.eye(3), (len(points_mm), 3, 3))
+    turn = np.array([[zero, z, -y], [-z, zero, x], [y, -x, zero]]).transpose(2, 0, 1)
+    return np.concatenate([shift, turn, np.moveaxis(modes_mm, 0, -1)], axis=-1)
+
+
+def projection_derivative(camera: Camera, points_mm: np.ndarray) -> np.ndarray:
+    """Derivative [N, 2, 3] of the detector position (mm along u and v) by world points [N, 3]."""
+    depth = (points_mm - camera.source_mm) @ camera.normal
+    scale = camera.source_distance_mm / depth
+    on_detector = (camera.project(points_mm) - camera.principal_point_px) * camera.pixel_spacing_mm
+    axes = np.stack([camera.u_axis, camera.v_axis])
+    return scale[:, None, None] * axes - (on_detector / depth[:, None])[:, :, None] * camera.normal

@@ -1,0 +1,87 @@
+"""A population of toy vertebrae that needs no data file."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.simulation.ribs import sweep
+from lumbar_ext.simulation.solid import Solid, tube
+from lumbar_ext.simulation.subject import Skeleton, assemble_skeleton
+
+HEIGHT_MM, HALF_DEPTH_MM, HALF_WIDTH_MM = 27.0, 17.0, 23.0
+
+
+@dataclass(frozen=True)
+class ToySubject:
+    """Stands in for `population.Subject`."""
+
+    vertices_mm: np.ndarray
+    landmarks_mm: np.ndarray
+    sex: str = "female"
+    stature_mm: float = 1650.0
+    base: str = "toy"
+
+
+@dataclass(frozen=True)
+class ToyBackground:
+    """Stands in for the background bones."""
+
+    sacrum: Solid
+    pelvis: Solid
+
+
+def toy_vertebra() -> Solid:
+    """An elliptic cylinder with three processes, in its vertebra frame."""
+    half = HEIGHT_MM / 2
+    radii = [0.15, 0.35, 0.55, 0.75, 0.92, 1.0, 1.0, 1.0, 0.92, 0.75, 0.55, 0.35, 0.15]
+    heights = [-half] * 5 + [1 - half, 0, half - 1] + [half] * 5
+    angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    ring = np.stack([HALF_DEPTH_MM * np.cos(angle), HALF_WIDTH_MM * np.sin(angle), np.zeros(32)], axis=-1)
+    body = tube(np.array(radii)[:, None, None] * ring + np.array(heights)[:, None, None] * [0, 0, 1])
+    steps = np.linspace(0, 1, 12)[:, None]
+    spinous = sweep(np.array([-25.0, 0, 0]) + steps * [-42, 0, -6], np.full(12, 3.0))
+    sides = [sweep(np.array([-25.0, side * 14, 2]) + steps * [-8, side * 28, 0], np.full(12, 4.0)) for side in (1, -1)]
+    return Solid.merged([body, spinous, *sides])
+
+
+def toy_landmarks() -> np.ndarray:
+    places = {
+        "superior_endplate": [0, 0, HEIGHT_MM / 2],
+        "inferior_endplate": [0, 0, -HEIGHT_MM / 2],
+        "left_transverse_process": [-33, 42, 2],
+        "right_transverse_process": [-33, -42, 2],
+        "left_pedicle": [-20, 14, 5],
+        "right_pedicle": [-20, -14, 5],
+        "spinous_process": [-67, 0, -6],
+    }
+    return np.array([places[name] for name in LANDMARKS], dtype=float)
+
+
+class ToyPopulation:
+    """Stands in for `population.Population`."""
+
+    def __init__(self) -> None:
+        self._vertebra = toy_vertebra()
+        self.triangles = self._vertebra.triangles
+        steps = np.linspace(0, 1, 15)[:, None]
+        sacrum = sweep(np.array([-10.0, 0, -12]) + steps * [-70, 0, -80], np.linspace(12, 4, 15))
+        wings = [sweep(np.array([-40.0, s * 40, 10]) + steps * [20, s * 80, -60], np.full(15, 8.0)) for s in (1, -1)]
+        self.background = ToyBackground(sacrum, Solid.merged(wings))
+
+    def sample(self, rng: np.random.Generator, split: str = "train") -> ToySubject:
+        scale = rng.normal(1.0, 0.04)
+        vertices = np.stack([self._vertebra.vertices_mm * scale] * len(LEVELS))
+        return ToySubject(vertices, np.stack([toy_landmarks() * scale] * len(LEVELS)))
+
+
+@pytest.fixture(scope="session")
+def population() -> ToyPopulation:
+    return ToyPopulation()
+
+
+@pytest.fixture(scope="session")
+def skeleton(population) -> Skeleton:
+    rng = np.random.default_rng(0)
+    return assemble_skeleton(rng, population.sample(rng), population.triangles, population.background)
