@@ -41,7 +41,7 @@ def test_distances_and_angles_stay_in_their_ranges():
 
 
 def test_the_panel_is_moved_to_show_the_spine():
-    far = SPINE + [0, 60, 120]
+    far = SPINE + np.array([0, 60, 120])
     geometry = sample_geometry(np.random.default_rng(0), far, GeometryParameters(), size_px=128)
     for camera in (geometry.ap, geometry.lat):
         uv = camera.project(far)

@@ -28,4 +28,4 @@ def test_a_shear_tilts_both_planes_by_its_angle(skeleton):
 def test_a_mesh_far_from_its_landmarks_is_refused(skeleton):
     vertebra = skeleton.lumbar[2]
     with pytest.raises(ValueError, match="vertebra frame"):
-        find_endplates(vertebra.solid, vertebra.landmarks_mm + [0, 0, 50])
+        find_endplates(vertebra.solid, vertebra.landmarks_mm + np.array([0, 0, 50]))

@@ -12,7 +12,9 @@ from lumbar_ext.simulation.parameters import TrunkParameters
 def sections(request):
     rng = np.random.default_rng(request.param)
     spine = np.stack([np.zeros(12), np.zeros(12), np.linspace(-100, 200, 12)], axis=1)
-    bones = np.concatenate([spine + [-70.0, 0, 0], spine + [-40.0, 45, 0], [[-50.0, 140, -120], [-50, -140, -120]]])
+    bones = np.concatenate(
+        [spine - np.array([70.0, 0, 0]), spine - np.array([40.0, -45, 0]), [[-50.0, 140, -120], [-50, -140, -120]]]
+    )
     return sample_sections(rng, bones, spine, 1.0, TrunkParameters()), bones
 
 

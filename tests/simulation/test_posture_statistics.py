@@ -19,7 +19,7 @@ def keypoints(step_rad):
     tilt = step_rad * np.arange(-3, 3)
     chords = np.stack([np.sin(tilt), np.zeros(6), np.cos(tilt)], axis=1)
     bodies = -np.cumsum(35 * chords, axis=0)
-    left, right = ([body + [-20, side * 12, 5] for body in bodies[1:]] for side in (1, -1))
+    left, right = ([body + np.array([-20, side * 12, 5]) for body in bodies[1:]] for side in (1, -1))
     return bodies, np.array(left), np.array(right)
 
 

@@ -1,5 +1,7 @@
 """Stacking: disc heights and slips where nothing touches, parting where something does."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -42,9 +44,9 @@ def test_relative_rotations_are_those_asked_for(bones):
 
 @pytest.mark.parametrize("anchor", [0, 1, 2])
 def test_the_anchor_does_not_change_the_stack(bones, anchor):
-    relative = [(a.inverse() @ b).to_matrix() for a, b in zip(build(bones), build(bones)[1:], strict=False)]
+    relative = [(a.inverse() @ b).to_matrix() for a, b in pairwise(build(bones))]
     others = build(bones, anchor=anchor)
-    for expected, (a, b) in zip(relative, zip(others, others[1:], strict=False), strict=True):
+    for expected, (a, b) in zip(relative, pairwise(others), strict=True):
         assert np.allclose((a.inverse() @ b).to_matrix(), expected, atol=1e-9)
 
 
