@@ -8,10 +8,11 @@ TORCH_INDEX_URL ?=
 BIN := $(VENV)/bin
 RECONSTRUCTION := bundles/lumbar_reconstruction
 SAMPLE := $(RECONSTRUCTION)/sample
+CONFIGS := $(RECONSTRUCTION)/configs
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct test lint clean
+.PHONY: help install install-test reconstruct evaluate test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,11 +36,20 @@ $(VENV)/.installed-test: $(VENV)/.installed
 install-test: $(VENV)/.installed-test  ## the same with what the tests need
 
 reconstruct: install  ## reconstruct the embedded sample study into OUT
-	$(BIN)/python -m monai.bundle run --config_file $(RECONSTRUCTION)/configs/inference.json \
+	$(BIN)/python -m monai.bundle run --config_file $(CONFIGS)/inference.json \
 	    --bundle_root $(RECONSTRUCTION) \
 	    --ap_image $(SAMPLE)/ap.png --lat_image $(SAMPLE)/lat.png --calibration $(SAMPLE)/calibration.json \
 	    --output_dir $(OUT)
 	@echo "The reconstruction lies in $(abspath $(OUT))"
+
+evaluate: install-test  ## simulate ten unseen subjects and print the error tables
+	$(BIN)/python -m lumbar_ext.simulation.cohort --output_dir out/cohort/test --n 10 --seed 500000 --split test \
+	    --workers 2 --meshes true
+	$(BIN)/python -m monai.bundle run --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate.json']" \
+	    --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/test --output_dir out/evaluation
+	$(BIN)/python -m monai.bundle run \
+	    --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate.json','$(CONFIGS)/evaluate_truth.json']" \
+	    --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/test --output_dir out/evaluation
 
 test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .

@@ -11,6 +11,8 @@ from lumbar_ext.drr.beer_lambert import drr_from_path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.io import StudyLandmarks, write_calibration, write_landmarks, write_nifti_image, write_png
 
+pytest_plugins = ["tests.simulated_study"]
+
 SIZE_PX, SPACING_MM = 512, 0.834
 HALF_MM = SPACING_MM * (SIZE_PX - 1) / 2
 OFFSETS_PX = {

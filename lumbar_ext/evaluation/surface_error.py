@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class MeasureSurfaceError(Transform):
         self.shape_model = shape_model
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds `surface_errors`, one `SurfaceError` a level."""
         triangles = self.shape_model.triangles.cpu().numpy()
         found = {level: Surface(fit.vertices_mm, triangles) for level, fit in data["pred"].vertebrae.items()}
         study = Path(data["truth_dir"]).parent.name
@@ -102,31 +103,28 @@ class SurfaceErrorTable:
     def _finish(self, engine: Engine) -> None:
         self.csv_path.parent.mkdir(parents=True, exist_ok=True)
         with self.csv_path.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(SurfaceError.__dataclass_fields__)
-            rows.writerows([getattr(error, name) for name in SurfaceError.__dataclass_fields__] for error in self.errors)
+            rows = csv.DictWriter(file, [field.name for field in fields(SurfaceError)])
+            rows.writeheader()
+            rows.writerows(asdict(error) for error in self.errors)
         print(format_table(self.title, self.errors), file=sys.stdout, flush=True)
 
 
 def format_table(title: str, errors: list[SurfaceError]) -> str:
-    """A Markdown table, one row a level: median and mean +- SD over vertebrae, in mm."""
-    lines = [
-        title,
-        "",
-        "| level | vertebrae (missing) | median | mean ± SD | symmetric | 95th percentile | Hausdorff | paper, real X-rays |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    """A Markdown table, one row a level: median and mean +- SD over vertebrae, then means, in mm."""
+    header = "level | vertebrae (missing) | median | mean ± SD | symmetric | 95th percentile | Hausdorff"
+    lines = [title, "", f"| {header} | paper, real X-rays |", "|---" * 8 + "|"]
     for level in (*LEVELS, "all"):
-        rows = [error for error in errors if level in (error.level, "all")]
-        found = [error for error in rows if np.isfinite(error.mean_mm)]
-        if not found:
-            lines.append(f"| {level} | 0 ({len(rows)}) | | | | | | {PAPER_MEAN_MM[level]:.2f} |")
-            continue
-        mean = np.array([error.mean_mm for error in found])
-        others = [np.mean([getattr(error, name) for error in found]) for name in ("symmetric_mm", "percentile95_mm", "hausdorff_mm")]
-        cells = " | ".join(f"{value:.2f}" for value in others)
-        lines.append(
-            f"| {level} | {len(found)} ({len(rows) - len(found)}) | {np.median(mean):.2f} | "
-            f"{mean.mean():.2f} ± {mean.std():.2f} | {cells} | {PAPER_MEAN_MM[level]:.2f} |"
-        )
+        cells = _table_cells([error for error in errors if level in (error.level, "all")])
+        lines.append(" | ".join([f"| {level}", *cells, f"{PAPER_MEAN_MM[level]:.2f} |"]))
     return "\n".join(lines)
+
+
+def _table_cells(errors: list[SurfaceError]) -> list[str]:
+    found = [error for error in errors if np.isfinite(error.mean_mm)]
+    count = f"{len(found)} ({len(errors) - len(found)})"
+    if not found:
+        return [count, *[""] * 5]
+    mean = np.array([error.mean_mm for error in found])
+    others = np.mean([(error.symmetric_mm, error.percentile95_mm, error.hausdorff_mm) for error in found], axis=0)
+    spread = f"{mean.mean():.2f} ± {mean.std():.2f}"
+    return [count, f"{np.median(mean):.2f}", spread, *(f"{value:.2f}" for value in others)]

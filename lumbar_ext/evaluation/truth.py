@@ -54,6 +54,7 @@ class ObserveTruth(Transform):
     """In place of the network: true decompositions and true landmarks of full confidence."""
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds `observed`."""
         canonical = to_network_grids(data["study"])
         truth_dir = Path(data["truth_dir"])
         landmarks = read_landmarks(truth_dir / "landmarks.json")

@@ -1,11 +1,13 @@
 """Registration: from two decompositions and their landmarks to posed vertebra meshes."""
 
 from lumbar_ext.registration.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint
-from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage
+from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config, gauss_newton_config
+from lumbar_ext.registration.free_form import FreeForm
+from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.initial_pose import InitialPose, InitialPoseConfig, initial_poses
 from lumbar_ext.registration.landmark_weights import LandmarkWeights
 from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks, triangulate_landmarks
-from lumbar_ext.registration.level_shape import LevelShape, level_shapes
+from lumbar_ext.registration.level_shape import LandmarkVertices, LevelShape, SurfaceModes, level_shapes
 from lumbar_ext.registration.optimiser import Optimiser
 from lumbar_ext.registration.problem import (
     Bounds,
@@ -15,7 +17,7 @@ from lumbar_ext.registration.problem import (
     VertebraStart,
     ViewTarget,
 )
-from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
+from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult, StopReason, VertebraFit
 from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity, SquaredError
 
@@ -25,12 +27,14 @@ __all__ = [
     "BobyqaBlocks",
     "BobyqaJoint",
     "Bounds",
+    "FreeForm",
     "GaussNewton",
     "GaussNewtonStage",
     "Huber",
     "InitialPose",
     "InitialPoseConfig",
     "LandmarkTerm",
+    "LandmarkVertices",
     "LandmarkWeights",
     "Landmarks3D",
     "LevelShape",
@@ -43,10 +47,14 @@ __all__ = [
     "Similarity",
     "SquaredError",
     "StopReason",
+    "SurfaceModes",
+    "Varying",
     "VertebraFit",
     "VertebraStart",
     "ViewLandmarks",
     "ViewTarget",
+    "bobyqa_config",
+    "gauss_newton_config",
     "initial_poses",
     "level_shapes",
     "register",

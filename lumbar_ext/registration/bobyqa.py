@@ -1,4 +1,6 @@
-"""Derivative-free registration with BOBYQA (Powell 2009) from NLopt: all vertebrae at once as in the paper, or one by one."""
+"""Derivative-free registration with BOBYQA (Powell 2009) from NLopt: all vertebrae at once as in the paper, or one
+by one.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,9 @@ class BlockStage:
 
 
 DEFAULT_STAGES = (
-    BlockStage(4, 2000, False, 2, 1.0, 0.05, 120),
-    BlockStage(4, 2000, True, 2, 0.5, 0.05, 400),
-    BlockStage(2, 4000, True, 2, 0.25, 0.02, 500),
+    BlockStage(4, 2500, False, 2, 1.0, 0.1, 80),
+    BlockStage(4, 2500, True, 3, 0.5, 0.05, 350),
+    BlockStage(2, None, True, 1, 0.2, 0.03, 300),
 )
 
 
@@ -145,9 +147,9 @@ class SearchOutcome:
 class BoxSearch:
     """NLopt's BOBYQA in a box around zero, in scaled variables, with its traps avoided.
 
-    A small improvement is not a reason to stop (`ftol` stays 0): the trust radius is. The box is kept at least twice the step
-    wide, the best point is remembered here because results can leave the bounds by one rounding error (nlopt #625), and losses
-    that are not finite become large.
+    A small improvement is not a reason to stop (`ftol` stays 0): the trust radius is. The box is kept at least twice
+    the step wide, the best point is remembered here because results can leave the bounds by one rounding error (nlopt
+    #625), and losses that are not finite become large.
 
     Args:
         limits: [n] largest absolute value of each parameter.

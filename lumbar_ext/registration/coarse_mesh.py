@@ -14,8 +14,8 @@ from scipy.sparse.csgraph import dijkstra
 class CoarseMesh:
     """How a mesh is coarsened: vertices are merged in groups.
 
-    Merging the vertices of each group maps a closed mesh to a closed mesh, whatever the groups are, so rays still leave as
-    often as they enter.
+    Merging the vertices of each group maps a closed mesh to a closed mesh, whatever the groups are, so rays still leave
+    as often as they enter.
 
     Args:
         groups: [V] the coarse vertex each vertex goes to.
@@ -34,7 +34,9 @@ class CoarseMesh:
             triangles: [M, 3] of a closed mesh.
             n_vertices: wanted number of vertices.
         """
-        groups = _surface_groups(np.asarray(vertices_mm, dtype=np.float64), triangles, min(n_vertices, len(vertices_mm)))
+        groups = _surface_groups(
+            np.asarray(vertices_mm, dtype=np.float64), triangles, min(n_vertices, len(vertices_mm))
+        )
         merged = groups[triangles]
         a, b, c = merged.T
         return cls(groups, np.ascontiguousarray(merged[(a != b) & (b != c) & (c != a)], dtype=np.int32))

@@ -1,9 +1,9 @@
 """Smooth free-form modes that let a vertebra leave the span of the shape model a little.
 
-A model of few subjects cannot follow every vertebra: its truncation error is most of what is left after registration. The modes
-here span smooth displacement fields, drawn from a Gaussian process over the mean shape with covariance
-`sd^2 exp(-|x - y|^2 / (2 length^2))` in each direction (Luethi et al., Gaussian Process Morphable Models, 2018), approximated by
-its leading eigenfunctions (Nystroem). The same shape prior holds them back as the modes of the model.
+A model of few subjects cannot follow every vertebra: its truncation error is most of what is left after registration.
+The modes here span smooth displacement fields, drawn from a Gaussian process over the mean shape with covariance
+`sd^2 exp(-|x - y|^2 / (2 length^2))` in each direction (Luethi et al., Gaussian Process Morphable Models, 2018),
+approximated by its leading eigenfunctions (Nystroem). The same shape prior holds them back as the modes of the model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class FreeForm:
     Args:
         n_fields: scalar fields; each gives three modes, one a direction. 0 for none.
         length_mm: how far displacements are alike.
-        sd_mm: standard deviation of the displacement of a point in each direction: what the shape model leaves unexplained.
+        sd_mm: standard deviation of the displacement of a point in each direction: what the shape model leaves
+            unexplained.
         n_support: points of the Nystroem approximation.
     """
 

@@ -7,11 +7,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from lumbar_ext.registration.bobyqa import natural_steps
 from lumbar_ext.registration.level_shape import LevelShape
 from lumbar_ext.registration.linearisation import Lineariser, QuadraticModel
 from lumbar_ext.registration.optimiser import Optimiser, Record
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import StopReason
 from lumbar_ext.registration.scene import Scene
 from lumbar_ext.registration.surfaces import stage_surfaces
@@ -77,7 +76,12 @@ class GaussNewton(Optimiser):
         shape = problem.vertebrae[0].shape
         for i, stage in enumerate(self.stages):
             n_modes = stage.varying.n_modes(shape)
-            if i > 0 and stage.varying is Varying.ALL and shape.n_free == 0 and _same_resolution(stage, self.stages[i - 1]):
+            if (
+                i > 0
+                and stage.varying is Varying.ALL
+                and shape.n_free == 0
+                and _same_resolution(stage, self.stages[i - 1])
+            ):
                 continue
             surfaces = stage_surfaces(problem, parameters, n_modes, stage.mesh_vertices)
             lineariser = Lineariser(Scene(problem.coarsened(stage.stride), surfaces), n_modes, parameters)

@@ -19,8 +19,8 @@ class InitialPoseConfig:
     """How landmarks are weighed.
 
     Args:
-        sigma_mm: [7] expected error of each landmark type in space, its spread between persons included. Endplate and pedicle
-            centres are found to 1.5-3 mm, process tips to 3-7 mm (Yu et al., arXiv 2503.14573, landmark table).
+        sigma_mm: [7] expected error of each landmark type in space, its spread between persons included. Endplate and
+            pedicle centres are found to 1.5-3 mm, process tips to 3-7 mm (Yu et al., arXiv 2503.14573, landmark table).
         gap_weight: part of the triangulation gap that counts as error.
         cutoff: residuals of this many sigma lose three quarters of their weight (Geman-McClure).
         fit_shape: also fit shape coefficients; the paper fits the pose alone.
@@ -72,9 +72,9 @@ def fit_initial_pose(
 ) -> InitialPose:
     """The robust pose (and shape) of one vertebra from landmarks [7, 3] with confidence [7] and gaps [7].
 
-    Each landmark has the variance `sigma^2 + (gap_weight gap)^2` over its confidence. The best of all rigid fits of three
-    landmarks starts an iteratively reweighted fit with Geman-McClure weights `(1 + r^2 / cutoff^2)^-2`, so that single
-    landmarks may be anywhere.
+    Each landmark has the variance `sigma^2 + (gap_weight gap)^2` over its confidence. The best of all rigid fits of
+    three landmarks starts an iteratively reweighted fit with Geman-McClure weights `(1 + r^2 / cutoff^2)^-2`, so that
+    single landmarks may be anywhere.
 
     Raises:
         ValueError: if fewer than three landmarks are given.

@@ -1,7 +1,8 @@
 """Compiled loops of the analytic derivative of path length.
 
-Where a surface point moves by `m`, the crossing of a ray with direction d moves along the ray by `n.m / n.d` (n: outward normal),
-and since entries count negative, both an entry and an exit add `n.m / |n.d|` to the length inside. Silhouettes need no extra
+Where a surface point moves by `m`, the crossing of a ray with direction d moves along the ray by `n.m / n.d` (n:
+outward normal), and since entries count negative, both an entry and an exit add `n.m / |n.d|` to the length inside.
+Silhouettes need no extra
 term: the length is continuous across them. Grazing triangles would dominate; `|n.d|` is kept above a floor.
 """
 
@@ -25,8 +26,16 @@ def rigid_motions(vertices, triangles, normals, motions):
     """
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        e1x, e1y, e1z = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        e2x, e2y, e2z = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        e1x, e1y, e1z = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        e2x, e2y, e2z = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
         nx, ny, nz = e1y * e2z - e1z * e2y, e1z * e2x - e1x * e2z, e1x * e2y - e1y * e2x
         length = math.sqrt(nx * nx + ny * ny + nz * nz)
         inverse = 1.0 / length if length > 1e-12 else 0.0
@@ -61,7 +70,9 @@ def shape_motions(triangles, normals, displacements, motions):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def accumulate_jacobian(uvw, vertices, source, triangles, normals, rigid, shape, floor, u_offset, v_offset, row_of, out):
+def accumulate_jacobian(
+    uvw, vertices, source, triangles, normals, rigid, shape, floor, u_offset, v_offset, row_of, out
+):
     """Adds the derivative of path length (mm) by each parameter to out [N, 6 + K], a row for each covered pixel.
 
     Args:

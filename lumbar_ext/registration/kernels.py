@@ -1,4 +1,6 @@
-"""Compiled inner loops: one posed vertebra's path length in its own window, and what it changes in the loss of a view."""
+"""Compiled inner loops: one posed vertebra's path length in its own window, and what it changes in the loss of a
+view.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ def covered_window(uvw, columns, rows):
         high_u = max(high_u, uvw[i, 0])
         low_v = min(low_v, uvw[i, 1])
         high_v = max(high_v, uvw[i, 1])
-    first_u = int(math.ceil(min(max(low_u, 0.0), columns)))
-    first_v = int(math.ceil(min(max(low_v, 0.0), rows)))
-    end_u = int(math.ceil(min(max(high_u, first_u), columns)))
-    end_v = int(math.ceil(min(max(high_v, first_v), rows)))
+    first_u = math.ceil(min(max(low_u, 0.0), columns))
+    first_v = math.ceil(min(max(low_v, 0.0), rows))
+    end_u = math.ceil(min(max(high_u, first_u), columns))
+    end_v = math.ceil(min(max(high_v, first_v), rows))
     return first_u, first_v, end_u, end_v
 
 

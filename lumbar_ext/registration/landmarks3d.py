@@ -33,7 +33,8 @@ class ViewLandmarks:
         confidence = np.array(self.confidence, dtype=np.float64)
         if positions.shape != (*_SHAPE, 2) or confidence.shape != _SHAPE:
             raise InputError(
-                f"positions_px must be {(*_SHAPE, 2)} and confidence {_SHAPE}, found {positions.shape} and {confidence.shape}"
+                f"positions_px must be {(*_SHAPE, 2)} and confidence {_SHAPE}, "
+                f"found {positions.shape} and {confidence.shape}"
             )
         found = np.isfinite(positions).all(-1)
         object.__setattr__(self, "positions_px", positions)

@@ -26,7 +26,8 @@ class LandmarkVertices:
     def __post_init__(self) -> None:
         if self.vertices.shape != self.weights.shape or len(self.vertices) != len(LANDMARKS):
             raise ValueError(
-                f"vertices and weights must both be [{len(LANDMARKS)}, k], found {self.vertices.shape}, {self.weights.shape}"
+                f"vertices and weights must both be [{len(LANDMARKS)}, k], "
+                f"found {self.vertices.shape}, {self.weights.shape}"
             )
 
     def of(self, fields: np.ndarray) -> np.ndarray:
@@ -123,7 +124,9 @@ class LevelShape:
 
     def with_free_modes(self, displacements_mm: np.ndarray) -> LevelShape:
         """The same with free-form modes [k, V, 3] after its own."""
-        return LevelShape(self.surface.extended(displacements_mm), self.landmark_vertices, self.n_free + len(displacements_mm))
+        return LevelShape(
+            self.surface.extended(displacements_mm), self.landmark_vertices, self.n_free + len(displacements_mm)
+        )
 
 
 def level_shapes(model, n_modes: int | None = None) -> tuple[LevelShape, ...]:

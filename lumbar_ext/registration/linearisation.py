@@ -1,4 +1,6 @@
-"""The loss of a scene and its quadratic model in all poses and coefficients, from the analytic derivative of path length."""
+"""The loss of a scene and its quadratic model in all poses and coefficients, from the analytic derivative of path
+length.
+"""
 
 from __future__ import annotations
 

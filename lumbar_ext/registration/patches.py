@@ -25,8 +25,8 @@ class Patch:
     Args:
         pixels: [N] rising flat indices into the image.
         length_mm: [N] path length.
-        jacobian: [N, 6 + k] its derivative by translation and rotation (both in the vertebra's moved frame) and by the first k
-            coefficients; None when not asked for.
+        jacobian: [N, 6 + k] its derivative by translation and rotation (both in the vertebra's moved frame) and by the
+            first k coefficients; None when not asked for.
     """
 
     pixels: np.ndarray

@@ -58,7 +58,9 @@ class ViewTarget:
         camera = self.camera.resampled(
             size_px=(columns // stride, rows // stride), pixel_spacing_mm=spacing, centre_uv_px=centre
         )
-        return ViewTarget(camera, _box_average(self.image, rows, columns, stride), _box_average(self.weights, rows, columns, stride))
+        return ViewTarget(
+            camera, _box_average(self.image, rows, columns, stride), _box_average(self.weights, rows, columns, stride)
+        )
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ class LandmarkTerm:
 
     Args:
         weight: against the mean pixel penalty; 0 switches the term off.
-        sigma_mm: for each view, [7] expected error of each landmark type on the detector: about 1.2 times the mean errors of
-            the network of Yu et al. (arXiv 2503.14573).
+        sigma_mm: for each view, [7] expected error of each landmark type on the detector: about 1.2 times the mean
+            errors of the network of Yu et al. (arXiv 2503.14573).
         threshold: distance over sigma from which a landmark counts as an outlier.
     """
 
@@ -137,7 +139,9 @@ class LandmarkTerm:
     threshold: float = 1.5
 
     def penalty(self, view: str, offset_mm: np.ndarray, confidence: np.ndarray) -> float:
-        """The mean penalty over landmarks of their distances [7, 2] from where the network saw them, mm on the detector."""
+        """The mean penalty over landmarks of their distances [7, 2] from where the network saw them, mm on the
+        detector.
+        """
         scaled = self._scaled(view, offset_mm)
         robust = np.where(scaled <= self.threshold, scaled**2 / 2, self.threshold * (scaled - self.threshold / 2))
         return float(np.nansum(confidence * robust)) / len(LANDMARKS)
@@ -179,7 +183,8 @@ class RegistrationProblem:
     def __post_init__(self) -> None:
         if not self.views or not self.vertebrae:
             raise InputError(
-                f"a registration needs at least one view and one vertebra, found {len(self.views)} and {len(self.vertebrae)}"
+                f"a registration needs at least one view and one vertebra, "
+                f"found {len(self.views)} and {len(self.vertebrae)}"
             )
         if not self.landmark_cameras:
             object.__setattr__(self, "landmark_cameras", {name: view.camera for name, view in self.views.items()})

@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, Camera
-from lumbar_ext.registration.bobyqa import BobyqaBlocks
-from lumbar_ext.registration.free_form import FreeForm
-from lumbar_ext.registration.initial_pose import InitialPose, InitialPoseConfig, initial_poses
-from lumbar_ext.registration.landmark_weights import LandmarkWeights
+from lumbar_ext.registration.config import RegistrationConfig
+from lumbar_ext.registration.initial_pose import InitialPose, initial_poses
 from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks
 from lumbar_ext.registration.level_shape import LevelShape, level_shapes
-from lumbar_ext.registration.optimiser import Optimiser, Progress
-from lumbar_ext.registration.problem import (
-    Bounds,
-    LandmarkTerm,
-    ObservedLandmarks,
-    RegistrationProblem,
-    VertebraStart,
-    ViewTarget,
-)
+from lumbar_ext.registration.optimiser import Progress
+from lumbar_ext.registration.problem import ObservedLandmarks, RegistrationProblem, VertebraStart, ViewTarget
 from lumbar_ext.registration.result import RegistrationResult
-from lumbar_ext.registration.similarity import AbsoluteError, Similarity
-
-
-@dataclass(frozen=True)
-class RegistrationConfig:
-    """The parts a registration is composed of.
-
-    Args:
-        optimiser: how the loss is minimised.
-        similarity: how a pixel's error counts.
-        landmark_weights: pixel weights around process tips.
-        prior_weight: of the shape prior, against the mean pixel penalty.
-        landmark_term: pull of the network's landmarks.
-        bounds: of poses and coefficients.
-        initial_pose: how the start is fitted.
-        n_modes: shape modes to use; None for all of the model.
-        free_form: modes beyond those of the model, which only an optimiser with derivatives can handle; None for none.
-    """
-
-    optimiser: Optimiser = field(default_factory=BobyqaBlocks)
-    similarity: Similarity = field(default_factory=AbsoluteError)
-    landmark_weights: LandmarkWeights = field(default_factory=LandmarkWeights)
-    prior_weight: float = 3e-5
-    landmark_term: LandmarkTerm = field(default_factory=LandmarkTerm)
-    bounds: Bounds = field(default_factory=Bounds)
-    initial_pose: InitialPoseConfig = field(default_factory=InitialPoseConfig)
-    n_modes: int | None = 14
-    free_form: FreeForm | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +24,8 @@ class RegistrationInput:
     """What is registered: one study as the network saw it.
 
     Args:
-        decompositions: for "ap" and "lat" an image [rows, columns] in [0, 1) (see `lumbar_ext.drr.drr_from_path_length`).
+        decompositions: for "ap" and "lat" an image [rows, columns] in [0, 1) (see
+            `lumbar_ext.drr.drr_from_path_length`).
         geometry: the cameras of these images.
         landmarks3d: triangulated landmarks; levels that are not present are left out.
         landmarks: for each view, in pixels of these images.
@@ -126,7 +90,8 @@ def build_problem(
     visible = tuple(start for start in starts if all(_shows(view.camera, start) for view in views.values()))
     if not visible:
         raise InputError(
-            f"landmarks3d puts {', '.join(poses)} outside the images: check that calibration and radiographs belong together"
+            f"landmarks3d puts {', '.join(poses)} outside the images: "
+            "check that calibration and radiographs belong together"
         )
     return RegistrationProblem(
         views, visible, config.bounds, config.similarity, config.prior_weight, config.landmark_term

@@ -32,8 +32,8 @@ class Scene:
 
     Args:
         problem: targets at the wanted image resolution.
-        surfaces: for each vertebra what is rendered, the full surfaces by default. They may be coarser and have fewer modes;
-            coefficients beyond those must then be zero.
+        surfaces: for each vertebra what is rendered, the full surfaces by default. They may be coarser and have fewer
+            modes; coefficients beyond those must then be zero.
     """
 
     def __init__(self, problem: RegistrationProblem, surfaces: tuple[SurfaceModes, ...] | None = None) -> None:
@@ -68,7 +68,9 @@ class Scene:
         return SceneLoss(sum(per_view.values()) / len(per_view) + regular, per_view)
 
     def silhouette_errors(self, parameters: list[np.ndarray]) -> list[dict[str, float]]:
-        """For every vertebra, the mean absolute pixel error over its silhouette in each view (NaN when not in the image)."""
+        """For every vertebra, the mean absolute pixel error over its silhouette in each view (NaN when not in the
+        image).
+        """
         lengths = [self.path_lengths(i, p) for i, p in enumerate(parameters)]
         errors = [{} for _ in lengths]
         for name, view in self.problem.views.items():

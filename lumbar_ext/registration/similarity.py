@@ -34,9 +34,11 @@ class AbsoluteError(Similarity):
     code: ClassVar[int] = 0
 
     def penalty(self, residual: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
         return np.abs(residual)
 
     def reweighting(self, residual: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
         return 1 / np.maximum(np.abs(residual), 1e-3)
 
 
@@ -47,9 +49,11 @@ class SquaredError(Similarity):
     code: ClassVar[int] = 1
 
     def penalty(self, residual: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
         return residual**2
 
     def reweighting(self, residual: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
         return np.full_like(residual, 2.0)
 
 
@@ -69,8 +73,10 @@ class Huber(Similarity):
             raise ValueError(f"scale must be positive, found {self.scale}")
 
     def penalty(self, residual: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
         size = np.abs(residual)
         return np.where(size <= self.scale, size**2 / (2 * self.scale), size - self.scale / 2)
 
     def reweighting(self, residual: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
         return 1 / np.maximum(np.abs(residual), self.scale)

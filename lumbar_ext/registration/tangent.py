@@ -28,7 +28,9 @@ def tangent_from_pose(pose: np.ndarray) -> np.ndarray:
 
 
 def point_motions(points_mm: np.ndarray, modes_mm: np.ndarray) -> np.ndarray:
-    """Derivative [N, 3, 6 + K] of points [N, 3] by translation, rotation (own frame) and coefficients of modes [K, N, 3]."""
+    """Derivative [N, 3, 6 + K] of points [N, 3] by translation, rotation (own frame) and coefficients of modes [K,
+    N, 3].
+    """
     x, y, z = points_mm.T
     zero = np.zeros(len(points_mm))
     shift = np.broadcast_to(np.eye(3), (len(points_mm), 3, 3))

@@ -41,14 +41,14 @@ def draw_overlay(
     spacing_mm = tuple(s * n / m for s, n, m in zip(camera.pixel_spacing_mm, camera.size_px, size_px, strict=True))
     picture = np.repeat(_stretched(radiograph, size_px)[..., None], 3, axis=-1)
     view = camera.resampled(size_px=size_px, pixel_spacing_mm=spacing_mm)
-    labels = []
+    centres = {}
     for level, vertices_mm in meshes_mm.items():
         silhouette = path_length(vertices_mm, triangles, view) > 0
         if silhouette.any():
             _paint_outline(picture, silhouette, LEVEL_COLOURS[level])
-            labels.append((level, ndimage.center_of_mass(silhouette)))
+            centres[level] = ndimage.center_of_mass(silhouette)
     image = Image.fromarray(picture.round().astype(np.uint8))
-    _write_labels(image, labels)
+    _write_labels(image, centres)
     return image
 
 
@@ -61,16 +61,29 @@ def _stretched(radiograph: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
 
 def _paint_outline(picture: np.ndarray, silhouette: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Blends an anti-aliased line along the border of a mask into picture [rows, columns, 3], in place."""
-    distance = np.minimum(ndimage.distance_transform_edt(silhouette), _LINE_PX + 1)
-    distance -= np.minimum(ndimage.distance_transform_edt(~silhouette), _LINE_PX + 1)
+    window = _window_around(silhouette, margin_px=int(_LINE_PX) + 2)
+    inside, part = silhouette[window], picture[window]
+    distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     opacity = np.clip(_LINE_PX / 2 + 0.5 - np.abs(distance), 0, 1)[..., None]
-    picture *= 1 - opacity
-    picture += opacity * np.array(colour, dtype=np.float32)
+    part *= 1 - opacity
+    part += opacity * np.array(colour, dtype=np.float32)
 
 
-def _write_labels(image: Image.Image, labels: list[tuple[str, tuple[float, float]]]) -> None:
-    """Writes level names in a column right of the vertebrae, so that they hide no bone."""
+def _window_around(mask: np.ndarray, margin_px: int) -> tuple[slice, slice]:
+    (window,) = ndimage.find_objects(mask.astype(np.uint8))
+    return tuple(slice(max(side.start - margin_px, 0), side.stop + margin_px) for side in window)
+
+
+def _write_labels(image: Image.Image, centres: dict[str, tuple[float, float]]) -> None:
+    """Writes level names beside the spine: at the right margin, or at the lower one if the spine lies along the rows.
+
+    Args:
+        image: to draw on.
+        centres: level name to (row, column).
+    """
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=22)
-    for level, (row, _) in labels:
-        draw.text((image.width - 48, row), level, fill=LEVEL_COLOURS[level], font=font, anchor="lm", stroke_width=2, stroke_fill=0)
+    rows, columns = np.ptp(list(centres.values()), axis=0) if centres else (0, 0)
+    for level, (row, column) in centres.items():
+        place = (image.width - 36, row) if rows >= columns else (column, image.height - 24)
+        draw.text(place, level, fill=LEVEL_COLOURS[level], font=font, anchor="mm", stroke_width=2, stroke_fill=0)

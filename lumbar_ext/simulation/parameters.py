@@ -16,7 +16,7 @@ class PostureParameters:
     # Supine to standing adds 13 deg of lordosis (S20), most of it in the lower arc.
     standing_shift_deg: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 3.0)
     # Mean and SD before the standing shift; gives L1-S1 of about 50 +- 11 deg standing (S20: 49.8 +- 11.2).
-    l5_s1_flexion_deg: tuple[float, float] = (19.0, 3.5)
+    l5_s1_flexion_deg: tuple[float, float] = (21.0, 3.5)
     # Fraction of the L4-L5 deviation that L5-S1 shares: both follow the sacral slope.
     l5_s1_coupling: float = 0.15
     thoracic_flexion_deg: tuple[float, ...] = (-4.5, -4.0, -3.5, -3.0, -2.0)
@@ -142,7 +142,7 @@ class AppearanceParameters:
     # Strength of the dynamic range compression that vendors apply, and its scale.
     # Detectors saturate in the open beam: this much (natural logarithm) below the median signal.
     saturation: tuple[float, float] = (0.8, 2.5)
-    equalisation: tuple[float, float] = (0.1, 0.85)
+    equalisation: tuple[float, float] = (0.2, 0.9)
     equalisation_sigma_mm: tuple[float, float] = (15.0, 60.0)
     sharpening: tuple[float, float] = (0.0, 1.2)
     sharpening_sigma_mm: tuple[float, float] = (0.8, 4.0)

@@ -1,24 +1,24 @@
 """Standing postures: five vertebrae, the lowest thoracic ones and the sacrum, stacked on discs and bent.
 
 The curvature is drawn from statistics of real supine spines (`posture_statistics`), shifted to standing, and bent
-within the range of motion of each level. Discs of literature height part facing endplates; bones that would overlap are
-pushed apart.
+within the range of motion of each level. Discs of literature height part facing endplates; joints that jam give way,
+and their articular surfaces are fitted to each other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import RigidTransform, euler_rotation
 from lumbar_ext.simulation.endplates import Endplate, find_endplates
-from lumbar_ext.simulation.motion import N_THORACIC_JOINTS, sample_bending
+from lumbar_ext.simulation.motion import N_THORACIC_JOINTS, Bending, sample_bending
 from lumbar_ext.simulation.parameters import PostureParameters
 from lumbar_ext.simulation.posture_statistics import load_posture_statistics
 from lumbar_ext.simulation.solid import Solid
-from lumbar_ext.simulation.stacking import Bone, stack
+from lumbar_ext.simulation.stacking import Bone, Joints, Stack, stack
 from lumbar_ext.simulation.subject import Skeleton
 
 _ANCHOR = LEVELS.index("L3")
@@ -29,6 +29,7 @@ class Posture:
     """Where the bones stand.
 
     Args:
+        skeleton: the bones, with articular surfaces fitted to this posture.
         world_from_vertebra: five poses, L1 .. L5.
         world_from_thoracic: poses of T12 .. T8.
         world_from_sacrum: pose of the sacrum frame (origin on the S1 endplate, z its normal).
@@ -39,6 +40,7 @@ class Posture:
         cobb_deg: largest coronal angle between endplates of L1 .. L5.
     """
 
+    skeleton: Skeleton
     world_from_vertebra: tuple[RigidTransform, ...]
     world_from_thoracic: tuple[RigidTransform, ...]
     world_from_sacrum: RigidTransform
@@ -83,9 +85,10 @@ def sample_posture(
     )
     heights = _disc_heights_mm(rng, parameters, skeleton.size_ratio)
     slips = rng.normal(0, parameters.disc_translation_sd_mm, (len(heights), 2))
-    n_above = len(skeleton.thoracic)
-    person_from_bone = stack(bones, angles, heights, slips, anchor=n_above + _ANCHOR, person_from_anchor=anchor)
-    return _in_world(_sample_world_from_person(rng, parameters, bending.turn_rad), person_from_bone, bones, bending)
+    anchor_index = len(skeleton.thoracic) + _ANCHOR
+    stacked = stack(bones, Joints(angles, heights, slips), anchor=anchor_index, person_from_anchor=anchor)
+    world_from_person = _sample_world_from_person(rng, parameters, bending.turn_rad)
+    return _in_world(world_from_person, stacked, bones, _fitted(skeleton, stacked), bending)
 
 
 def _bones(skeleton: Skeleton) -> list[Bone]:
@@ -157,10 +160,18 @@ def _sample_world_from_person(
     return RigidTransform.from_euler(rng.uniform(-tilt, tilt), rng.uniform(-tilt, tilt), turn, offset)
 
 
+def _fitted(skeleton: Skeleton, stacked: Stack) -> Skeleton:
+    """The skeleton with the meshes of a stack of it; landmarks lie off the articular surfaces and stay."""
+    solids = stacked.solids[len(skeleton.thoracic) :]
+    lumbar = tuple(replace(v, solid=solid) for v, solid in zip(skeleton.lumbar, solids[:-1], strict=True))
+    return replace(skeleton, lumbar=lumbar, sacrum=solids[-1])
+
+
 def _in_world(
-    world_from_person: RigidTransform, person_from_bone: list[RigidTransform], bones: list[Bone], bending
+    world_from_person: RigidTransform, stacked: Stack, bones: list[Bone], skeleton: Skeleton, bending: Bending
 ) -> Posture:
-    n_above = len(bones) - len(LEVELS) - 1
+    n_above = len(skeleton.thoracic)
+    person_from_bone = stacked.poses
     poses = [world_from_person @ pose for pose in person_from_bone]
     lumbar = slice(n_above, n_above + len(LEVELS))
     plates = [
@@ -172,6 +183,7 @@ def _in_world(
     sacral = person_from_bone[-1].rotation[:, 2]
     coronal = np.degrees(np.arctan2(upward[:, 1], upward[:, 2]))
     return Posture(
+        skeleton=skeleton,
         world_from_vertebra=tuple(poses[lumbar]),
         world_from_thoracic=tuple(reversed(poses[:n_above])),
         world_from_sacrum=poses[-1],
@@ -192,8 +204,9 @@ def posed_landmarks_mm(posture: Posture, landmarks_mm: np.ndarray) -> np.ndarray
     )
 
 
-def posed_vertebrae(posture: Posture, skeleton: Skeleton) -> tuple[Solid, ...]:
+def posed_vertebrae(posture: Posture) -> tuple[Solid, ...]:
     """L1 .. L5 in the world frame."""
     return tuple(
-        vertebra.solid.moved(pose) for pose, vertebra in zip(posture.world_from_vertebra, skeleton.lumbar, strict=True)
+        vertebra.solid.moved(pose)
+        for pose, vertebra in zip(posture.world_from_vertebra, posture.skeleton.lumbar, strict=True)
     )

@@ -182,6 +182,7 @@ def smooth(image: np.ndarray, sigma_mm: float, spacing_mm: float) -> np.ndarray:
 
 
 def _soft_tissue(trunk: Trunk, camera: Camera, mu: Attenuation) -> np.ndarray:
+    """`sum mu_i t_i` of everything but bone and metal."""
     columns, rows = camera.size_px
     total = np.zeros((rows, columns), dtype=np.float32)
     projector = MeshProjector(camera)

@@ -20,10 +20,9 @@ _ARCH_X_MM = -18.0
 _TRANSITION_MM = 4.0
 
 
-def assemble_scene(
-    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, parameters: SimulationParameters
-) -> Scene:
+def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: SimulationParameters) -> Scene:
     """Everything in the beam, world frame."""
+    skeleton = posture.skeleton
     person_from_world = posture.world_from_person.inverse()
     poses = [*reversed(posture.world_from_thoracic), *posture.world_from_vertebra, posture.world_from_sacrum]
     spine = np.array([person_from_world.apply(pose.translation_mm) for pose in poses])

@@ -97,10 +97,10 @@ def simulate_study(
     subject = population.sample(rng, split)
     skeleton = assemble_skeleton(rng, subject, population.triangles, population.background)
     posture = sample_posture(rng, skeleton, parameters.posture, direction=direction, level=level)
-    vertebrae = posed_vertebrae(posture, skeleton)
+    vertebrae = posed_vertebrae(posture)
     landmarks = posed_landmarks_mm(posture, np.asarray(subject.landmarks_mm, dtype=np.float64))
     geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=size_px)
-    scene = assemble_scene(rng, skeleton, posture, parameters)
+    scene = assemble_scene(rng, posture, parameters)
     exposures = sample_exposures(rng, parameters.beam)
     pictures = {}
     for view in VIEWS:

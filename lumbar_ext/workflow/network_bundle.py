@@ -1,4 +1,4 @@
-"""The network of the multi-task bundle, built and loaded as that bundle's own config says."""
+"""Networks with their weights: errors name the file, and nothing ever runs with weights it was not given."""
 
 from __future__ import annotations
 
@@ -12,6 +12,26 @@ from torch import nn
 from lumbar_ext.errors import InputError
 
 
+def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
+    """Fills a network with weights, and returns it.
+
+    Args:
+        network: any module.
+        weights: file with its state dictionary.
+
+    Raises:
+        InputError: if the file is missing, or does not hold a state dictionary that fits the network.
+    """
+    if not Path(weights).is_file():
+        raise InputError(f"{weights}: no such file, expected the weights of {type(network).__name__}")
+    try:
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{weights}: not weights of {type(network).__name__} ({first_line})") from error
+    return network
+
+
 def load_bundle_network(bundle_root: str | Path, weights: str | Path) -> nn.Module:
     """The `network_def` of a bundle's `configs/inference.json` with weights, in evaluation mode on the CPU.
 
@@ -23,15 +43,8 @@ def load_bundle_network(bundle_root: str | Path, weights: str | Path) -> nn.Modu
         InputError: if a file is missing, or the weights are not a state dictionary that fits the network.
     """
     config = Path(bundle_root) / "configs" / "inference.json"
-    for path in (config, Path(weights)):
-        if not path.is_file():
-            raise InputError(f"{path}: no such file, expected the multi-task bundle")
+    if not config.is_file():
+        raise InputError(f"{config}: no such file, expected the config of the multi-task bundle")
     parser = ConfigParser()
     parser.read_config(str(config))
-    network = parser.get_parsed_content("network_def")
-    try:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{weights}: not weights of the network in {config} ({first_line})") from error
-    return network.eval()
+    return load_weights(parser.get_parsed_content("network_def"), weights).eval()

@@ -55,8 +55,8 @@ def to_network_grids(study: BiplanarStudy) -> dict[str, CanonicalView]:
 def observe(network: nn.Module, canonical: dict[str, CanonicalView]) -> ObservedStudy:
     """Runs the network on both views.
 
-    A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer of the
-    vertebrae is kept: tags and appearance can both mislead.
+    A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer
+    of the vertebrae is kept: tags and appearance can both mislead.
 
     Args:
         network: in evaluation mode, on any device.

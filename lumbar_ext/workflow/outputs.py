@@ -36,12 +36,10 @@ def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLan
     )
 
 
-def registration_document(
-    result: RegistrationResult, missing_levels: tuple[str, ...], stage_seconds: dict[str, float]
-) -> dict[str, Any]:
+def registration_document(result: RegistrationResult, stage_seconds: dict[str, float]) -> dict[str, Any]:
     """The content of `registration.json`."""
     return {
-        "missing_levels": list(missing_levels),
+        "missing_levels": list(result.missing_levels),
         "loss": result.loss,
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,
@@ -73,7 +71,7 @@ def write_reconstruction(
     """
     meshes = {level: result.vertebrae[level].vertices_mm for level in LEVELS if level in result.vertebrae}
     for level, vertices_mm in meshes.items():
-        write_stl(folder / f"{level}.stl", vertices_mm, triangles)
+        write_stl(mesh_path(folder, level), vertices_mm, triangles)
     write_landmarks(folder / "landmarks.json", study_landmarks(observed, landmarks))
     for view in VIEWS:
         canonical = observed.canonical[view]
@@ -81,6 +79,17 @@ def write_reconstruction(
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", observed.decoded[view].decomposition, spacing_mm)
         overlay = draw_overlay(study[view].pixels, study.geometry[view], meshes, triangles)
         overlay.save(folder / f"overlay_{view}.png")
+
+
+def mesh_path(folder: Path, level: str) -> Path:
+    """Where the mesh of a level lies in an output folder."""
+    return folder / f"{level}.stl"
+
+
+def remove_meshes(output_dir: str | Path, levels: tuple[str, ...]) -> None:
+    """Removes the meshes of levels from an output folder, where there are any."""
+    for level in levels:
+        mesh_path(Path(output_dir), level).unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

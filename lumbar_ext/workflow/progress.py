@@ -13,11 +13,13 @@ from tqdm import tqdm
 class Progress:
     """A progress bar over the stages of a run; silent when standard error is no terminal.
 
+    A stage that was seen before starts a new run.
+
     Args:
         stages: number of stages of a whole run.
 
     Attributes:
-        seconds: wall time of each finished stage by name, in order.
+        seconds: wall time of each finished stage of the run by name, in order.
     """
 
     def __init__(self, stages: int) -> None:
@@ -27,25 +29,33 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Times a stage and moves the bar on when it ends."""
-        if self._bar is None:
-            form = "{desc:<34}{bar}| {n_fmt}/{total_fmt} stages [{elapsed}]"
-            self._bar = tqdm(total=self._stages, disable=None, file=sys.stderr, bar_format=form)
+        """Times a stage and moves the bar on when it ends; an exception ends the run, the bar stays as it stands."""
+        if self._bar is None or name in self.seconds:
+            self._start_run()
         self._bar.set_description_str(name)
         start = time.perf_counter()
-        yield
+        try:
+            yield
+        except BaseException:
+            self._close()
+            raise
         self.seconds[name] = time.perf_counter() - start
         self._bar.update()
-        if self._bar.n >= self._stages or len(self.seconds) >= self._stages:
-            self.close()
+        if len(self.seconds) == self._stages:
+            self._close()
 
     def note(self, text: str) -> None:
         """Shows what the running stage is doing."""
         if self._bar is not None:
             self._bar.set_description_str(text)
 
-    def close(self) -> None:
-        """Leaves the bar as it stands; the next stage starts a new run."""
+    def _start_run(self) -> None:
+        self._close()
+        self.seconds = {}
+        form = "{desc:<34}{bar}| {n_fmt}/{total_fmt} stages [{elapsed}]"
+        self._bar = tqdm(total=self._stages, disable=None, file=sys.stderr, bar_format=form)
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
         self._bar = None

@@ -1,12 +1,14 @@
-"""The walk, one stage each: radiographs + calibration -> decomposition + landmarks -> 3D landmarks -> registration -> files.
+"""The walk, one stage each: radiographs + calibration -> decomposition + landmarks -> 3D landmarks -> registration
+-> files.
 
-Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them in
-order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given); `study`, `observed`, `landmarks` (stages
-below); `pred` (the registration, from the bundle's inferer).
+Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them
+in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given); `study`, `observed`, `landmarks`
+(stages below); `pred` (the registration, from the bundle's inferer).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from monai.inferers import Inferer
 from monai.transforms import Transform
 from torch import nn
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.io.study import read_study
@@ -24,12 +26,24 @@ from lumbar_ext.registration.landmarks3d import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.workflow.observe import observe, to_network_grids
-from lumbar_ext.workflow.outputs import camera_document, registration_document, write_json, write_reconstruction
+from lumbar_ext.workflow.outputs import (
+    camera_document,
+    registration_document,
+    remove_meshes,
+    write_json,
+    write_reconstruction,
+)
 from lumbar_ext.workflow.progress import Progress
 from lumbar_ext.workflow.provenance import provenance
 
 INPUTS = ("ap_image", "lat_image", "calibration")
-STAGES = ("read the study", "decompose the radiographs", "locate the landmarks", "register the vertebrae", "write the results")
+STAGES = (
+    "read the study",
+    "decompose the radiographs",
+    "locate the landmarks",
+    "register the vertebrae",
+    "write the results",
+)
 
 
 class ReadStudy(Transform):
@@ -43,12 +57,11 @@ class ReadStudy(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds `study`."""
         with self.progress.stage(STAGES[0]):
-            for name in (*INPUTS, "output_dir"):
-                if not data.get(name):
-                    raise InputError(f"--{name} is missing: expected a path")
-            _check_writable(data["output_dir"])
-            return {**data, "study": read_study(*(data[name] for name in INPUTS))}
+            paths = {name: _path(data, name) for name in (*INPUTS, "output_dir")}
+            _check_writable(paths["output_dir"])
+            return {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
 
 
 class ObserveViews(Transform):
@@ -59,6 +72,7 @@ class ObserveViews(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds `observed`."""
         with self.progress.stage(STAGES[1]):
             return {**data, "observed": observe(self.network, to_network_grids(data["study"]))}
 
@@ -74,6 +88,7 @@ class LocateLandmarks(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds `landmarks`."""
         with self.progress.stage(STAGES[2]):
             observed = data["observed"]
             landmarks = triangulate_landmarks(observed.geometry, observed.landmarks)
@@ -117,6 +132,7 @@ class Register(Inferer):
         self.max_seconds = max_seconds
 
     def __call__(self, inputs: RegistrationInput, network: nn.Module, *args: Any, **kwargs: Any) -> RegistrationResult:
+        """Registers `network`, a shape model, to what the network of the first stage saw."""
         with self.progress.stage(STAGES[3]):
             return register(inputs, network, self.config, progress=self._show, max_seconds=self.max_seconds)
 
@@ -126,6 +142,8 @@ class Register(Inferer):
 
 class WriteReconstruction(Transform):
     """Writes all files of a reconstruction, or none.
+
+    Meshes that an earlier run left for levels that this one did not find are removed.
 
     Args:
         shape_model: the shape model, whose triangles the meshes have.
@@ -143,12 +161,24 @@ class WriteReconstruction(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        with self.progress.stage(STAGES[4]), staged_output(data["output_dir"]) as folder:
-            triangles = self.triangles.cpu().numpy()
-            write_reconstruction(folder, data["study"], data["observed"], data["landmarks"], data["pred"], triangles)
-            missing = tuple(level for level in LEVELS if level not in data["pred"].vertebrae)
-            write_json(folder / "registration.json", registration_document(data["pred"], missing, self.progress.seconds))
+        """Writes the files; adds nothing."""
+        missing = data["pred"].missing_levels
+        if missing:
+            warnings.warn(f"{', '.join(missing)}: not found in both views, no mesh is written", stacklevel=2)
+        with staged_output(data["output_dir"]) as folder:
+            with self.progress.stage(STAGES[4]):
+                write_reconstruction(
+                    folder,
+                    data["study"],
+                    data["observed"],
+                    data["landmarks"],
+                    data["pred"],
+                    self.triangles.cpu().numpy(),
+                )
+            document = registration_document(data["pred"], self.progress.seconds)
+            write_json(folder / "registration.json", document)
             write_json(folder / "run.json", self._run_document(data))
+        remove_meshes(data["output_dir"], missing)
         return dict(data)
 
     def _run_document(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,9 +187,18 @@ class WriteReconstruction(Transform):
             inputs={name: data[name] for name in INPUTS}, weights=self.weights, parameters=self.parameters
         )
         document["warnings"] = list(data["study"].warnings)
+        document["missing_levels"] = list(data["pred"].missing_levels)
         document["inverted_views"] = list(observed.inverted)
         document["network_grid"] = {view: camera_document(observed.canonical[view].camera) for view in VIEWS}
         return document
+
+
+def _path(data: Mapping[str, Any], name: str) -> str:
+    """A path as given; a command line hands a name of digits over as a number."""
+    value = data.get(name)
+    if value is None or value == "":
+        raise InputError(f"--{name} is missing: expected a path")
+    return str(value)
 
 
 class _CheckedError(Exception):

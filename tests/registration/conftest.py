@@ -13,7 +13,13 @@ from lumbar_ext.drr import drr_from_path_length, path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.registration.landmarks3d import ViewLandmarks
 from lumbar_ext.registration.level_shape import level_shapes
-from lumbar_ext.registration.problem import LandmarkTerm, ObservedLandmarks, RegistrationProblem, VertebraStart, ViewTarget
+from lumbar_ext.registration.problem import (
+    LandmarkTerm,
+    ObservedLandmarks,
+    RegistrationProblem,
+    VertebraStart,
+    ViewTarget,
+)
 
 _LOBES = {
     "spinous_process": ((-1.0, 0.05, -0.25), 34.0, 18.0),
@@ -39,7 +45,13 @@ def _vertebra(directions, scale=1.0, gains=(1.0,) * 5, stretch=(1.0, 1.0, 1.0), 
 
 
 def _modes(directions, mean):
-    changes = [{"scale": 1.06}, {"stretch": (1.06, 1, 1)}, {"stretch": (1, 1.06, 1)}, {"stretch": (1, 1, 1.06)}, {"shear": 0.08}]
+    changes = [
+        {"scale": 1.06},
+        {"stretch": (1.06, 1, 1)},
+        {"stretch": (1, 1.06, 1)},
+        {"stretch": (1, 1, 1.06)},
+        {"shear": 0.08},
+    ]
     changes += [{"gains": tuple(np.eye(5)[i] * 0.35 + 1)} for i in range(3)]
     offsets = np.stack([(_vertebra(directions, **change) - mean).ravel() for change in changes], axis=1)
     modes, sizes = np.linalg.qr(offsets)
@@ -97,19 +109,27 @@ def truth(shapes, geometry):
 def make_truth(shapes, geometry, rng):
     poses, coefficients, vertices, points = [], [], [], []
     for i, shape in enumerate(shapes):
-        angles = np.radians(rng.normal(0, [3, 5, 4])) + [0, np.radians(12 * (i - 2)), 0]
-        pose = RigidTransform.from_euler(*angles, np.array([6 * (1 - (i - 2) ** 2 / 4), 0, 72 - 36 * i]) + rng.normal(0, 1, 3))
+        angles = np.radians(rng.normal(0, [3, 5, 4])) + np.radians([0, 12 * (i - 2), 0])
+        pose = RigidTransform.from_euler(
+            *angles, np.array([6 * (1 - (i - 2) ** 2 / 4), 0, 72 - 36 * i]) + rng.normal(0, 1, 3)
+        )
         b = np.clip(rng.normal(0, 1, shape.n_modes), -2, 2)
         poses.append(pose)
         coefficients.append(b)
-        vertices.append(pose.apply(shape.instance(b)))
+        vertices.append(pose.apply(shape.surface.instance(b)))
         points.append(pose.apply(shape.landmarks(b)))
     images = {
-        name: drr_from_path_length(sum(path_length(v, shapes[0].triangles, geometry[name]) for v in vertices)) for name in VIEWS
+        name: drr_from_path_length(sum(path_length(v, shapes[0].surface.triangles, geometry[name]) for v in vertices))
+        for name in VIEWS
     }
     landmarks = {name: ViewLandmarks(geometry[name].project(np.stack(points)), np.ones((5, 7))) for name in VIEWS}
     return SimpleNamespace(
-        poses=poses, coefficients=coefficients, vertices=vertices, points=np.stack(points), images=images, landmarks=landmarks
+        poses=poses,
+        coefficients=coefficients,
+        vertices=vertices,
+        points=np.stack(points),
+        images=images,
+        landmarks=landmarks,
     )
 
 

@@ -25,7 +25,7 @@ def test_blocks_recover_a_spine_of_the_model(plain_problem, vertex_errors):
 
 def test_joint_search_improves_all_vertebrae(plain_problem):
     problem = replace(plain_problem, vertebrae=plain_problem.vertebrae[:2])
-    result = BobyqaJoint(stride=4, mesh_vertices=1000, max_evaluations=400).run(problem)
+    result = BobyqaJoint(stride=4, mesh_vertices=1000, max_evaluations=200).run(problem)
     assert result.levels == ("L1", "L2") and result.stop_reason is StopReason.EVALUATIONS
     assert result.loss < result.initial_loss
 

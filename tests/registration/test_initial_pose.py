@@ -42,13 +42,15 @@ def test_a_landmark_with_a_large_gap_counts_less(shapes):
     pose, points = posed_landmarks(shapes[0])
     points[0] += [3, 0, 0]
     gap = np.where(np.arange(7) == 0, 8.0, 0.0)
-    blind, warned = (fit_initial_pose(points, ONES, g, shapes[0], InitialPoseConfig(gap_weight=1)) for g in (ZEROS, gap))
+    blind, warned = (
+        fit_initial_pose(points, ONES, g, shapes[0], InitialPoseConfig(gap_weight=1)) for g in (ZEROS, gap)
+    )
     assert pose_error(warned.world_from_vertebra, pose)[0] < 0.5 * pose_error(blind.world_from_vertebra, pose)[0]
 
 
 def test_fitting_the_shape_explains_landmarks_of_another_shape(shapes):
     coefficients = np.array([1.5, -1, 1, 0, 0, 0, 0, 0])
-    pose, points = posed_landmarks(shapes[3], coefficients=coefficients)
+    _, points = posed_landmarks(shapes[3], coefficients=coefficients)
     rigid = fit_initial_pose(points, ONES, ZEROS, shapes[3], InitialPoseConfig())
     full = fit_initial_pose(points, ONES, ZEROS, shapes[3], InitialPoseConfig(fit_shape=True, iterations=60))
     assert full.residual_mm.mean() < 0.5 * rigid.residual_mm.mean()

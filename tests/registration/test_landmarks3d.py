@@ -14,7 +14,7 @@ def test_projected_points_come_back_without_a_gap(geometry, truth):
 
 
 def test_rows_that_disagree_show_as_a_gap(geometry, truth):
-    shifted = truth.landmarks["lat"].positions_px + [0, 5]
+    shifted = truth.landmarks["lat"].positions_px + np.array([0, 5])
     views = truth.landmarks | {"lat": ViewLandmarks(shifted, np.ones((5, 7)))}
     gap = triangulate_landmarks(geometry, views).gap_mm
     magnification = 1150 / 900
@@ -31,7 +31,10 @@ def test_a_level_seen_in_one_view_only_is_missing(geometry, truth):
 
 
 def test_confidence_is_the_product_of_the_views(geometry, truth):
-    views = {name: replace(view, confidence=np.full((5, 7), c)) for (name, view), c in zip(truth.landmarks.items(), (0.5, 0.8))}
+    views = {
+        name: replace(view, confidence=np.full((5, 7), c))
+        for (name, view), c in zip(truth.landmarks.items(), (0.5, 0.8), strict=True)
+    }
     np.testing.assert_allclose(triangulate_landmarks(geometry, views).confidence, 0.4)
 
 
@@ -45,5 +48,5 @@ def test_nan_positions_have_no_confidence():
 def test_wrong_shapes_and_missing_views_are_named(geometry, truth):
     with pytest.raises(ValueError, match=r"positions_px must be \(5, 7, 2\)"):
         ViewLandmarks(np.zeros((4, 7, 2)), np.ones((4, 7)))
-    with pytest.raises(ValueError, match="expected|must hold the views"):
+    with pytest.raises(ValueError, match="must hold the views"):
         triangulate_landmarks(geometry, {"ap": truth.landmarks["ap"]})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.registration.level_shape import LevelShape, level_shapes
+from lumbar_ext.registration.level_shape import LandmarkVertices, SurfaceModes, level_shapes
 
 
 def test_instances_are_the_mean_plus_modes_in_standard_deviations(toy_model, shapes):
@@ -9,23 +9,36 @@ def test_instances_are_the_mean_plus_modes_in_standard_deviations(toy_model, sha
     expected = toy_model.mean[1].numpy() + np.einsum(
         "k,kvd->vd", b * toy_model.standard_deviations[1].numpy(), toy_model.modes[1].numpy()
     )
-    np.testing.assert_allclose(shapes[1].instance(b), expected, atol=1e-4)
+    np.testing.assert_allclose(shapes[1].surface.instance(b), expected, atol=1e-4)
 
 
 def test_landmarks_are_weighted_vertices(toy_model, shapes):
     b = np.random.default_rng(0).normal(size=8)
-    vertices = shapes[2].instance(b)[toy_model.landmark_vertices.numpy()]
+    vertices = shapes[2].surface.instance(b)[toy_model.landmark_vertices.numpy()]
     expected = (vertices * toy_model.landmark_weights.numpy()[..., None]).sum(1)
     np.testing.assert_allclose(shapes[2].landmarks(b), expected, atol=1e-4)
 
 
-def test_truncation_keeps_the_first_modes(toy_model, shapes):
+def test_truncation_keeps_the_first_modes_and_short_coefficients_mean_zeros(toy_model, shapes):
     b = np.array([1.0, -2.0, 0.5])
-    truncated = level_shapes(toy_model, 3)[0]
-    assert truncated.n_modes == 3 and shapes[0].truncated(3).n_modes == 3
-    np.testing.assert_array_equal(truncated.instance(b), shapes[0].instance(np.r_[b, np.zeros(5)]))
+    full = shapes[0].surface.instance(np.r_[b, np.zeros(5)])
+    assert level_shapes(toy_model, 3)[0].n_modes == 3
+    for surface in (level_shapes(toy_model, 3)[0].surface, shapes[0].surface.truncated(3), shapes[0].surface):
+        np.testing.assert_allclose(surface.instance(b), full, atol=1e-5)
+    np.testing.assert_allclose(shapes[0].landmarks(b), shapes[0].landmarks(np.r_[b, np.zeros(5)]))
+
+
+def test_free_modes_come_after_those_of_the_model(shapes):
+    further = np.random.default_rng(0).normal(size=(2, 2562, 3))
+    shape = shapes[0].with_free_modes(further)
+    assert (shape.n_model_modes, shape.n_free, shape.n_modes) == (8, 2, 10)
+    moved = shape.surface.instance(np.r_[np.zeros(9), 2.0]) - shape.surface.mean_mm
+    np.testing.assert_allclose(moved, 2 * further[1], atol=1e-4)
 
 
 def test_shapes_of_arrays_are_checked(shapes):
-    with pytest.raises(ValueError, match=r"modes_mm must be \[K, "):
-        LevelShape(shapes[0].mean_mm, shapes[0].modes_mm[:, :-3], shapes[0].triangles, np.zeros((7, 3)), np.zeros((8, 7, 3)))
+    surface = shapes[0].surface
+    with pytest.raises(ValueError, match=r"modes_mm must be \[K, 7686\]"):
+        SurfaceModes(surface.mean_mm, surface.modes_mm[:, :-3], surface.triangles)
+    with pytest.raises(ValueError, match=r"must both be \[7, k\]"):
+        LandmarkVertices(np.zeros((6, 4), dtype=int), np.zeros((6, 4)))

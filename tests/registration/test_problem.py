@@ -33,6 +33,17 @@ def test_landmark_term_by_hand():
     assert term.penalty("ap", offset, confidence) == pytest.approx(0.5 * (0.5 + 1.5 * (4 - 0.75)) / 7)
 
 
+def test_landmark_reweighting_is_the_slope_of_the_penalty():
+    term, offset = LandmarkTerm(weight=1.0), np.random.default_rng(0).normal(0, 6, (7, 2))
+    slope = np.zeros((7, 2))
+    for i, j in np.ndindex(7, 2):
+        step = np.zeros((7, 2))
+        step[i, j] = 1e-5
+        sides = [term.penalty("lat", offset + sign * step, np.ones(7)) for sign in (1, -1)]
+        slope[i, j] = (sides[0] - sides[1]) / 2e-5
+    np.testing.assert_allclose(term.reweighting("lat", offset, np.ones(7))[:, None] * offset, slope, atol=1e-8)
+
+
 def test_images_must_fit_their_camera(geometry):
     with pytest.raises(ValueError, match=r"image must be \(512, 512\)"):
         ViewTarget(geometry.ap, np.zeros((100, 100)), np.ones((512, 512)))

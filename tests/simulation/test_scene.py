@@ -1,5 +1,7 @@
 """Scenes: bones inside the skin, ribs on both sides, closed surfaces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -13,7 +15,7 @@ from lumbar_ext.simulation.scene import assemble_scene
 def posed(skeleton):
     rng = np.random.default_rng(4)
     posture = sample_posture(rng, skeleton, direction="neutral")
-    return posture, assemble_scene(rng, skeleton, posture, SimulationParameters())
+    return posture, assemble_scene(rng, posture, SimulationParameters())
 
 
 def test_skin_and_muscle_are_closed_and_nested(posed):
@@ -23,10 +25,10 @@ def test_skin_and_muscle_are_closed_and_nested(posed):
     assert 0 < trunk.muscle.volume_mm3 < trunk.skin.volume_mm3
 
 
-def test_vertebrae_lie_inside_the_skin(posed, skeleton):
+def test_vertebrae_lie_inside_the_skin(posed):
     posture, scene = posed
     skin = trimesh.Trimesh(scene.trunk.skin.vertices_mm, scene.trunk.skin.triangles)
-    for pose, vertebra in zip(posture.world_from_vertebra, skeleton.lumbar, strict=True):
+    for pose, vertebra in zip(posture.world_from_vertebra, posture.skeleton.lumbar, strict=True):
         points = pose.apply(vertebra.solid.vertices_mm[::25])
         assert skin.contains(points).all()
 
@@ -44,10 +46,8 @@ def test_ribs_are_on_both_sides(posed):
 
 
 def test_metal_appears_when_it_must(skeleton):
-    from dataclasses import replace
-
     parameters = SimulationParameters()
     parameters = replace(parameters, appearance=replace(parameters.appearance, metal_share=1.0, screw_share=1.0))
     rng = np.random.default_rng(0)
     posture = sample_posture(rng, skeleton, direction="neutral")
-    assert len(assemble_scene(rng, skeleton, posture, parameters).metal) >= 3
+    assert len(assemble_scene(rng, posture, parameters).metal) >= 3

@@ -1,0 +1,172 @@
+"""Every config of bundles/lumbar_reconstruction, run on a simulated study that a perfect network sees."""
+
+import csv
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+import trimesh
+from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
+from PIL import Image
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.evaluation.surface_error import surface_error
+from lumbar_ext.io import read_landmarks, read_mesh
+from lumbar_ext.shape.surface import Surface
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLE = BUNDLES / "lumbar_reconstruction"
+CONFIGS = BUNDLE / "configs"
+SCHEMA = Path(__file__).with_name("metadata.schema.json")
+FILES = {
+    *(f"{level}.stl" for level in LEVELS),
+    *(f"{name}_{view}.{kind}" for view in VIEWS for name, kind in (("decomposition", "nii.gz"), ("overlay", "png"))),
+    *("landmarks.json", "registration.json", "run.json"),
+}
+MAX_ERROR_MM = 1.2
+
+
+@pytest.fixture(scope="module")
+def output(true_study, reconstruct, tmp_path_factory):
+    """The output folder of a run with all 64 shape modes."""
+    folder = tmp_path_factory.mktemp("reconstruction") / "deep" / "out"
+    reconstruct(true_study, folder)
+    return folder
+
+
+def document(output, name):
+    return json.loads((output / f"{name}.json").read_text())
+
+
+def test_every_file_is_there_and_nothing_else(output):
+    assert {path.name for path in output.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_meshes_are_closed_and_lie_on_the_true_vertebrae(output, true_study, level):
+    vertices, triangles = read_mesh(output / f"{level}.stl")
+    mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 20_000
+    truth = true_study.vertebrae[LEVELS.index(level)]
+    error = surface_error("study", level, Surface(vertices, triangles), Surface(truth.vertices_mm, truth.triangles))
+    assert error.mean_mm < MAX_ERROR_MM and error.symmetric_mm < MAX_ERROR_MM
+
+
+def test_landmarks_are_those_of_the_truth_in_space_and_in_original_pixels(output, true_study):
+    found = read_landmarks(output / "landmarks.json")
+    assert np.linalg.norm(found.position_mm - true_study.landmarks_mm, axis=-1).max() < 0.1
+    for view in VIEWS:
+        true_px = true_study.geometry[view].project(true_study.landmarks_mm)
+        np.testing.assert_allclose(getattr(found, f"{view}_px"), true_px, atol=0.05)
+        assert (getattr(found, f"confidence_{view}") > 0.9).all()
+    assert (found.gap_mm < 0.1).all()
+    vertebrae = document(output, "landmarks")["vertebrae"]
+    assert all(set(vertebrae[level]) == set(LANDMARKS) for level in LEVELS)
+
+
+def test_decompositions_are_images_with_their_spacing(output):
+    for view in VIEWS:
+        image = nibabel.load(output / f"decomposition_{view}.nii.gz")
+        values = image.get_fdata()
+        assert values.min() == 0 and 0.5 < values.max() < 1
+        np.testing.assert_allclose(image.header.get_zooms()[:2], 0.834, rtol=1e-5)
+
+
+def test_overlays_show_the_radiograph_with_coloured_outlines(output):
+    for view in VIEWS:
+        picture = np.asarray(Image.open(output / f"overlay_{view}.png")).astype(int)
+        assert picture.shape == (1024, 1024, 3)
+        assert (np.ptp(picture, axis=-1) > 60).sum() > 2000
+
+
+def test_the_registration_is_accounted_for(output):
+    registration = document(output, "registration")
+    assert registration["missing_levels"] == [] and set(registration["vertebrae"]) == set(LEVELS)
+    assert registration["loss"] < registration["initial_loss"]
+    assert registration["evaluations"] > 0 and registration["seconds"] > 0 and registration["stop_reason"]
+    for vertebra in registration["vertebrae"].values():
+        assert set(vertebra["loss_per_view"]) == set(VIEWS)
+        assert len(vertebra["shape_coefficients_sd"]) == 64 and np.abs(vertebra["shape_coefficients_sd"]).max() <= 3
+        rotation = np.array(vertebra["world_from_vertebra"])[:3, :3]
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)
+        assert len(vertebra["pose"]["translation_mm"]) == 3
+    seconds = registration["stage_seconds"]
+    assert len(seconds) == 5 and all(value >= 0 for value in seconds.values())
+
+
+def test_the_run_is_documented(output, true_study):
+    run = document(output, "run")
+    for role, path in true_study.inputs(output).items():
+        if role != "output_dir":
+            assert run["inputs"][role] == {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    assert run["weights"]["shape_model"]["sha256"] == hashlib.sha256((BUNDLE / "models/model.pt").read_bytes()).hexdigest()
+    assert {"lumbar_ext", "python", "monai", "torch", "nlopt"} <= set(run["versions"])
+    assert "n_modes=64" in run["parameters"]["registration"]
+    assert run["warnings"] == [] and run["inverted_views"] == [] and run["missing_levels"] == []
+
+
+def test_an_initialised_workflow_runs_again_on_other_studies(true_study, reconstruction, tmp_path):
+    run = reconstruction(true_study, "unused")
+    for name in ("first", "second"):
+        run.dataset.data = [true_study.inputs(tmp_path / name)]
+        run.run()
+    assert (tmp_path / "first" / "L3.stl").read_bytes() == (tmp_path / "second" / "L3.stl").read_bytes()
+    first, second = (document(tmp_path / name, "registration") for name in ("first", "second"))
+    assert list(first["stage_seconds"]) == list(second["stage_seconds"]) and len(second["stage_seconds"]) == 5
+
+
+def test_evaluation_measures_the_cohort(true_study, reconstruct, tmp_path, capsys):
+    cohort = true_study.folder.parent
+    overlays = ("inference.json", "evaluate.json"), ("inference.json", "evaluate.json", "evaluate_truth.json")
+    for configs in overlays:
+        reconstruct(true_study, tmp_path, configs=configs, dataset_dir=str(cohort))
+    tables = sorted(tmp_path.glob("*.csv"))
+    assert len(tables) == len(overlays)
+    for table in tables:
+        rows = list(csv.DictReader(table.open()))
+        assert [row["level"] for row in rows] == list(LEVELS) and {row["study"] for row in rows} == {"study"}
+        assert all(0 < float(row["mean_mm"]) < MAX_ERROR_MM for row in rows)
+    assert capsys.readouterr().out.count("| all | 5 (0) |") == len(overlays)
+
+
+@pytest.mark.parametrize("configs", [("inference.json",), ("inference.json", "evaluate.json")])
+def test_required_and_optional_properties_are_there(true_study, reconstruction, tmp_path, configs):
+    cohort = str(true_study.folder.parent)
+    assert reconstruction(true_study, tmp_path, configs=configs, dataset_dir=cohort).check_properties() == []
+
+
+def test_the_shape_model_fits_the_metadata():
+    files = {"meta_file": str(CONFIGS / "metadata.json"), "config_file": str(CONFIGS / "inference.json")}
+    verify_net_in_out(net_id="network_def", device="cpu", **files)
+
+
+def test_the_shape_model_exports_to_torchscript(tmp_path):
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(BUNDLE / "models" / "model.pt"),
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "inference.json"),
+    )
+    exported = torch.jit.load(tmp_path / "model.ts")
+    assert torch.equal(exported(torch.zeros(1, 5, 64))[0], exported.mean)
+
+
+def test_the_metadata_is_complete():
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(SCHEMA))
+    metadata = json.loads((CONFIGS / "metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_no_bundle_holds_python_or_names_what_is_not_installed():
+    assert not list(BUNDLES.rglob("*.py"))
+    for config in BUNDLES.glob("*/configs/*.json"):
+        text = config.read_text()
+        targets = re.findall(r'"_target_": "([^"]+)"', text) + re.findall(r'"\$(?:from|import) ([\w.]+)', text)
+        packages = {name.split(".")[0] for name in targets if "." in name}
+        assert packages <= {"monai", "torch", "ignite", "lumbar_ext"}

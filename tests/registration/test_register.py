@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import PROCESS_LANDMARKS, VIEWS
+from lumbar_ext.registration.config import RegistrationConfig
+from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage, Varying
+from lumbar_ext.registration.initial_pose import initial_poses
+from lumbar_ext.registration.landmarks3d import triangulate_landmarks
+from lumbar_ext.registration.register import RegistrationInput, build_problem, register
+
+QUICK = RegistrationConfig(
+    optimiser=GaussNewton(
+        (GaussNewtonStage(4, None, Varying.POSE, 6, 0.05), GaussNewtonStage(4, None, Varying.MODEL, 12, 0.01))
+    ),
+    free_form=None,
+)
+
+
+@pytest.fixture
+def inputs(truth, geometry):
+    return RegistrationInput(truth.images, geometry, triangulate_landmarks(geometry, truth.landmarks), truth.landmarks)
+
+
+def without_level(inputs, index):
+    present = inputs.landmarks3d.present.copy()
+    present[index] = False
+    return replace(inputs, landmarks3d=replace(inputs.landmarks3d, present=present))
+
+
+def test_walks_from_images_and_landmarks_to_meshes(inputs, toy_model, vertex_errors):
+    result = register(inputs, toy_model, QUICK)
+    assert result.levels == ("L1", "L2", "L3", "L4", "L5") and result.missing_levels == ()
+    assert max(vertex_errors(result).values()) < 0.6
+    assert result.vertebrae["L1"].vertices_mm.shape == (2562, 3)
+
+
+def test_default_configuration_is_usable(inputs, toy_model, vertex_errors):
+    result = register(without_level(without_level(inputs, 0), 4), toy_model)
+    assert result.levels == ("L2", "L3", "L4")
+    assert vertex_errors(result)["L3"] < 0.6
+
+
+def test_a_missing_level_is_skipped_and_reported(inputs, toy_model, vertex_errors):
+    result = register(without_level(inputs, 4), toy_model, QUICK)
+    assert result.missing_levels == ("L5",) and "L5" not in result.vertebrae
+    assert vertex_errors(result)["L2"] < 0.6
+
+
+def test_a_vertebra_that_starts_outside_an_image_is_left_out(inputs, toy_model):
+    points = inputs.landmarks3d.points_mm.copy()
+    points[0] += [0, 0, 900]
+    result = register(replace(inputs, landmarks3d=replace(inputs.landmarks3d, points_mm=points)), toy_model, QUICK)
+    assert result.missing_levels == ("L1",)
+    with pytest.raises(ValueError, match="outside the images"):
+        register(replace(inputs, landmarks3d=replace(inputs.landmarks3d, points_mm=points + 5000)), toy_model, QUICK)
+
+
+def test_weights_stand_around_process_landmarks(inputs, shapes):
+    poses = initial_poses(inputs.landmarks3d, shapes)
+    problem = build_problem(inputs, shapes, poses, QUICK)
+    for name in VIEWS:
+        u, v = np.rint(inputs.landmarks[name].positions_px[2, PROCESS_LANDMARKS[0]]).astype(int)
+        assert problem.views[name].weights[v, u] > 2.5
+        assert problem.views[name].weights[0, 0] == 1
+    assert set(problem.vertebrae[0].observed) == set(VIEWS)
+
+
+def test_inputs_without_a_view_or_a_vertebra_are_refused(inputs):
+    with pytest.raises(ValueError, match="decompositions must hold the views"):
+        replace(inputs, decompositions={"ap": inputs.decompositions["ap"]})
+    with pytest.raises(ValueError, match="landmarks3d has no vertebra"):
+        replace(inputs, landmarks3d=replace(inputs.landmarks3d, present=np.zeros(5, dtype=bool)))
+
+
+def test_image_that_does_not_fit_its_camera_is_refused(inputs, toy_model):
+    small = {name: image[:256] for name, image in inputs.decompositions.items()}
+    with pytest.raises(ValueError, match=r"image must be \(512, 512\)"):
+        register(replace(inputs, decompositions=small), toy_model, QUICK)
