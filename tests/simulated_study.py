@@ -132,3 +132,9 @@ def reconstruct(reconstruction):
             raise input_error_behind(error) or error from None
 
     return run
+
+
+@pytest.fixture(scope="session")
+def perfect_network():
+    """The class of networks that know a study."""
+    return PerfectNetwork

@@ -94,6 +94,7 @@ class SurfaceErrorTable:
 
     def attach(self, engine: Engine) -> None:
         """Registers with an evaluator."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.errors.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 

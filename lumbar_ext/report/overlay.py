@@ -64,7 +64,8 @@ def _paint_outline(picture: np.ndarray, silhouette: np.ndarray, colour: tuple[in
     window = _window_around(silhouette, margin_px=int(_LINE_PX) + 2)
     inside, part = silhouette[window], picture[window]
     distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
-    opacity = np.clip(_LINE_PX / 2 + 0.5 - np.abs(distance), 0, 1)[..., None]
+    # Pixel centres beside the border are 1 px away by this measure, half a pixel in truth.
+    opacity = np.clip(_LINE_PX / 2 + 1 - np.abs(distance), 0, 1)[..., None]
     part *= 1 - opacity
     part += opacity * np.array(colour, dtype=np.float32)
 

@@ -1,0 +1,52 @@
+"""The truth of a study, as the registration would get it from a perfect network."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.evaluation.truth import ObserveTruth, study_items, true_surfaces
+from lumbar_ext.io import write_nifti_image
+from lumbar_ext.io.study import read_study
+
+
+def observed(true_study, folder):
+    inputs = true_study.inputs("out")
+    study = read_study(inputs["ap_image"], inputs["lat_image"], inputs["calibration"])
+    return ObserveTruth()({"study": study, "truth_dir": str(folder / "truth")})["observed"]
+
+
+def test_the_observed_study_is_the_true_one(true_study):
+    seen = observed(true_study, true_study.folder)
+    for view in VIEWS:
+        expected_px = seen.geometry[view].project(true_study.landmarks_mm)
+        np.testing.assert_allclose(seen.decoded[view].landmarks_px, expected_px, atol=1e-3)
+        assert seen.decoded[view].present.all() and (seen.decoded[view].landmark_confidence == 1).all()
+        bone = seen.decompositions[view] > 0
+        centres = np.rint(seen.decoded[view].centres_px).astype(int)
+        assert bone[centres[:, 1], centres[:, 0]].all() and not bone[:, 0].any()
+
+
+def test_a_decomposition_of_another_size_is_refused(true_study, tmp_path):
+    shutil.copytree(true_study.folder, tmp_path / "study")
+    write_nifti_image(tmp_path / "study" / "truth" / "decomposition_lat.nii.gz", np.zeros((8, 9), np.float32), (1, 1))
+    with pytest.raises(InputError, match=r"decomposition_lat.*\(8, 9\) pixels, expected \(512, 512\)"):
+        observed(true_study, tmp_path / "study")
+
+
+def test_true_surfaces_are_those_of_the_study(true_study):
+    surfaces = true_surfaces(true_study.folder / "truth")
+    for level, vertebra in zip(LEVELS, true_study.vertebrae, strict=True):
+        np.testing.assert_allclose(surfaces[level].vertices_mm.max(0), vertebra.vertices_mm.max(0), atol=1e-3)
+
+
+def test_every_study_of_a_cohort_is_listed(true_study, tmp_path):
+    (item,) = study_items(true_study.folder.parent, tmp_path)
+    assert item["output_dir"] == str(tmp_path / "study") and item["truth_dir"] == str(true_study.folder / "truth")
+    assert {name: item[name] for name in ("ap_image", "lat_image", "calibration")} == {
+        name: path for name, path in true_study.inputs(tmp_path).items() if name != "output_dir"
+    }
+    with pytest.raises(InputError, match="holds no study"):
+        study_items(tmp_path, tmp_path)

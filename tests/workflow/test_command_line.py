@@ -1,0 +1,113 @@
+"""The command of the README in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction"
+START_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def answers(true_study, perfect_network, tmp_path_factory):
+    """A TorchScript file of a network that tells the views apart by their mean and knows what to answer."""
+    (ap, ap_packed), (lat, lat_packed) = perfect_network(true_study).answers
+    path = tmp_path_factory.mktemp("network") / "answers.ts"
+    torch.jit.script(Answers(torch.stack([ap_packed, lat_packed]), float(ap.mean()), float(lat.mean()))).save(path)
+    return path
+
+
+class Answers(nn.Module):
+    """Answers with the packed output of the view whose mean is nearer."""
+
+    def __init__(self, packed, ap_mean: float, lat_mean: float):
+        super().__init__()
+        self.packed = nn.Parameter(packed)
+        self.ap_mean, self.lat_mean = ap_mean, lat_mean
+
+    def forward(self, image):
+        mean = float(image.mean())
+        index = 0 if abs(mean - self.ap_mean) < abs(mean - self.lat_mean) else 1
+        return self.packed[index : index + 1]
+
+
+@pytest.fixture
+def start(true_study, answers, tmp_path):
+    """A function that starts the command in a folder beside the study, with relative paths."""
+    (tmp_path / "study").symlink_to(true_study.folder)
+    started = []
+
+    def run(stderr=subprocess.PIPE, **options):
+        given = {
+            "config_file": f"{BUNDLE}/configs/inference.json",
+            "bundle_root": os.path.relpath(BUNDLE, tmp_path),
+            "ap_image": "study/ap.png",
+            "lat_image": "study/lat.png",
+            "calibration": "study/calibration.json",
+            "output_dir": "out",
+            "multitask_weights": str(answers),
+            "multitask_network": f"$torch.jit.load('{answers}')",
+            "optimiser": "{'_target_': 'lumbar_ext.registration.GaussNewton'}",
+            **options,
+        }
+        arguments = [f"--{name}={value}" for name, value in given.items()]
+        command = [sys.executable, "-m", "monai.bundle", "run", *arguments]
+        started.append(subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.DEVNULL, stderr=stderr))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_study_is_reconstructed_from_any_folder(start, tmp_path):
+    process = start()
+    _, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 0, errors
+    registration = json.loads((tmp_path / "out" / "registration.json").read_text())
+    assert registration["missing_levels"] == [] and registration["loss"] < 0.1
+    assert "stages [" not in errors
+
+
+def test_bad_input_ends_in_one_clear_line(start, tmp_path):
+    process = start(lat_image="study/ap.png")
+    _, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode != 0
+    assert errors.splitlines()[-1].startswith("error: study/ap.png: given as both views")
+    assert "Traceback" not in errors and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number, line", [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_run_that_is_stopped_while_it_registers_leaves_nothing(start, tmp_path, number, line):
+    endless = {"_target_": "lumbar_ext.registration.BobyqaJoint", "max_evaluations": 10**6, "last_step": 1e-9}
+    terminal, stderr = os.openpty()
+    process = start(stderr, optimiser=str(endless), max_seconds=600)
+    os.close(stderr)
+    shown = read_until(terminal, "register the vertebrae")
+    assert "3/5 stages" in shown
+    time.sleep(0.5)
+    process.send_signal(number)
+    lines = read_until(terminal, None).splitlines()
+    assert process.wait(START_SECONDS) != 0
+    assert lines[-1] == f"{line}: no result was written" and "Traceback" not in "".join(lines)
+    assert not (tmp_path / "out").exists()
+
+
+def read_until(terminal, text):
+    """What a terminal shows until the text comes up, or for None until its process ends."""
+    shown = ""
+    while text is None or text not in shown:
+        try:
+            shown += os.read(terminal, 4096).decode()
+        except OSError:
+            break
+    return shown
