@@ -12,7 +12,7 @@ from lumbar_ext.drr import MU_BONE_800HU_PER_MM
 from lumbar_ext.registration.patches import Patch, VertebraPatches
 from lumbar_ext.registration.problem import POSE_SIZE
 from lumbar_ext.registration.scene import Scene
-from lumbar_ext.registration.tangent import point_motions, projection_derivative, tangent_from_pose
+from lumbar_ext.registration.tangent import point_motions, tangent_from_pose
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,11 @@ class Lineariser:
         pose = start.world_from_moved(parameters[:POSE_SIZE])
         world, world_motion = pose.apply(points), np.einsum("ij,njp->nip", pose.rotation, motion)
         for name, observed in start.observed.items():
-            camera = problem.landmark_cameras[name]
-            offset = (camera.project(world) - observed.positions_px) * camera.pixel_spacing_mm
+            offset = self.scene.landmark_offsets_mm(name, world, observed)
             seen = np.isfinite(offset).all(-1)
             weight = term.reweighting(name, offset, observed.confidence) * term.weight
             weight = weight[seen] / len(start.observed) / len(problem.vertebrae)
-            design = projection_derivative(camera, world)[seen] @ world_motion[seen]
+            design = self.scene.landmark_projections[name].derivative(world)[seen] @ world_motion[seen]
             gradient += np.einsum("n,nip,ni->p", weight, design, offset[seen], optimize=True)
             hessian += np.einsum("n,nip,niq->pq", weight, design, design, optimize=True)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.registration.level_shape import SurfaceModes
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.problem import POSE_SIZE, ObservedLandmarks, RegistrationProblem
+from lumbar_ext.registration.tangent import DetectorProjection
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Scene:
         self.problem = problem
         self.surfaces = surfaces or tuple(start.shape.surface for start in problem.vertebrae)
         self.projectors = {name: MeshProjector(view.camera) for name, view in problem.views.items()}
+        cameras = problem.landmark_cameras
+        self.landmark_projections = {name: DetectorProjection(camera) for name, camera in cameras.items()}
+
+    def landmark_offsets_mm(self, name: str, points_mm: np.ndarray, observed: ObservedLandmarks) -> np.ndarray:
+        """How far world points [7, 3] are seen from where the network saw them: [7, 2] mm on the detector of a view."""
+        spacing_mm = self.problem.landmark_cameras[name].pixel_spacing_mm
+        return self.landmark_projections[name].project_mm(points_mm) - observed.positions_px * spacing_mm
 
     def vertices(self, index: int, parameters: np.ndarray) -> np.ndarray:
         """The rendered vertices [V, 3] float32 of one vertebra in its own frame, from parameters [6 + K]."""
@@ -94,7 +102,5 @@ class Scene:
         points = start.world_from_moved(parameters[:POSE_SIZE]).apply(start.shape.landmarks(parameters[POSE_SIZE:]))
         total = 0.0
         for name, observed in start.observed.items():
-            camera = self.problem.landmark_cameras[name]
-            offset_mm = (camera.project(points) - observed.positions_px) * camera.pixel_spacing_mm
-            total += term.penalty(name, offset_mm, observed.confidence)
+            total += term.penalty(name, self.landmark_offsets_mm(name, points, observed), observed.confidence)
         return total / len(start.observed)

@@ -38,10 +38,30 @@ def point_motions(points_mm: np.ndarray, modes_mm: np.ndarray) -> np.ndarray:
     return np.concatenate([shift, turn, np.moveaxis(modes_mm, 0, -1)], axis=-1)
 
 
-def projection_derivative(camera: Camera, points_mm: np.ndarray) -> np.ndarray:
-    """Derivative [N, 2, 3] of the detector position (mm along u and v) by world points [N, 3]."""
-    depth = (points_mm - camera.source_mm) @ camera.normal
-    scale = camera.source_distance_mm / depth
-    on_detector = (camera.project(points_mm) - camera.principal_point_px) * camera.pixel_spacing_mm
-    axes = np.stack([camera.u_axis, camera.v_axis])
-    return scale[:, None, None] * axes - (on_detector / depth[:, None])[:, :, None] * camera.normal
+class DetectorProjection:
+    """A camera's projection to mm on the detector, prepared for being called often.
+
+    Args:
+        camera: the camera.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self._source, self._normal = camera.source_mm, camera.normal
+        self._axes = np.stack([camera.u_axis, camera.v_axis])
+        self._distance = camera.source_distance_mm
+        self._foot = camera.principal_point_px * camera.pixel_spacing_mm
+
+    def project_mm(self, points_mm: np.ndarray) -> np.ndarray:
+        """Where world points [N, 3] are seen: [N, 2], (u, v) times the pixel spacing."""
+        relative = points_mm - self._source
+        return relative @ self._axes.T * self._scale(relative)[:, None] + self._foot
+
+    def derivative(self, points_mm: np.ndarray) -> np.ndarray:
+        """Derivative [N, 2, 3] of `project_mm` by the points."""
+        relative = points_mm - self._source
+        scale = self._scale(relative)
+        slopes = relative @ self._axes.T / (relative @ self._normal)[:, None]
+        return scale[:, None, None] * (self._axes - slopes[:, :, None] * self._normal)
+
+    def _scale(self, relative: np.ndarray) -> np.ndarray:
+        return self._distance / (relative @ self._normal)

@@ -43,11 +43,8 @@ def registration_document(result: RegistrationResult, stage_seconds: dict[str, f
         "loss": result.loss,
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,
-        "evaluations": result.evaluations,
-        "seconds": result.seconds,
-        "stop_reason": str(result.stop_reason),
         "stage_seconds": stage_seconds,
-        "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
+        "vertebrae": {level: _vertebra_document(fit, result) for level, fit in result.vertebrae.items()},
     }
 
 
@@ -109,7 +106,8 @@ def camera_document(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:
+def _vertebra_document(fit: VertebraFit, search: RegistrationResult) -> dict[str, Any]:
+    """One vertebra; evaluations, seconds and stop reason are those of the search that placed it, joint with its neighbours."""
     pose = fit.pose
     return {
         "pose": {
@@ -123,6 +121,9 @@ def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:
         "shape_coefficients_sd": fit.coefficients,
         "loss_per_view": fit.loss,
         "initial_loss_per_view": fit.initial_loss,
+        "evaluations": search.evaluations,
+        "seconds": search.seconds,
+        "stop_reason": str(search.stop_reason),
     }
 
 

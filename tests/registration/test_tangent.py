@@ -1,7 +1,7 @@
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.registration.tangent import point_motions, projection_derivative, tangent_from_pose
+from lumbar_ext.registration.tangent import DetectorProjection, point_motions, tangent_from_pose
 
 
 def central_differences(function, at, step=1e-6):
@@ -19,9 +19,11 @@ def test_motion_of_points_by_pose_parameters_is_exact():
     np.testing.assert_allclose(in_start_frame, expected, atol=1e-6)
 
 
-def test_derivative_of_projection_is_exact(geometry):
+def test_detector_projection_is_that_of_the_camera_and_its_derivative_exact(geometry):
     points = np.random.default_rng(0).normal(0, 60, (5, 3))
     for camera in (geometry.ap, geometry.lat.flipped_u(), geometry.lat.transposed()):
-        derivative = projection_derivative(camera, points)
-        expected = central_differences(lambda shift, c=camera: c.project(points + shift), np.zeros(3))
-        np.testing.assert_allclose(derivative / np.array(camera.pixel_spacing_mm)[:, None], expected, atol=1e-6)
+        projection = DetectorProjection(camera)
+        expected_mm = camera.project(points) * camera.pixel_spacing_mm
+        np.testing.assert_allclose(projection.project_mm(points), expected_mm, atol=1e-9)
+        slopes = central_differences(lambda shift, p=projection: p.project_mm(points + shift), np.zeros(3))
+        np.testing.assert_allclose(projection.derivative(points), slopes, atol=1e-6)
