@@ -106,6 +106,7 @@ def reconstruction(tmp_path_factory):
             "multitask_weights": str(weights),
             "optimiser": {"_target_": "lumbar_ext.registration.GaussNewton"},
             "n_modes": 64,
+            "max_seconds": 3600,
         }
         made = ConfigWorkflow(
             config_file=[str(BUNDLE / "configs" / name) for name in configs],

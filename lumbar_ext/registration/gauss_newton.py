@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from lumbar_ext.registration.level_shape import LevelShape
 from lumbar_ext.registration.linearisation import Lineariser, QuadraticModel
@@ -139,8 +139,10 @@ class _Descent:
         diagonal = np.diag(hessian)
         damped = hessian + np.diag(damping * diagonal + 1e-9 * diagonal.max() + 1e-30)
         step = np.zeros(position.size)
-        step[free] = -cho_solve(
-            cho_factor(damped, check_finite=False), model.gradient.ravel()[free], check_finite=False
-        )
+        try:
+            step[free] = -cho_solve(cho_factor(damped, check_finite=False), model.gradient.ravel()[free])
+        except LinAlgError:
+            # Rounding made the Hessian indefinite: standing still is rejected, and the next attempt damps more.
+            return parameters
         moved = np.clip(position + step.reshape(position.shape), -self._limits, self._limits)
         return [np.concatenate([own, rest[size:]]) for own, rest in zip(moved, parameters, strict=True)]

@@ -48,7 +48,8 @@ def test_answers_stay_inside_narrow_bounds(plain_problem):
 def test_time_limit_is_honoured_and_what_was_found_is_kept(plain_problem):
     QUICK.run(plain_problem)  # compiled and cached
     result = BobyqaBlocks().run(plain_problem, max_seconds=0.2)
-    assert result.stop_reason is StopReason.TIME and result.seconds < 0.6
+    # Beyond the limit: setting up, one evaluation and the final pictures, slow only on a busy machine.
+    assert result.stop_reason is StopReason.TIME and result.seconds < 3 and result.evaluations < 1500
     assert result.loss <= result.initial_loss
 
 

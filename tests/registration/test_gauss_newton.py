@@ -68,7 +68,7 @@ def test_same_problem_gives_the_same_answer(plain_problem):
 
 def test_time_limit_keeps_what_was_found(plain_problem):
     result = GaussNewton().run(plain_problem, max_seconds=0.05)
-    assert result.stop_reason is StopReason.TIME and result.seconds < 0.5
+    assert result.stop_reason is StopReason.TIME and result.evaluations < 20
     assert result.loss <= result.initial_loss
 
 

@@ -55,6 +55,7 @@ def start(true_study, answers, tmp_path):
             "output_dir": "out",
             "multitask_weights": str(answers),
             "multitask_network": f"$torch.jit.load('{answers}')",
+            "max_seconds": 3600,
             "optimiser": "{'_target_': 'lumbar_ext.registration.GaussNewton'}",
             **options,
         }
@@ -90,7 +91,7 @@ def test_bad_input_ends_in_one_clear_line(start, tmp_path):
 def test_a_run_that_is_stopped_while_it_registers_leaves_nothing(start, tmp_path, number, line):
     endless = {"_target_": "lumbar_ext.registration.BobyqaJoint", "max_evaluations": 10**6, "last_step": 1e-9}
     terminal, stderr = os.openpty()
-    process = start(stderr, optimiser=str(endless), max_seconds=600)
+    process = start(stderr, optimiser=str(endless))
     os.close(stderr)
     shown = read_until(terminal, "register the vertebrae")
     assert "3/5 stages" in shown
