@@ -100,7 +100,7 @@ def reconstruction(tmp_path_factory):
     weights = tmp_path_factory.mktemp("weights") / "perfect.pt"
     weights.write_bytes(b"a perfect network has no weights")
 
-    def make(study, output_dir, *, hidden=(), configs=("inference.json",), **overrides):
+    def make(study, output_dir, /, *, hidden=(), configs=("inference.json",), **overrides):
         options = {
             "multitask_network": PerfectNetwork(study, hidden),
             "multitask_weights": str(weights),
@@ -126,7 +126,7 @@ def reconstruction(tmp_path_factory):
 def reconstruct(reconstruction):
     """A function that runs such a workflow; InputErrors come as themselves."""
 
-    def run(study, output_dir, **options):
+    def run(study, output_dir, /, **options):
         try:
             reconstruction(study, output_dir, **options).run()
         except Exception as error:
