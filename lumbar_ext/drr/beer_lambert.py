@@ -1,7 +1,7 @@
 """Beer-Lambert: from path length in bone to the value of a digitally reconstructed radiograph (DRR), and back.
 
-The decomposition is `I = 1 - exp(-mu t)`: 0 where a ray meets no bone, towards 1 with thickness. Bone is homogeneous, 800 HU,
-as in Yu et al. (arXiv 2503.14573).
+The decomposition is `I = 1 - exp(-mu t)`: 0 where a ray meets no bone, towards 1 with thickness. Bone is homogeneous,
+800 HU, as in Yu et al. (arXiv 2503.14573).
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ class MeshProjector:
 
     Args:
         camera: the view; arrays it returns are [rows, columns] of its size.
+
+    Attributes:
+        ray_length_mm: [rows, columns] float32 distance from the source to each pixel centre.
     """
 
     def __init__(self, camera: Camera) -> None:
@@ -83,7 +86,8 @@ class MeshProjector:
         if not smallest > 1e-6 or not np.isfinite(uvw).all():
             raise ValueError(
                 "vertices_mm holds a vertex that is not finite or not in front of the X-ray source "
-                f"(smallest depth {smallest:.3g} of the source-detector distance); expected a mesh between source and detector"
+                f"(smallest depth {smallest:.3g} of the source-detector distance); "
+                "expected a mesh between source and detector"
             )
         return uvw
 

@@ -1,12 +1,12 @@
 """The kernel: signed depths of closed triangle meshes, accumulated pixel by pixel.
 
-Every triangle adds, to each pixel whose ray crosses it, the depth of the crossing: plus where the ray leaves the solid, minus
-where it enters. Over a closed mesh the sum along a ray is the length inside, whatever the shape. Rows and columns are
-half-open intervals between edges that neighbouring triangles compute from the same numbers, so each pixel centre belongs to
-exactly one of two neighbours and the sum outside the silhouette is exactly zero.
+Every triangle adds, to each pixel whose ray crosses it, the depth of the crossing: plus where the ray leaves the solid,
+minus where it enters. Over a closed mesh the sum along a ray is the length inside, whatever the shape. Rows and columns
+are half-open intervals between edges that neighbouring triangles compute from the same numbers, so each pixel centre
+belongs to exactly one of two neighbours and the sum outside the silhouette is exactly zero.
 
-Depths are fractions of the source-detector distance: inside a triangle the inverse depth is affine in (u, v), which makes the
-kernel one division a pixel.
+Depths are fractions of the source-detector distance: inside a triangle the inverse depth is affine in (u, v), which
+makes the kernel one division a pixel.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def accumulate_signed_depth(uvw, triangles, orientation, u_offset, v_offset, out
         if area == 0.0:
             continue
         wa, wb, wc = uvw[a, 2], uvw[b, 2], uvw[c, 2]
-        # Seen from the source with v down, a front face (entry) runs counter-clockwise in the world, so its area is negative.
+        # Seen from the source with v down, a front face (entry) runs counter-clockwise in the world, so its area is
+        # negative.
         sign = orientation if area > 0.0 else -orientation
         slope_u = ((wb - wa) * (vc - va) - (wc - wa) * (vb - va)) / area
         slope_v = ((ub - ua) * (wc - wa) - (uc - ua) * (wb - wa)) / area

@@ -176,7 +176,9 @@ class Camera:
         left = matrix[:, :3]
         depth_scale = np.linalg.norm(left[2])
         if depth_scale < 1e-12 or abs(np.linalg.det(left / depth_scale)) < 1e-9:
-            raise InputError("projection_matrix is singular: its left 3x3 block has no inverse, expected a cone-beam camera")
+            raise InputError(
+                "projection_matrix is singular: its left 3x3 block has no inverse, expected a cone-beam camera"
+            )
         source = -np.linalg.solve(left, matrix[:, 3])
         rows = left / (depth_scale * _sign_facing_the_scene(matrix, depth_scale))
         depth_axis = rows[2]
@@ -185,7 +187,9 @@ class Camera:
         focal_px = np.array([np.linalg.norm(focal_u_axis), np.linalg.norm(focal_v_axis)])
         u_axis, v_axis = focal_u_axis / focal_px[0], focal_v_axis / focal_px[1]
         if abs(u_axis @ v_axis) > _AXIS_TOLERANCE:
-            raise InputError(f"projection_matrix has skewed pixels (cosine {u_axis @ v_axis:.4f}); expected rectangular ones")
+            raise InputError(
+                f"projection_matrix has skewed pixels (cosine {u_axis @ v_axis:.4f}); expected rectangular ones"
+            )
         distances_mm = focal_px * pixel_spacing_mm
         if abs(distances_mm[0] / distances_mm[1] - 1) > 0.01:
             raise InputError(
@@ -195,7 +199,14 @@ class Camera:
             )
         foot = source + depth_axis * distances_mm.mean()
         principal_mm = principal * pixel_spacing_mm
-        return cls(source, foot - principal_mm[0] * u_axis - principal_mm[1] * v_axis, u_axis, v_axis, pixel_spacing_mm, size_px)
+        return cls(
+            source,
+            foot - principal_mm[0] * u_axis - principal_mm[1] * v_axis,
+            u_axis,
+            v_axis,
+            pixel_spacing_mm,
+            size_px,
+        )
 
     def replace(self, **changes) -> Camera:
         """A copy with some fields changed."""

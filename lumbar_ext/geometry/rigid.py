@@ -81,7 +81,8 @@ class RigidTransform:
 
     def __matmul__(self, other: RigidTransform) -> RigidTransform:
         return RigidTransform(
-            _nearest_rotation(self.rotation @ other.rotation), self.rotation @ other.translation_mm + self.translation_mm
+            _nearest_rotation(self.rotation @ other.rotation),
+            self.rotation @ other.translation_mm + self.translation_mm,
         )
 
     def to_matrix(self) -> np.ndarray:

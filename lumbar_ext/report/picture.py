@@ -35,7 +35,9 @@ def draw_picture(output_dir: str, picture: str) -> None:
     overlays = [folder / f"overlay_{view}.png" for view in VIEWS]
     meshes = {level: folder / f"{level}.stl" for level in LEVELS if (folder / f"{level}.stl").is_file()}
     if not meshes or not all(path.is_file() for path in overlays):
-        raise InputError(f"{folder}: holds no reconstruction, expected overlay_ap.png, overlay_lat.png and L1.stl to L5.stl")
+        raise InputError(
+            f"{folder}: holds no reconstruction, expected overlay_ap.png, overlay_lat.png and L1.stl to L5.stl"
+        )
     panels = [_square(Image.open(path).convert("RGB")) for path in overlays]
     panels.append(Image.fromarray(_rendered_meshes(meshes)))
     sheet = Image.new("RGB", (_PANEL_PX * len(panels), _PANEL_PX), "white")
