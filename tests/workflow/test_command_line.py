@@ -39,6 +39,11 @@ class Answers(nn.Module):
         return self.packed[index : index + 1]
 
 
+def heed_interrupts():
+    """Where the tests themselves run in the background, SIGINT is ignored and a child would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(true_study, answers, tmp_path):
     """A function that starts the command in a folder beside the study, with relative paths."""
@@ -61,7 +66,8 @@ def start(true_study, answers, tmp_path):
         }
         arguments = [f"--{name}={value}" for name, value in given.items()]
         command = [sys.executable, "-m", "monai.bundle", "run", *arguments]
-        started.append(subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.DEVNULL, stderr=stderr))
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": stderr, "text": True}
+        started.append(subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_interrupts, **quiet))
         return started[-1]
 
     yield run
