@@ -106,8 +106,9 @@ def _result(
         pose = vertebra.world_from_moved(parameters[i][:POSE_SIZE])
         coefficients = parameters[i][POSE_SIZE:]
         vertices = pose.apply(vertebra.shape.surface.instance(coefficients))
+        model, free_form = np.split(coefficients, [vertebra.shape.n_model_modes])
         fits[vertebra.level] = VertebraFit(
-            vertebra.level, parameters[i][:POSE_SIZE], coefficients, pose, vertices, after[i], before[i]
+            vertebra.level, parameters[i][:POSE_SIZE], model, free_form, pose, vertices, after[i], before[i]
         )
     return RegistrationResult(
         fits,

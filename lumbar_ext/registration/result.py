@@ -27,7 +27,8 @@ class VertebraFit:
     Args:
         level: "L1" to "L5".
         pose: [6] parameters relative to the initial pose: mm and rad.
-        coefficients: [K] shape in SDs.
+        coefficients: [K] of the shape model, in SDs.
+        free_form: [F] of the smooth modes beyond the model, in SDs; empty without a free-form refinement.
         world_from_vertebra: the final pose.
         vertices_mm: [V, 3] world mm.
         loss: its own mean absolute pixel error in each view, over the pixels of its final silhouette.
@@ -37,6 +38,7 @@ class VertebraFit:
     level: str
     pose: np.ndarray
     coefficients: np.ndarray
+    free_form: np.ndarray
     world_from_vertebra: RigidTransform
     vertices_mm: np.ndarray
     loss: dict[str, float]

@@ -67,7 +67,7 @@ def _rendered_meshes(meshes: dict[str, Path]) -> np.ndarray:
         plotter.add_mesh(surface.compute_normals(), color=colour, smooth_shading=True, specular=0.2)
     plotter.view_vector((0.35, 0.85, 0.3), viewup=(0, 0, 1))
     plotter.reset_camera()
-    plotter.camera.zoom(1.25)
+    plotter.camera.zoom(1.05)
     image = plotter.screenshot(return_img=True)
     plotter.close()
     return image

@@ -119,6 +119,7 @@ def _vertebra_document(fit: VertebraFit, search: RegistrationResult) -> dict[str
         },
         "world_from_vertebra": fit.world_from_vertebra.to_matrix(),
         "shape_coefficients_sd": fit.coefficients,
+        "free_form_coefficients_sd": fit.free_form,
         "loss_per_view": fit.loss,
         "initial_loss_per_view": fit.initial_loss,
         "evaluations": search.evaluations,

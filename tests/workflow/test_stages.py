@@ -15,7 +15,7 @@ from lumbar_ext.io import read_landmarks, read_mesh, write_calibration, write_ni
 from lumbar_ext.simulation.study import decomposition
 
 MIRROR = np.array([1, -1, 1])
-SAME_MM = 0.15
+SAME_MM = 0.3
 
 
 @pytest.fixture(scope="module")
