@@ -36,13 +36,6 @@ class VertebraShapeModel(nn.Module):
     fixed: the model has no parameters.
     """
 
-    mean: torch.Tensor
-    modes: torch.Tensor
-    standard_deviations: torch.Tensor
-    triangles: torch.Tensor
-    landmark_vertices: torch.Tensor
-    landmark_weights: torch.Tensor
-
     def __init__(self, n_vertices: int, n_triangles: int, n_modes: int, landmark_size: int = 64) -> None:
         super().__init__()
         levels, landmarks = len(LEVELS), len(LANDMARKS)
@@ -53,6 +46,7 @@ class VertebraShapeModel(nn.Module):
         self.register_buffer("landmark_vertices", torch.zeros(landmarks, landmark_size, dtype=torch.int64))
         self.register_buffer("landmark_weights", torch.zeros(landmarks, landmark_size))
 
+    @torch.jit.unused
     @property
     def n_modes(self) -> int:
         """K, the modes per level."""
@@ -102,8 +96,10 @@ class VertebraShapeModel(nn.Module):
         Raises:
             ValueError: if the shape of b does not fit.
         """
-        if b.ndim != 3 or b.shape[1] != len(LEVELS) or b.shape[2] > self.n_modes:
-            raise ValueError(f"b must be [B, {len(LEVELS)}, at most {self.n_modes}], found {tuple(b.shape)}")
+        # Sizes from the buffers and no property: this method is scripted for TorchScript.
+        levels, modes = self.modes.shape[0], self.modes.shape[1]
+        if b.ndim != 3 or b.shape[1] != levels or b.shape[2] > modes:
+            raise ValueError(f"b must be [B, {levels}, at most {modes}], found {b.shape}")
         scaled = b * self.standard_deviations[:, : b.shape[2]]
         return self.mean + torch.einsum("blk,lkvc->blvc", scaled, self.modes[:, : b.shape[2]])
 
