@@ -79,7 +79,7 @@ def find_contact(
         first, second: the bones.
         first_from_second: pose of the second in the frame of the first.
         clearance_mm: gap below which they count as touching.
-        stride: only every so-manieth vertex is tested, for a quick look.
+        stride: only every `stride`-th vertex is tested, for a quick look.
     """
     hit_first = find_hits(first, second, first_from_second, clearance_mm=clearance_mm, stride=stride)
     hit_second = find_hits(second, first, first_from_second.inverse(), clearance_mm=clearance_mm, stride=stride)
