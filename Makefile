@@ -47,9 +47,6 @@ evaluate: install-test  ## simulate ten unseen subjects and print the error tabl
 	    --workers 2 --meshes true
 	$(BIN)/python -m monai.bundle run --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate.json']" \
 	    --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/test --output_dir out/evaluation
-	$(BIN)/python -m monai.bundle run \
-	    --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate.json','$(CONFIGS)/evaluate_truth.json']" \
-	    --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/test --output_dir out/evaluation
 
 test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .
@@ -61,3 +58,44 @@ lint: install-test  ## check and format the code
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) out build *.egg-info
+
+# MONAI Deploy and MONAI Label exclude each other (pydicom, numpy), so each has an environment of its own.
+DEPLOY_VENV ?= .venv-deploy
+LABEL_VENV ?= .venv-label
+STUDIES ?= studies
+PORT ?= 8000
+CUDA_RUNTIME = $(abspath $(wildcard $(DEPLOY_VENV)/lib/python3.*/site-packages/nvidia/cu13/lib))
+
+.PHONY: install-deploy test-deploy map install-label test-label label-server
+
+$(DEPLOY_VENV)/.installed: constraints-deploy.txt pyproject.toml
+	$(PYTHON) -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-deploy.txt torch \
+	    $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	$(DEPLOY_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-deploy.txt -e '.[deploy]' pytest
+	@touch $@
+
+install-deploy: $(DEPLOY_VENV)/.installed  ## create .venv-deploy for the MONAI Deploy application
+
+test-deploy: install-deploy  ## test the MONAI Deploy application
+	LD_LIBRARY_PATH=$(CUDA_RUNTIME) $(DEPLOY_VENV)/bin/python -m pytest tests/deploy
+
+map: install-deploy  ## make build/map, the folder that becomes a MONAI Application Package
+	$(DEPLOY_VENV)/bin/python -m lumbar_ext.deploy.packaging --output_dir build/map
+
+$(LABEL_VENV)/.installed: constraints-label.txt pyproject.toml
+	$(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-label.txt torch \
+	    $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	$(LABEL_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-label.txt -e '.[label]' pytest
+	@# Their own requirements include CUDA builds and an old jsonschema; '.[label]' lists what is really used.
+	$(LABEL_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-label.txt --no-deps monailabel pydicom-seg
+	@touch $@
+
+install-label: $(LABEL_VENV)/.installed  ## create .venv-label for the MONAI Label server
+
+test-label: install-label  ## test the MONAI Label server
+	$(LABEL_VENV)/bin/python -m pytest tests/label
+
+label-server: install-label  ## serve the radiographs in STUDIES to MONAI Label clients on this machine
+	$(LABEL_VENV)/bin/python -m lumbar_ext.label --studies $(STUDIES) --port $(PORT)

@@ -72,9 +72,8 @@ def accumulate_signed_depth(uvw, triangles, orientation, u_offset, v_offset, out
         # Seen from the source with v down, a front face (entry) runs counter-clockwise in the world, so its area is
         # negative.
         sign = orientation if area > 0.0 else -orientation
-        slope_u = ((wb - wa) * (vc - va) - (wc - wa) * (vb - va)) / area
-        slope_v = ((ub - ua) * (wc - wa) - (uc - ua) * (wb - wa)) / area
-        lowest, highest = min(wa, wb, wc), max(wa, wb, wc)
+        unsloped = True
+        slope_u, slope_v, lowest, highest = 0.0, 0.0, 0.0, 0.0
         # Sorted by row (a, b, c from the top), so that both triangles at an edge walk it the same way.
         if vb < va:
             ua, va, ub, vb = ub, vb, ua, va
@@ -85,6 +84,7 @@ def accumulate_signed_depth(uvw, triangles, orientation, u_offset, v_offset, out
             if vb < va:
                 ua, va, ub, vb = ub, vb, ua, va
                 wa, wb = wb, wa
+        sorted_area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
         long_slope = (uc - ua) / (vc - va)
         upper_slope = (ub - ua) / (vb - va) if vb > va else 0.0
         lower_slope = (uc - ub) / (vc - vb) if vc > vb else 0.0
@@ -93,6 +93,12 @@ def accumulate_signed_depth(uvw, triangles, orientation, u_offset, v_offset, out
             u_short = ua + (row - va) * upper_slope if row < vb else ub + (row - vb) * lower_slope
             first = max(0, math.ceil(min(u_long, u_short)))
             last = min(columns, math.ceil(max(u_long, u_short)))
+            if first < last and unsloped:
+                # Most triangles of a fine mesh hold no pixel centre, so this waits for the first that does.
+                unsloped = False
+                slope_u = ((wb - wa) * (vc - va) - (wc - wa) * (vb - va)) / sorted_area
+                slope_v = ((ub - ua) * (wc - wa) - (uc - ua) * (wb - wa)) / sorted_area
+                lowest, highest = min(wa, wb, wc), max(wa, wb, wc)
             for column in range(first, last):
                 inverse = wa + slope_u * (column - ua) + slope_v * (row - va)
                 # Grazing triangles: rounding may not leave the depths of the corners.

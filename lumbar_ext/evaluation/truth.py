@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
 
 
-def study_items(cohort_dir: str | Path, output_dir: str | Path) -> list[dict[str, str]]:
+def study_items(
+    cohort_dir: str | Path, output_dir: str | Path, inputs: Sequence[str] = ("",), limit: int | None = None
+) -> list[dict[str, str]]:
     """The inputs of every study folder in a cohort, as `workflow.stages.ReadStudy` takes them.
 
     Args:
         cohort_dir: folder of study folders.
         output_dir: each study's results go to a folder of its name in here.
+        inputs: what the registration is given, kept under the same name; each study is listed once for each.
+        limit: the first studies only.
 
     Raises:
         InputError: if there is no study.
@@ -39,15 +43,25 @@ def study_items(cohort_dir: str | Path, output_dir: str | Path) -> list[dict[str
             "lat_image": str(folder / "lat.png"),
             "calibration": str(folder / "calibration.json"),
             "truth_dir": str(folder / "truth"),
+            "inputs": kind,
             "output_dir": str(Path(output_dir) / folder.name),
         }
-        for folder in folders
+        for kind in inputs
+        for folder in folders[:limit]
     ]
 
 
 def true_surfaces(truth_dir: str | Path) -> dict[str, Surface]:
-    """The true mesh of each level, world mm."""
-    return {level: Surface(*read_mesh(Path(truth_dir) / f"{level}.stl")) for level in LEVELS}
+    """The true mesh of each level from L1 to L5, world mm; a level that is part of the sacrum has none.
+
+    Raises:
+        InputError: if there is no mesh.
+    """
+    paths = {level: Path(truth_dir) / f"{level}.stl" for level in LEVELS}
+    surfaces = {level: Surface(*read_mesh(path)) for level, path in paths.items() if path.is_file()}
+    if not surfaces:
+        raise InputError(f"{truth_dir}: holds no mesh, expected L1.stl to L5.stl (simulate with --meshes true)")
+    return surfaces
 
 
 class ObserveTruth(Transform):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -91,17 +92,17 @@ class Camera:
         object.__setattr__(self, "pixel_spacing_mm", spacing)
         object.__setattr__(self, "size_px", tuple(int(n) for n in self.size_px))
 
-    @property
+    @cached_property
     def normal(self) -> np.ndarray:
         """`u_axis x v_axis`: unit normal of the detector. It points away from the source unless the image is mirrored."""
         return np.cross(self.u_axis, self.v_axis)
 
-    @property
+    @cached_property
     def source_distance_mm(self) -> float:
         """Signed distance from the source to the detector plane along `normal`; negative for a mirrored image."""
         return float(self.normal @ (self.detector_origin_mm - self.source_mm))
 
-    @property
+    @cached_property
     def principal_point_px(self) -> np.ndarray:
         """(u, v) of the foot of the perpendicular from the source."""
         foot = self.source_mm - self.detector_origin_mm

@@ -1,4 +1,6 @@
-"""The landmarks file of a study: seven landmarks of L1 to L5 in world mm and in pixels of both images."""
+"""The landmarks file of a study: seven landmarks of L1 to L5 in world mm and in pixels of both images.
+
+A sixth lumbar vertebra may stand in the file; arrays leave it out."""
 
 from __future__ import annotations
 

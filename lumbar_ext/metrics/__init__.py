@@ -1,5 +1,15 @@
 """Quality of decomposition images and landmarks."""
 
+from lumbar_ext.metrics.report import EvaluationReport
+from lumbar_ext.metrics.view_scores import MeasuredView, ViewScores, measure_view
 from lumbar_ext.metrics.views import ViewMetric, ViewScorer, view_metrics
 
-__all__ = ["ViewMetric", "ViewScorer", "view_metrics"]
+__all__ = [
+    "EvaluationReport",
+    "MeasuredView",
+    "ViewMetric",
+    "ViewScorer",
+    "ViewScores",
+    "measure_view",
+    "view_metrics",
+]

@@ -39,8 +39,8 @@ def psnr_db(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None =
     return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
-def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Mean structural similarity (Wang et al. 2004): gaussian window of sigma 1.5 px, range [0, 1], K 0.01 and 0.03."""
+def ssim_map(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Structural similarity (Wang et al. 2004) around each pixel: gaussian window of sigma 1.5 px, range [0, 1]."""
     a, b = _check(prediction, truth)
     mean_a, mean_b, square_a, square_b, product = (
         gaussian_filter(x, SSIM_SIGMA_PX, truncate=3.5) for x in (a, b, a * a, b * b, a * b)
@@ -48,4 +48,14 @@ def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
     variance_a, variance_b, covariance = square_a - mean_a**2, square_b - mean_b**2, product - mean_a * mean_b
     c1, c2 = SSIM_K1**2, SSIM_K2**2
     numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    return float((numerator / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))).mean())
+    return numerator / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
+
+
+def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Mean structural similarity.
+
+    Args:
+        mask: bool, only windows centred on these pixels count (the true bone).
+    """
+    similarity = ssim_map(prediction, truth)
+    return float((similarity if mask is None else similarity[mask]).mean())

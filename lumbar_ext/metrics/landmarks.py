@@ -8,11 +8,6 @@ LANDMARK_GROUPS = {"endplate": (0, 1), "transverse_process": (2, 3), "pedicle": 
 SDR_RADII_MM = (2.0, 4.0, 6.0)
 
 
-def landmark_distances(predicted: np.ndarray, true: np.ndarray, both_present: np.ndarray) -> np.ndarray:
-    """Distances [n, 7] of the landmarks of levels that both sides have, in the unit of the positions [5, 7, 2]."""
-    return np.linalg.norm(np.asarray(predicted)[both_present] - np.asarray(true)[both_present], axis=-1)
-
-
 def group_means(distances: np.ndarray) -> dict[str, float]:
     """Mean distance per landmark type from [n, 7] distances; NaN without any."""
     if not len(distances):
@@ -34,16 +29,16 @@ def success_detection_rate(distances_mm: np.ndarray, radius_mm: float) -> float:
 
 def wrong_levels(
     predicted_centres: np.ndarray, predicted: np.ndarray, true_centres: np.ndarray, true: np.ndarray
-) -> int:
-    """Number of predicted levels whose centre lies nearer to the true centre of another level than to their own.
+) -> np.ndarray:
+    """Which predicted levels lie nearer to the true centre of another level than to their own, [5] bool.
 
     Args:
         predicted_centres, true_centres: [5, 2], one unit.
         predicted, true: [5] bool, presence. A predicted level that is truly absent counts as wrong.
     """
-    count = 0
+    wrong = np.zeros(len(predicted), bool)
     for level in np.flatnonzero(predicted):
         distance = np.linalg.norm(np.asarray(true_centres) - np.asarray(predicted_centres)[level], axis=-1)
         distance = np.where(true, distance, np.inf)
-        count += int(not true[level] or np.argmin(distance) != level)
-    return count
+        wrong[level] = not true[level] or np.argmin(distance) != level
+    return wrong

@@ -20,6 +20,7 @@ from lumbar_ext.registration.problem import (
 from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult, StopReason, VertebraFit
 from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity, SquaredError
+from lumbar_ext.registration.view_fields import ViewFields
 
 __all__ = [
     "AbsoluteError",
@@ -51,6 +52,7 @@ __all__ = [
     "Varying",
     "VertebraFit",
     "VertebraStart",
+    "ViewFields",
     "ViewLandmarks",
     "ViewTarget",
     "bobyqa_config",

@@ -25,13 +25,12 @@ class BlockObjective:
     ) -> None:
         self.evaluations = 0
         self._scene, self._index = scene, index
-        self._rest = np.array(parameters[index], dtype=np.float64)
         start = scene.problem.vertebrae[index].world_from_vertebra
         self._rotation, self._translation = np.ascontiguousarray(start.rotation), start.translation_mm
         self._views = [_BlockView(scene, name, index, lengths) for name in scene.problem.views]
         self._uvw = np.empty(scene.surfaces[index].mean_mm.shape)
         self._constant = sum(view.loss_without for view in self._views) / len(self._views)
-        self._constant += sum(scene.regularisation(i, p) for i, p in enumerate(parameters) if i != index)
+        self._all = [np.array(p, dtype=np.float64) for p in parameters]
 
     def __call__(self, varying: np.ndarray) -> float:
         """The loss, the number `Scene.loss` gives; NaN if the vertebra is not in front of an X-ray source.
@@ -40,11 +39,12 @@ class BlockObjective:
             varying: [6 + k] pose and the first `k <= K` coefficients; the others keep their values.
         """
         self.evaluations += 1
-        parameters = self._rest.copy()
+        parameters = self._all[self._index].copy()
         parameters[: len(varying)] = varying
+        everyone = [*self._all[: self._index], parameters, *self._all[self._index + 1 :]]
         vertices = self._scene.vertices(self._index, parameters)
         change = sum(self._change(view, parameters, vertices) for view in self._views)
-        return self._constant + change / len(self._views) + self._scene.regularisation(self._index, parameters)
+        return self._constant + change / len(self._views) + self._scene.regularisation(everyone)
 
     def _change(self, view: _BlockView, parameters: np.ndarray, vertices: np.ndarray) -> float:
         pinhole_from_vertebra(view.pinhole, self._rotation, self._translation, parameters, view.moved_pinhole)

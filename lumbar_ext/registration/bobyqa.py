@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import nlopt
 import numpy as np
 
+from lumbar_ext.errors import InputError
 from lumbar_ext.registration.block_objective import BlockObjective
-from lumbar_ext.registration.optimiser import Optimiser, Record
+from lumbar_ext.registration.optimiser import Optimiser
 from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
-from lumbar_ext.registration.result import StopReason
+from lumbar_ext.registration.record import Record
+from lumbar_ext.registration.result import LevelSearch, StopReason
 from lumbar_ext.registration.scene import Scene
 from lumbar_ext.registration.surfaces import stage_surfaces
 
@@ -68,6 +70,8 @@ class BobyqaBlocks(Optimiser):
     def _minimise(
         self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
     ) -> tuple[list[np.ndarray], StopReason]:
+        if problem.view_fields is not None:
+            raise InputError("view_fields cannot be fitted vertebra by vertebra: set it to null with BobyqaBlocks")
         reason = StopReason.CONVERGED
         for stage in self.stages:
             n_modes = problem.vertebrae[0].shape.n_model_modes if stage.with_shape else 0
@@ -226,12 +230,15 @@ def _visit(
     objective = BlockObjective(scene, index, parameters, lengths)
     limits = scene.problem.bounds.limits(size - POSE_SIZE)
     search = BoxSearch(limits, natural_steps(size), stage.first_step, stage.last_step, stage.max_evaluations)
+    level, evaluations, seconds = scene.problem.vertebrae[index].level, record.evaluations, record.seconds
     before = objective(parameters[index][:size])
-    level = scene.problem.vertebrae[index].level
     outcome = search.minimise(objective, parameters[index][:size], record, level)
     if outcome.loss < before:
         parameters[index][:size] = outcome.position
         lengths[index] = scene.path_lengths(index, parameters[index])
+    best = min(outcome.loss, before)
+    spent = record.evaluations - evaluations, record.seconds - seconds
+    record.visited(level, LevelSearch(best, *spent, outcome.reason))
     return outcome.reason
 
 

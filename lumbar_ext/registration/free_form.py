@@ -9,13 +9,12 @@ approximated by its leading eigenfunctions (Nystroem). The same shape prior hold
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from lumbar_ext.registration.coarse_mesh import farthest_points
 from lumbar_ext.registration.level_shape import LevelShape
-
-_AXES = 3
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,11 @@ class FreeForm:
             raise ValueError(f"n_fields must be in 0..n_support and length_mm, sd_mm positive, found {self}")
 
     def extend(self, shapes: tuple[LevelShape, ...]) -> tuple[LevelShape, ...]:
-        """The shapes with free-form modes; levels correspond, so all take the fields of the first one's mean."""
-        if self.n_fields == 0:
-            return shapes
-        displacements = _directed(self.fields(shapes[0].surface.mean_mm))
-        return tuple(shape.with_free_modes(displacements) for shape in shapes)
+        """The shapes with free-form fields; levels correspond, so all take those of the first one's mean.
+
+        Asked again for the same shapes, it returns the same objects.
+        """
+        return _extended(self, shapes) if self.n_fields else shapes
 
     def fields(self, points_mm: np.ndarray) -> np.ndarray:
         """The scalar fields [n_fields, V] float32 at points [V, 3]; their squares add up to nearly `sd_mm^2`."""
@@ -60,9 +59,7 @@ class FreeForm:
         return np.exp(-squared / (2 * self.length_mm**2))
 
 
-def _directed(fields: np.ndarray) -> np.ndarray:
-    """Modes [3 n, ..., 3] of scalar fields [n, ...]: each field along each axis."""
-    modes = np.zeros((len(fields), _AXES, *fields.shape[1:], _AXES), dtype=np.float32)
-    for axis in range(_AXES):
-        modes[:, axis, ..., axis] = fields
-    return modes.reshape(-1, *fields.shape[1:], _AXES)
+@lru_cache(maxsize=4)
+def _extended(free_form: FreeForm, shapes: tuple[LevelShape, ...]) -> tuple[LevelShape, ...]:
+    fields = free_form.fields(shapes[0].surface.mean_mm)
+    return tuple(LevelShape(shape.surface.extended(fields), shape.landmark_vertices) for shape in shapes)

@@ -40,6 +40,62 @@ def penalty(residual, code, scale):
 
 
 @numba.njit(nogil=True, cache=True)
+def reweighting(residual, code, scale):
+    """`penalty'(r) / r` of one pixel; see `lumbar_ext.registration.similarity`."""
+    if code == 0:
+        return 1.0 / max(abs(residual), 1e-3)
+    if code == 1:
+        return 2.0
+    return 1.0 / max(abs(residual), scale)
+
+
+@numba.njit(nogil=True, cache=True)
+def picture(depth, ray_length, mu, out):
+    """Fills out with the DRR of depth fractions; all [rows, columns] float32."""
+    for y in range(depth.shape[0]):
+        for x in range(depth.shape[1]):
+            covered = abs(depth[y, x]) > 1e-7
+            out[y, x] = 1.0 - math.exp(-mu * depth[y, x] * ray_length[y, x]) if covered else 0.0
+
+
+@numba.njit(nogil=True, cache=True)
+def view_penalty(prediction, target, weight, code, scale):
+    """The summed weighted penalty of a predicted picture."""
+    total = 0.0
+    for y in range(target.shape[0]):
+        for x in range(target.shape[1]):
+            total += weight[y, x] * penalty(prediction[y, x] - target[y, x], code, scale)
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def weighted_view(bones, gain, background, target, weight, code, scale, mu, slope, residual):
+    """Turns the penalty of a picture into least squares: fills slope and residual, returns the summed penalty.
+
+    Args:
+        bones: [rows, columns] DRR of the vertebrae.
+        gain, background: the same shape, or [1, 1] for the same everywhere; `gain * bones + background` is predicted.
+        target, weight: [rows, columns].
+        code, scale: the similarity.
+        mu: attenuation, 1/mm.
+        slope: output, weighted derivative of the prediction by path length.
+        residual: output, weighted difference.
+    """
+    total = 0.0
+    varies = gain.size > 1
+    for y in range(target.shape[0]):
+        for x in range(target.shape[1]):
+            factor = gain[y, x] if varies else gain[0, 0]
+            offset = background[y, x] if varies else background[0, 0]
+            difference = factor * bones[y, x] + offset - target[y, x]
+            root = math.sqrt(weight[y, x] * reweighting(difference, code, scale))
+            slope[y, x] = root * mu * factor * (1.0 - bones[y, x])
+            residual[y, x] = root * difference
+            total += weight[y, x] * penalty(difference, code, scale)
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
 def pinhole_from_vertebra(pinhole, rotation, translation, pose, moved):
     """Writes to moved [14] the camera seen from a vertebra's frame: that saves transforming every vertex.
 

@@ -4,15 +4,16 @@ length.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from lumbar_ext.drr import MU_BONE_800HU_PER_MM
-from lumbar_ext.registration.patches import Patch, VertebraPatches
+from lumbar_ext.registration.patches import VertebraPatches
 from lumbar_ext.registration.problem import POSE_SIZE
 from lumbar_ext.registration.scene import Scene
 from lumbar_ext.registration.tangent import point_motions, tangent_from_pose
+from lumbar_ext.registration.view_equations import ViewEquations
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class QuadraticModel:
         loss: at the parameters.
         gradient: [n, q] for n vertebrae of q = 6 + n_modes varying parameters.
         hessian: [n, q, n, q], positive semi-definite (Gauss-Newton, reweighted for robust penalties).
+        prior: the second derivative of the shape prior alone by one coefficient of an independent vertebra.
     """
 
     loss: float
     gradient: np.ndarray
     hessian: np.ndarray
+    prior: float
 
 
 class Lineariser:
@@ -37,62 +40,63 @@ class Lineariser:
         scene: the scene.
         n_modes: coefficients that vary; the others keep their values.
         parameters: [6 + K] of every vertebra, near which it will be used.
+        run: `map`, or that of a pool of threads: views and vertebrae are independent of each other, and what they give is
+            added up in a fixed order, so results do not depend on the threads.
     """
 
-    def __init__(self, scene: Scene, n_modes: int, parameters: list[np.ndarray]) -> None:
-        self.scene, self.n_modes = scene, n_modes
-        self._makers = [VertebraPatches(scene, i, n_modes, p) for i, p in enumerate(parameters)]
+    def __init__(self, scene: Scene, n_modes: int, parameters: list[np.ndarray], run: Callable = map) -> None:
+        self.scene, self.n_modes, self._run = scene, n_modes, run
+        self._makers = list(
+            run(lambda i: VertebraPatches(scene, i, n_modes, parameters[i]), range(len(scene.problem.vertebrae)))
+        )
+        self._views = [ViewEquations(scene, name, self._makers) for name in scene.problem.views]
 
     def loss(self, parameters: list[np.ndarray]) -> float:
         """The loss, infinite if a vertebra is not in front of an X-ray source."""
-        patches = [maker.patches(p, derivative=False) for maker, p in zip(self._makers, parameters, strict=True)]
-        if any(own is None for own in patches):
-            return float("inf")
-        views = self.scene.problem.views
-        pixels = sum(self._pixel_loss(name, self._residual(name, [own[name] for own in patches])) for name in views)
-        return pixels + sum(self.scene.regularisation(i, p) for i, p in enumerate(parameters))
+        return self.pixel_loss(parameters) + self.scene.regularisation(parameters)
+
+    def pixel_loss(self, parameters: list[np.ndarray]) -> float:
+        """The part of the loss that comes from pixels."""
+        vertices = self._vertices(parameters)
+        return sum(self._run(lambda view: view.loss(vertices, parameters), self._views))
 
     def model(self, parameters: list[np.ndarray]) -> QuadraticModel:
-        """The quadratic model in the first 6 + n_modes parameters of every vertebra, at parameters of finite loss."""
-        problem, count = self.scene.problem, len(parameters)
-        size = POSE_SIZE + self.n_modes
+        """The quadratic model in the first 6 + n_modes parameters of every vertebra, at parameters of finite loss.
+
+        Where the problem ties its regularisation to the pixel penalty, it is that of these parameters from here on.
+        """
+        count, size = len(parameters), POSE_SIZE + self.n_modes
         gradient, hessian = np.zeros((count, size)), np.zeros((count, size, count, size))
-        patches = [maker.patches(p, derivative=True) for maker, p in zip(self._makers, parameters, strict=True)]
-        loss = 0.0
-        for name, view in problem.views.items():
-            residual = self._residual(name, [own[name] for own in patches])
-            loss += self._pixel_loss(name, residual)
-            root = np.sqrt(view.weights * problem.similarity.reweighting(residual) / self._scale(name))
-            slope = MU_BONE_800HU_PER_MM * (1 - residual - view.image)
-            _add_normal_equations([own[name] for own in patches], root * slope, root * residual, gradient, hessian)
+        vertices = self._vertices(parameters)
+        list(self._run(lambda i: self._makers[i].turn_normals(vertices[i]), range(count)))
+        views = list(self._run(lambda view: view.equations(vertices, parameters), self._views))
+        pixel_loss = sum(view.loss for view in views)
+        self.scene.problem = self.scene.problem.adapted(pixel_loss)
+        for view in views:
+            gradient += view.gradient
+            for (i, j), block in view.blocks.items():
+                hessian[i, :, j] += block
+                if i != j:
+                    hessian[j, :, i] += block.T
+            if view.coupling is not None:
+                flat = view.coupling.reshape(count * size, -1)
+                hessian -= (flat @ flat.T).reshape(hessian.shape)
         for i, p in enumerate(parameters):
             _to_pose_parameters(i, tangent_from_pose(p[:POSE_SIZE]), gradient, hessian)
-            self._add_prior(p, gradient[i], hessian[i, :, i])
             self._add_landmarks(i, p, gradient[i], hessian[i, :, i])
-            loss += self.scene.regularisation(i, p)
-        return QuadraticModel(loss, gradient, hessian)
+        prior = self._add_prior(parameters, gradient, hessian)
+        return QuadraticModel(pixel_loss + self.scene.regularisation(parameters), gradient, hessian, prior)
 
-    def _scale(self, name: str) -> float:
-        """What a view's summed penalty is divided by."""
-        return self.scene.problem.views[name].normaliser * len(self.scene.problem.views)
+    def _vertices(self, parameters: list[np.ndarray]) -> list[np.ndarray]:
+        return list(self._run(lambda i: self._makers[i].vertices(parameters[i]), range(len(parameters))))
 
-    def _pixel_loss(self, name: str, residual: np.ndarray) -> float:
-        penalties = self.scene.problem.views[name].weights * self.scene.problem.similarity.penalty(residual)
-        return float(penalties.sum(dtype=np.float64)) / self._scale(name)
-
-    def _residual(self, name: str, patches: list[Patch]) -> np.ndarray:
-        """Prediction minus target [rows, columns]."""
-        target = self.scene.problem.views[name].image
-        length = np.zeros(target.size, dtype=np.float32)
-        for patch in patches:
-            length[patch.pixels] += patch.length_mm
-        return (1 - np.exp(-MU_BONE_800HU_PER_MM * length)).reshape(target.shape) - target
-
-    def _add_prior(self, parameters: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> None:
-        strength = 2 * self.scene.problem.prior_weight / len(self.scene.problem.vertebrae)
-        varying = np.arange(POSE_SIZE, POSE_SIZE + self.n_modes)
-        gradient[varying] += strength * parameters[varying]
-        hessian[varying, varying] += strength
+    def _add_prior(self, parameters: list[np.ndarray], gradient: np.ndarray, hessian: np.ndarray) -> float:
+        problem = self.scene.problem
+        weight = 2 * problem.regularisation * problem.prior_weight / len(problem.vertebrae)
+        slope = problem.shape_prior.slope(np.stack([p[POSE_SIZE:] for p in parameters]))
+        gradient[:, POSE_SIZE:] += weight * slope[:, : self.n_modes]
+        problem.shape_prior.add_to(hessian, weight, POSE_SIZE)
+        return weight
 
     def _add_landmarks(self, index: int, parameters: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> None:
         """Adds the landmark term of one vertebra; each landmark is reweighted for the Huber penalty."""
@@ -104,43 +108,22 @@ class Lineariser:
         motion = point_motions(points, shape.landmark_modes_mm[: self.n_modes])
         motion[..., :POSE_SIZE] = motion[..., :POSE_SIZE] @ tangent_from_pose(parameters[:POSE_SIZE])
         pose = start.world_from_moved(parameters[:POSE_SIZE])
-        world, world_motion = pose.apply(points), np.einsum("ij,njp->nip", pose.rotation, motion)
+        world, world_motion = pose.apply(points), pose.rotation @ motion
+        share = problem.regularisation * term.weight / len(start.observed) / len(problem.vertebrae)
         for name, observed in start.observed.items():
             offset = self.scene.landmark_offsets_mm(name, world, observed)
             seen = np.isfinite(offset).all(-1)
-            weight = term.reweighting(name, offset, observed.confidence) * term.weight
-            weight = weight[seen] / len(start.observed) / len(problem.vertebrae)
-            design = self.scene.landmark_projections[name].derivative(world)[seen] @ world_motion[seen]
-            gradient += np.einsum("n,nip,ni->p", weight, design, offset[seen], optimize=True)
-            hessian += np.einsum("n,nip,niq->pq", weight, design, design, optimize=True)
-
-
-def _add_normal_equations(
-    patches: list[Patch], slope: np.ndarray, residual: np.ndarray, gradient: np.ndarray, hessian: np.ndarray
-) -> None:
-    """Adds one view: `J^T r` and `J^T J`, with `J = slope * jacobian`, over all pairs of vertebrae that share pixels.
-
-    Args:
-        patches: of every vertebra.
-        slope: [rows, columns] weighted derivative of the pixel value by path length.
-        residual: [rows, columns] weighted residual.
-        gradient, hessian: [n, q] and [n, q, n, q], added to.
-    """
-    designs = [patch.jacobian * slope.ravel()[patch.pixels, None] for patch in patches]
-    for i, (patch, design) in enumerate(zip(patches, designs, strict=True)):
-        gradient[i] += residual.ravel()[patch.pixels] @ design
-        hessian[i, :, i] += design.T @ design
-        for j in range(i):
-            _, mine, other = np.intersect1d(patch.pixels, patches[j].pixels, assume_unique=True, return_indices=True)
-            if len(mine):
-                coupling = design[mine].T @ designs[j][other]
-                hessian[i, :, j] += coupling
-                hessian[j, :, i] += coupling.T
+            weight = np.repeat(share * term.reweighting(name, offset, observed.confidence)[seen], 2)
+            design = (self.scene.landmark_projections[name].derivative(world)[seen] @ world_motion[seen]).reshape(
+                len(weight), -1
+            )
+            gradient += (weight * offset[seen].ravel()) @ design
+            hessian += (weight[:, None] * design).T @ design
 
 
 def _to_pose_parameters(index: int, tangent: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> None:
     """Changes variables of one vertebra from its own moving frame to pose parameters, in place."""
     pose = slice(0, POSE_SIZE)
     gradient[index, pose] = tangent.T @ gradient[index, pose]
-    hessian[index, pose] = np.einsum("ab,acd->bcd", tangent, hessian[index, pose])
+    hessian[index, pose] = np.tensordot(tangent, hessian[index, pose], axes=(0, 0))
     hessian[:, :, index, pose] = hessian[:, :, index, pose] @ tangent

@@ -1,19 +1,16 @@
-"""What every optimiser shares: the interface, the clock, and how a result is put together."""
+"""What every optimiser shares: its interface."""
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import numpy as np
 
+from lumbar_ext.registration.outcome import assembled_result
 from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
-from lumbar_ext.registration.result import HistoryEntry, RegistrationResult, StopReason, VertebraFit
-from lumbar_ext.registration.scene import Scene
-
-Progress = Callable[[str, int, float], None]
-"""Called now and then with the level (or "all"), the evaluations so far and the current loss."""
+from lumbar_ext.registration.record import Progress, Record
+from lumbar_ext.registration.result import RegistrationResult, StopReason
+from lumbar_ext.registration.scene import Scene, SceneLoss
 
 
 class Optimiser(ABC):
@@ -36,13 +33,13 @@ class Optimiser(ABC):
             ValueError: if a vertebra of the start is not finite or not in front of the X-ray sources.
         """
         record = Record(progress, max_seconds)
-        scene = Scene(problem)
         start = start_parameters(problem)
-        initial_loss = scene.loss(start).total
+        Scene(problem).predictions(start)  # refuses what cannot be rendered
         parameters, reason = self._minimise(problem, [p.copy() for p in start], record)
-        if not scene.loss(parameters).total <= initial_loss:
+        scene = Scene(problem.adapted(mean_penalty(Scene(problem).loss(parameters))))
+        if not scene.loss(parameters).total <= scene.loss(start).total:
             parameters = start
-        return _result(scene, start, parameters, record, reason)
+        return assembled_result(scene, start, parameters, record, reason)
 
     @abstractmethod
     def _minimise(
@@ -51,72 +48,18 @@ class Optimiser(ABC):
         """The best parameters found and why the search ended."""
 
 
-class Record:
-    """Counts evaluations and seconds and tells the caller about progress."""
-
-    def __init__(self, progress: Progress | None, max_seconds: float | None) -> None:
-        if max_seconds is not None and not max_seconds > 0:
-            raise ValueError(f"max_seconds must be positive, found {max_seconds}")
-        self.evaluations = 0
-        self.history: list[HistoryEntry] = []
-        self._progress = progress
-        self._begin = time.perf_counter()
-        self._limit = np.inf if max_seconds is None else max_seconds
-
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.perf_counter() - self._begin
-
-    @property
-    def seconds_left(self) -> float:
-        """Until the limit; infinite without one, never negative."""
-        return max(self._limit - self.seconds, 0.0)
-
-    @property
-    def out_of_time(self) -> bool:
-        """The limit is reached."""
-        return self.seconds_left <= 0
-
-    def report(self, level: str, loss: float) -> None:
-        """Notes the loss and calls the progress callback."""
-        self.history.append(HistoryEntry(self.evaluations, float(loss)))
-        if self._progress is not None:
-            self._progress(level, self.evaluations, float(loss))
+def mean_penalty(loss: SceneLoss) -> float:
+    """The mean pixel penalty of the views."""
+    return sum(loss.per_view.values()) / len(loss.per_view)
 
 
 def start_parameters(problem: RegistrationProblem) -> list[np.ndarray]:
-    """The parameters [6 + K] of every vertebra's start, shapes clipped to their bounds."""
-    limit = problem.bounds.shape_sd
+    """The parameters [6 + K] of every vertebra's start, clipped to their bounds."""
+    limit, limits = problem.bounds.shape_sd, problem.bounds.limits(0)
     parameters = []
     for start in problem.vertebrae:
         own = np.zeros(POSE_SIZE + start.shape.n_modes)
+        own[:POSE_SIZE] = np.clip(start.pose, -limits, limits)
         own[POSE_SIZE : POSE_SIZE + len(start.coefficients)] = np.clip(start.coefficients, -limit, limit)
         parameters.append(own)
     return parameters
-
-
-def _result(
-    scene: Scene, start: list[np.ndarray], parameters: list[np.ndarray], record: Record, reason: StopReason
-) -> RegistrationResult:
-    seconds = record.seconds
-    loss, before, after = scene.loss(parameters), scene.silhouette_errors(start), scene.silhouette_errors(parameters)
-    fits = {}
-    for i, vertebra in enumerate(scene.problem.vertebrae):
-        pose = vertebra.world_from_moved(parameters[i][:POSE_SIZE])
-        coefficients = parameters[i][POSE_SIZE:]
-        vertices = pose.apply(vertebra.shape.surface.instance(coefficients))
-        model, free_form = np.split(coefficients, [vertebra.shape.n_model_modes])
-        fits[vertebra.level] = VertebraFit(
-            vertebra.level, parameters[i][:POSE_SIZE], model, free_form, pose, vertices, after[i], before[i]
-        )
-    return RegistrationResult(
-        fits,
-        loss.total,
-        loss.per_view,
-        scene.loss(start).total,
-        record.evaluations,
-        seconds,
-        reason,
-        tuple(record.history),
-    )

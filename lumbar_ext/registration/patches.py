@@ -1,4 +1,4 @@
-"""One vertebra in one view: the pixels it covers, its path length there and the derivative by its parameters."""
+"""One vertebra in one view: the pixels it covers and the derivative of its path length by its parameters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
 from lumbar_ext.registration.block_objective import world_pinhole
 from lumbar_ext.registration.jacobian_kernels import accumulate_jacobian, rigid_motions, shape_motions
 from lumbar_ext.registration.kernels import pinhole_from_vertebra, render_window
@@ -24,18 +25,16 @@ class Patch:
 
     Args:
         pixels: [N] rising flat indices into the image.
-        length_mm: [N] path length.
-        jacobian: [N, 6 + k] its derivative by translation and rotation (both in the vertebra's moved frame) and by the
-            first k coefficients; None when not asked for.
+        jacobian: [N, 6 + k] derivative of path length in mm by translation and rotation (both in the vertebra's moved
+            frame) and by the first k coefficients.
     """
 
     pixels: np.ndarray
-    length_mm: np.ndarray
-    jacobian: np.ndarray | None
+    jacobian: np.ndarray
 
 
 class VertebraPatches:
-    """Makes the patches of one vertebra.
+    """Renders one vertebra and makes its patches. Different views may be asked for from different threads.
 
     How coefficients move the surface along its normals is computed once, at the shape given here: normals turn little.
 
@@ -49,42 +48,61 @@ class VertebraPatches:
     def __init__(self, scene: Scene, index: int, n_modes: int, parameters: np.ndarray) -> None:
         self._scene, self._index = scene, index
         self._surface = scene.surfaces[index]
+        self._start = scene.problem.vertebrae[index].world_from_vertebra
         self._pinholes = {name: world_pinhole(view.camera) for name, view in scene.problem.views.items()}
         triangles = self._surface.triangles
         self._normals = np.empty((len(triangles), 3), dtype=np.float32)
         self._rigid = np.empty((len(triangles), POSE_SIZE), dtype=np.float32)
         self._shape = np.empty((len(triangles), n_modes), dtype=np.float32)
-        by_vertex = np.ascontiguousarray(self._surface.displacements_mm[:n_modes].transpose(1, 2, 0))
-        rigid_motions(scene.vertices(index, parameters), triangles, self._normals, self._rigid)
-        shape_motions(triangles, self._normals, by_vertex, self._shape)
+        rigid_motions(self.vertices(parameters), triangles, self._normals, self._rigid)
+        if n_modes:
+            modes = self._surface.modes_by_vertex_mm[..., :n_modes]
+            fields = self._surface.fields_by_vertex_mm[:, : max(0, n_modes - self._surface.n_model_modes) // 3]
+            shape_motions(triangles, self._normals, modes, fields, self._shape)
 
-    def patches(self, parameters: np.ndarray, *, derivative: bool) -> dict[str, Patch] | None:
-        """The patch in every view at parameters [6 + K]; None if the vertebra is not in front of an X-ray source."""
-        vertices = self._scene.vertices(self._index, parameters)
-        if derivative:
-            rigid_motions(vertices, self._surface.triangles, self._normals, self._rigid)
-        patches = {name: self._patch(name, vertices, parameters, derivative) for name in self._pinholes}
-        return None if any(patch is None for patch in patches.values()) else patches
+    def vertices(self, parameters: np.ndarray) -> np.ndarray:
+        """[V, 3] in the vertebra frame of parameters [6 + K]."""
+        return self._scene.vertices(self._index, parameters)
 
-    def _patch(self, name: str, vertices: np.ndarray, parameters: np.ndarray, derivative: bool) -> Patch | None:
-        view = self._scene.problem.views[name]
-        start = self._scene.problem.vertebrae[self._index].world_from_vertebra
-        triangles, (rows, columns) = self._surface.triangles, view.image.shape
-        uvw, moved, scratch = np.empty(vertices.shape), np.empty(14), np.empty(view.image.size, dtype=np.float32)
-        pinhole_from_vertebra(self._pinholes[name], start.rotation, start.translation_mm, parameters, moved)
-        orientation = float(np.sign(view.camera.source_distance_mm))
-        u0, v0, u1, v1 = render_window(vertices, moved, orientation, triangles, columns, rows, uvw, scratch)
-        if u0 < 0:
-            return None
-        width = max(u1 - u0, 1)
-        covered = np.flatnonzero(scratch[: (v1 - v0) * (u1 - u0)] > _TOUCHED)
-        pixels = (covered // width + v0) * columns + covered % width + u0
-        length = scratch[covered] * self._scene.projectors[name].ray_length_mm.ravel()[pixels]
-        if not derivative:
-            return Patch(pixels, length, None)
-        row_of = np.full((v1 - v0, u1 - u0), -1, dtype=np.int32)
-        row_of.ravel()[covered] = np.arange(len(covered), dtype=np.int32)
-        jacobian = np.zeros((len(covered), POSE_SIZE + self._shape.shape[1]), dtype=np.float32)
+    def turn_normals(self, vertices: np.ndarray) -> None:
+        """Brings the derivative by pose up to date with the vertices, before patches are made of them."""
+        rigid_motions(vertices, self._surface.triangles, self._normals, self._rigid)
+
+    def add_depth(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> bool:
+        """Adds its depth fractions to an image [rows, columns] of a view; False if it is not before the source."""
+        uvw, pinhole = np.empty(vertices.shape), self._pinhole(name, parameters)
+        smallest = project_vertices(
+            vertices, pinhole[0:3], pinhole[3:6], pinhole[6:9], pinhole[9:12], pinhole[12], pinhole[13], uvw
+        )
+        if not smallest > 1e-6:
+            return False
+        accumulate_signed_depth(uvw, self._surface.triangles, self._orientation(name), 0, 0, depth)
+        return True
+
+    def patch(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> Patch:
+        """Its patch in a view in which `add_depth` would succeed; adds its depth fractions as well."""
+        triangles, (rows, columns) = self._surface.triangles, depth.shape
+        uvw, scratch = np.empty(vertices.shape), np.empty(depth.size, dtype=np.float32)
+        pinhole = self._pinhole(name, parameters)
+        u0, v0, u1, v1 = render_window(
+            vertices, pinhole, self._orientation(name), triangles, columns, rows, uvw, scratch
+        )
+        own = scratch[: (v1 - v0) * (u1 - u0)].reshape(v1 - v0, u1 - u0)
+        depth[v0:v1, u0:u1] += own
+        covered = own > _TOUCHED
+        y, x = np.nonzero(covered)
+        row_of = np.full(own.shape, -1, dtype=np.int32)
+        row_of[covered] = np.arange(len(y), dtype=np.int32)
+        jacobian = np.zeros((len(y), POSE_SIZE + self._shape.shape[1]), dtype=np.float32)
         motions = self._normals, self._rigid, self._shape
-        accumulate_jacobian(uvw, vertices, moved[:3], triangles, *motions, _GRAZING_FLOOR, u0, v0, row_of, jacobian)
-        return Patch(pixels, length, jacobian)
+        accumulate_jacobian(uvw, vertices, pinhole[:3], triangles, *motions, _GRAZING_FLOOR, u0, v0, row_of, jacobian)
+        return Patch((y + v0) * columns + x + u0, jacobian)
+
+    def _pinhole(self, name: str, parameters: np.ndarray) -> np.ndarray:
+        moved = np.empty(14)
+        start = self._start
+        pinhole_from_vertebra(self._pinholes[name], start.rotation, start.translation_mm, parameters, moved)
+        return moved
+
+    def _orientation(self, name: str) -> float:
+        return float(np.sign(self._scene.problem.views[name].camera.source_distance_mm))

@@ -10,13 +10,18 @@ from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera, RigidTransform
 from lumbar_ext.registration.level_shape import LevelShape
+from lumbar_ext.registration.shape_prior import ShapePrior
 from lumbar_ext.registration.similarity import AbsoluteError, Similarity
+from lumbar_ext.registration.view_fields import ViewFields
 
 POSE_SIZE = 6
 """Pose parameters of a vertebra: tx, ty, tz in mm, lateral, flexion, axial in rad."""
 
 BONE_VALUE = 0.02
 """Target values from here on count as bone when the loss is averaged."""
+
+_LEAST_REGULARISATION = 1e-3
+"""Even perfect images leave the prior a little: it decides what no view shows."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class VertebraStart:
         world_from_vertebra: initial pose; pose parameters move the vertebra in its own frame before it.
         coefficients: [k] initial shape in SDs, `k <= K`; the others start at zero.
         observed: landmarks by view; may be empty.
+        pose: [6] pose parameters to start from, clipped to the bounds, which are about `world_from_vertebra`.
     """
 
     level: str
@@ -93,6 +99,7 @@ class VertebraStart:
     world_from_vertebra: RigidTransform
     coefficients: np.ndarray
     observed: dict[str, ObservedLandmarks] = field(default_factory=dict)
+    pose: np.ndarray = field(default_factory=lambda: np.zeros(POSE_SIZE))
 
     def world_from_moved(self, pose: np.ndarray) -> RigidTransform:
         """The pose after pose parameters [6]."""
@@ -160,7 +167,8 @@ class RegistrationProblem:
     """All an optimiser needs.
 
     The loss is `mean over views of sum_px W penalty(predicted - target) / sum_(bone px) W
-    + prior_weight mean over vertebrae of |b|^2 + landmark term (mean over vertebrae and views)`.
+    + s (prior_weight mean over vertebrae of b^T P b + landmark term (mean over vertebrae and views))`. The images decide
+    the less the worse they are explained: `s` is `regularisation`, which `adapted` ties to the pixel penalty.
 
     Args:
         views: targets by view name.
@@ -170,6 +178,11 @@ class RegistrationProblem:
         prior_weight: of the Mahalanobis shape prior.
         landmark_term: of the network's landmarks.
         landmark_cameras: the cameras in whose pixels observed landmarks are given, those of `views` by default.
+        shape_prior: P, how coefficients of the levels depend on each other; independent by default.
+        view_fields: gain and background of the images that are fitted along; none by default.
+        reference_penalty: the mean pixel penalty at which prior and landmarks have the stated weights; at others they
+            weigh as its square, which stands for the variance of the pixels' errors. None for fixed weights.
+        regularisation: the factor of prior and landmarks.
     """
 
     views: dict[str, ViewTarget]
@@ -179,6 +192,10 @@ class RegistrationProblem:
     prior_weight: float = 0.0
     landmark_term: LandmarkTerm = field(default_factory=LandmarkTerm)
     landmark_cameras: dict[str, Camera] = field(default_factory=dict)
+    shape_prior: ShapePrior = field(default_factory=ShapePrior)
+    view_fields: ViewFields | None = None
+    reference_penalty: float | None = None
+    regularisation: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.views or not self.vertebrae:
@@ -192,6 +209,13 @@ class RegistrationProblem:
     def coarsened(self, stride: int) -> RegistrationProblem:
         """The same problem with every view averaged over blocks of `stride` pixels."""
         return replace(self, views={name: view.coarsened(stride) for name, view in self.views.items()})
+
+    def adapted(self, pixel_penalty: float) -> RegistrationProblem:
+        """The same problem with prior and landmarks weighed for images that leave this mean pixel penalty."""
+        if self.reference_penalty is None:
+            return self
+        variance = (pixel_penalty / self.reference_penalty) ** 2
+        return replace(self, regularisation=max(variance, _LEAST_REGULARISATION))
 
 
 def _box_average(image: np.ndarray, rows: int, columns: int, stride: int) -> np.ndarray:

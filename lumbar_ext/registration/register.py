@@ -14,9 +14,10 @@ from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.initial_pose import InitialPose, initial_poses
 from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks
 from lumbar_ext.registration.level_shape import LevelShape, level_shapes
-from lumbar_ext.registration.optimiser import Progress
 from lumbar_ext.registration.problem import ObservedLandmarks, RegistrationProblem, VertebraStart, ViewTarget
+from lumbar_ext.registration.record import Progress
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.registration.shape_prior import resemblance_prior
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,15 @@ def build_problem(
             "check that calibration and radiographs belong together"
         )
     return RegistrationProblem(
-        views, visible, config.bounds, config.similarity, config.prior_weight, config.landmark_term
+        views=views,
+        vertebrae=visible,
+        bounds=config.bounds,
+        similarity=config.similarity,
+        prior_weight=config.prior_weight,
+        landmark_term=config.landmark_term,
+        shape_prior=resemblance_prior(tuple(start.shape for start in visible), config.level_correlation),
+        view_fields=config.view_fields,
+        reference_penalty=config.reference_penalty,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.registration.level_shape import LevelShape
 
 
 class StopReason(StrEnum):
@@ -18,6 +19,23 @@ class StopReason(StrEnum):
     EVALUATIONS = "evaluation limit reached"
     TIME = "time limit reached"
     FAILED = "no finite loss"
+
+
+@dataclass(frozen=True)
+class LevelSearch:
+    """How the search for one vertebra went; of a joint search, that of all of them.
+
+    Args:
+        loss: the loss of the problem when it ended, at the resolution of its last stage.
+        evaluations: of the loss or of its derivative.
+        seconds: wall-clock.
+        stop_reason: why its last visit ended.
+    """
+
+    loss: float
+    evaluations: int
+    seconds: float
+    stop_reason: StopReason
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,9 @@ class VertebraFit:
         vertices_mm: [V, 3] world mm.
         loss: its own mean absolute pixel error in each view, over the pixels of its final silhouette.
         initial_loss: the same at the start.
+        search: evaluations, seconds and stop reason.
+        shape: the shapes that `coefficients` and `free_form` choose from.
+        warnings: why it should not be trusted, in words; empty if nothing speaks against it.
     """
 
     level: str
@@ -43,6 +64,23 @@ class VertebraFit:
     vertices_mm: np.ndarray
     loss: dict[str, float]
     initial_loss: dict[str, float]
+    search: LevelSearch
+    shape: LevelShape
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """How steeply the loss rises around the end of a registration.
+
+    Args:
+        hessian: [n, q, n, q] second derivatives by the first q parameters (pose, then coefficients) of the n vertebrae.
+        prior: the second derivative of the shape prior alone by one coefficient. As that prior stands for a standard
+            deviation of one, `prior * inverse(hessian)` is the covariance of the parameters.
+    """
+
+    hessian: np.ndarray
+    prior: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +104,8 @@ class RegistrationResult:
         seconds: wall-clock.
         stop_reason: why it ended.
         history: the loss on the way, at the resolution of its time.
+        curvature: of the loss, near the end; None from an optimiser without derivatives.
+        warnings: what its user should know of it, such as a time limit that cut it off; those of the vertebrae included.
     """
 
     vertebrae: dict[str, VertebraFit]
@@ -76,6 +116,8 @@ class RegistrationResult:
     seconds: float
     stop_reason: StopReason
     history: tuple[HistoryEntry, ...]
+    curvature: Curvature | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def levels(self) -> tuple[str, ...]:

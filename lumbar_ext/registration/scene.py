@@ -11,8 +11,9 @@ import numpy as np
 
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.registration.level_shape import SurfaceModes
-from lumbar_ext.registration.problem import POSE_SIZE, ObservedLandmarks, RegistrationProblem
+from lumbar_ext.registration.problem import BONE_VALUE, POSE_SIZE, ObservedLandmarks, RegistrationProblem
 from lumbar_ext.registration.tangent import DetectorProjection
+from lumbar_ext.registration.view_fields import FieldFitter
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,24 @@ class Scene:
 
     def loss(self, parameters: list[np.ndarray]) -> SceneLoss:
         """The loss of parameters, a list of [6 + K] arrays; the reference that faster ways must agree with."""
-        per_view = {}
+        per_view, fields_penalty = {}, 0.0
         for name, prediction in self.predictions(parameters).items():
             view = self.problem.views[name]
+            if self.problem.view_fields is not None:
+                fitted = self.field_fitter(name).fit(prediction)
+                prediction = fitted.gain * prediction + fitted.background
+                fields_penalty += fitted.penalty
             penalties = view.weights * self.problem.similarity.penalty(prediction - view.image)
             per_view[name] = float(penalties.sum(dtype=np.float64)) / view.normaliser
-        regular = sum(self.regularisation(i, p) for i, p in enumerate(parameters))
-        return SceneLoss(sum(per_view.values()) / len(per_view) + regular, per_view)
+        total = (sum(per_view.values()) + fields_penalty) / len(per_view) + self.regularisation(parameters)
+        return SceneLoss(total, per_view)
+
+    def field_fitter(self, name: str) -> FieldFitter:
+        """Fits the gain and background of a view; the problem must have `view_fields`."""
+        problem, view = self.problem, self.problem.views[name]
+        return FieldFitter(
+            problem.view_fields, view.image, view.weights / view.normaliser, problem.similarity, BONE_VALUE
+        )
 
     def silhouette_errors(self, parameters: list[np.ndarray]) -> list[dict[str, float]]:
         """For every vertebra, the mean absolute pixel error over its silhouette in each view (NaN when not in the
@@ -88,17 +100,18 @@ class Scene:
                 error[name] = float(residual[inside].mean()) if inside.any() else float("nan")
         return errors
 
-    def regularisation(self, index: int, parameters: np.ndarray) -> float:
-        """One vertebra's share of the loss that does not come from pixels: shape prior and landmarks."""
-        problem, start = self.problem, self.problem.vertebrae[index]
-        coefficients = parameters[POSE_SIZE:]
-        share = problem.prior_weight * float(coefficients @ coefficients)
-        if problem.landmark_term.weight > 0 and start.observed:
-            share += problem.landmark_term.weight * self._landmark_penalty(index, parameters)
-        return share / len(problem.vertebrae)
+    def regularisation(self, parameters: list[np.ndarray]) -> float:
+        """The part of the loss that does not come from pixels: shape prior and landmarks."""
+        problem = self.problem
+        total = problem.prior_weight * problem.shape_prior.energy(np.stack([p[POSE_SIZE:] for p in parameters]))
+        if problem.landmark_term.weight > 0:
+            total += problem.landmark_term.weight * sum(self._landmark_penalty(i, p) for i, p in enumerate(parameters))
+        return problem.regularisation * total / len(problem.vertebrae)
 
     def _landmark_penalty(self, index: int, parameters: np.ndarray) -> float:
         start, term = self.problem.vertebrae[index], self.problem.landmark_term
+        if not start.observed:
+            return 0.0
         points = start.world_from_moved(parameters[:POSE_SIZE]).apply(start.shape.landmarks(parameters[POSE_SIZE:]))
         total = 0.0
         for name, observed in start.observed.items():

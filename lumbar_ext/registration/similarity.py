@@ -65,7 +65,7 @@ class Huber(Similarity):
         scale: the pixel value difference from which an error counts as an outlier.
     """
 
-    scale: float = 0.03
+    scale: float = 0.06
     code: ClassVar[int] = 2
 
     def __post_init__(self) -> None:

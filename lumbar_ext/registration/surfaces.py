@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from lumbar_ext.registration.coarse_mesh import CoarseMesh
@@ -20,12 +22,21 @@ def stage_surfaces(
         n_modes: coefficients that vary.
         mesh_vertices: vertices of the coarse mesh, None for the full one.
     """
-    used = max(_last_used(p[POSE_SIZE:]) for p in parameters)
-    surfaces = tuple(start.shape.surface.truncated(max(n_modes, used)) for start in problem.vertebrae)
-    if mesh_vertices is None or mesh_vertices >= len(surfaces[0].mean_mm):
-        return surfaces
-    coarse = CoarseMesh.of(surfaces[0].mean_mm, surfaces[0].triangles, mesh_vertices)
-    return tuple(surface.reduced(coarse) for surface in surfaces)
+    used = max(n_modes, *(_last_used(p[POSE_SIZE:]) for p in parameters))
+    full = [start.shape.surface for start in problem.vertebrae]
+    if mesh_vertices is not None and mesh_vertices < max(len(surface.mean_mm) for surface in full):
+        full = [_coarse(own, full[0] if own.triangles is full[0].triangles else own, mesh_vertices) for own in full]
+    return tuple(surface.truncated(used) for surface in full)
+
+
+@lru_cache(maxsize=32)
+def _coarse(surface: SurfaceModes, grouped_like: SurfaceModes, n_vertices: int) -> SurfaceModes:
+    return surface.reduced(_groups(grouped_like, n_vertices))
+
+
+@lru_cache(maxsize=8)
+def _groups(surface: SurfaceModes, n_vertices: int) -> CoarseMesh:
+    return CoarseMesh.of(surface.mean_mm, surface.triangles, n_vertices)
 
 
 def _last_used(coefficients: np.ndarray) -> int:

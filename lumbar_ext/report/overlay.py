@@ -39,7 +39,7 @@ def draw_overlay(
     scale = _LONG_SIDE_PX / max(camera.size_px)
     size_px = tuple(max(1, round(n * scale)) for n in camera.size_px)
     spacing_mm = tuple(s * n / m for s, n, m in zip(camera.pixel_spacing_mm, camera.size_px, size_px, strict=True))
-    picture = np.repeat(_stretched(radiograph, size_px)[..., None], 3, axis=-1)
+    picture = np.repeat(stretched_radiograph(radiograph, size_px)[..., None], 3, axis=-1)
     view = camera.resampled(size_px=size_px, pixel_spacing_mm=spacing_mm)
     centres = {}
     for level, vertices_mm in meshes_mm.items():
@@ -52,7 +52,7 @@ def draw_overlay(
     return image
 
 
-def _stretched(radiograph: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
+def stretched_radiograph(radiograph: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
     """The radiograph as float32 [rows, columns] in 0..255 at another size, area-averaged."""
     low, high = np.percentile(radiograph, (1, 99))
     grey = np.clip((radiograph - low) / max(high - low, 1e-12), 0, 1) * 255

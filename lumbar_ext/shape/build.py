@@ -1,37 +1,53 @@
-"""Builds the shape model and the anatomy file from a cohort of meshes and label maps.
+"""Builds the shape model and the anatomy file from vertebra meshes and label maps.
 
-    python -m lumbar_ext.shape.build --data_dir DATA --output_dir bundles/lumbar_reconstruction/models
+    python -m monai.bundle run --config_file $B/configs/build_ssm.json --bundle_root $B --data_dir DATA --output_dir OUT
 
-writes `model.pt` (see `point_distribution`), `anatomy.pt` (see `atlas`), `registration.csv` (residuals of every
-shape) and `quality.csv` (compactness, generality, specificity). Own data: describe them in a JSON file as in `cohort`
-and pass `--cohort`. Registered shapes are kept in `--work_dir`, so an interrupted run continues where it stopped.
+or, without the bundle, `python -m lumbar_ext.shape.build --data_dir DATA --output_dir OUT`. A data folder is scanned
+as `folder` says, or described by a cohort file (see `cohort`). The output folder receives
+
+| file | content |
+|---|---|
+| `model.pt` | the shape model, see `point_distribution` |
+| `anatomy.pt` | what simulated subjects are made of, see `atlas` |
+| `registration.csv` | what became of every input: residuals, self-intersections, repairs, or why it was skipped |
+| `scree.csv`, `quality.csv`, `quality_summary.csv` | variance of the modes; generality and specificity |
+| `scree.png`, `compactness.png`, `generality.png`, `specificity.png` | the same as plots |
+
+Finished registrations stay in `--work_dir`, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
 
-import csv
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fire
 import numpy as np
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.shape.atlas import Atlas
 from lumbar_ext.shape.background import build_background
+from lumbar_ext.shape.choose_reference import choose_reference
 from lumbar_ext.shape.cohort import Cohort, load_cohort
-from lumbar_ext.shape.correspondence import RegisteredShape, load_reference, register_cohort
+from lumbar_ext.shape.correspondence import RegisteredShape, register_cohort
+from lumbar_ext.shape.folder import scan_folder
 from lumbar_ext.shape.level_statistics import complete_subject, level_statistics
 from lumbar_ext.shape.mirror import mirror_map
-from lumbar_ext.shape.point_distribution import VertebraShapeModel, fit_shape_model
-from lumbar_ext.shape.quality import Quality, generality, quality_rows
+from lumbar_ext.shape.point_distribution import VertebraShapeModel, fit_level_shapes, fit_shape_model
+from lumbar_ext.shape.quality_plot import plot_quality
+from lumbar_ext.shape.quality_table import generality_rows, scree_rows, specificity_rows, summary_rows
 from lumbar_ext.shape.reference import Reference
+from lumbar_ext.shape.registration_table import registration_rows, write_csv
 from lumbar_ext.shape.widening import Widening, draw_build
 
 _LOG = logging.getLogger(__name__)
 PUBLIC_COHORT = Path(__file__).parent / "cohorts" / "public_lumbar.json"
+_LEAVE_ONE_OUT_SUBJECTS = 200
+"""Simulated subjects behind a model with one real subject left out; with 400 generality changes by 0.01 mm or less."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +55,109 @@ class BuildOptions:
     """Sizes of the build.
 
     Args:
-        n_vertices: vertices of the shared topology.
-        n_subjects: simulated training subjects the modes are computed from.
-        n_modes: modes stored.
+        n_vertices: wanted vertices of the shared topology.
+        n_modes: modes stored per level; the paper has 14.
+        n_subjects: simulated training subjects the modes are computed from (real deviations, published variation and a
+            free-form residual); 0 computes them from the registered shapes alone, as is right for a large collection.
         background_triangles: triangles of each background bone.
-        seed: of the training subjects.
+        seed: of the simulated subjects.
+        quality: measure generality and specificity (some minutes).
+
+    Raises:
+        InputError: if a number is out of range.
     """
 
     n_vertices: int = 10_000
-    n_subjects: int = 400
     n_modes: int = 64
+    n_subjects: int = 400
     background_triangles: int = 5_000
     seed: int = 0
+    quality: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_vertices", 500), ("n_modes", 1), ("n_subjects", 0), ("background_triangles", 100)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name} must be a whole number of at least {least}, found {value!r}")
+        if self.n_subjects == 1:
+            raise InputError("n_subjects is 1: expected 0 for the registered shapes themselves, or at least 2")
+
+
+@dataclass(frozen=True)
+class ShapeModelBuild:
+    """The whole build, as the bundle config calls it.
+
+    Args:
+        cohort: the shapes, from `find_cohort`.
+        data_dir: folder the paths in the cohort start from.
+        output_dir: where the files go.
+        work_dir: cache of finished registrations; `output_dir/work` when omitted.
+        orientation_model: `model.pt` that orients the reference when meshes come without landmarks in an unknown
+            orientation; not needed for label maps or landmarks.
+        options: sizes.
+    """
+
+    cohort: Cohort
+    data_dir: str | Path
+    output_dir: str | Path
+    work_dir: str | Path | None = None
+    orientation_model: str | Path | None = None
+    options: BuildOptions = field(default_factory=BuildOptions)
+
+    def run(self) -> None:
+        """Builds and writes all files.
+
+        Raises:
+            InputError: if fewer than two training subjects can be used, or a level has none.
+        """
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        data, output = Path(self.data_dir), Path(self.output_dir)
+        work = Path(self.work_dir) if self.work_dir else output / "work"
+        for folder in (output, work):
+            folder.mkdir(parents=True, exist_ok=True)
+        orientation = VertebraShapeModel.load(self.orientation_model) if self.orientation_model else None
+        _refuse_too_few({s.subject for s in self.cohort.shapes if s.split == "train" and s.weight > 0})
+        with logging_redirect_tqdm():
+            cohort, reference = choose_reference(self.cohort, data, work, self.options.n_vertices, orientation)
+            registered = register_cohort(cohort, reference, data, work)
+            write_csv(output / "registration.csv", registration_rows(cohort, registered))
+            shapes = registered.shapes
+            _refuse_too_few({s.shape.subject for s in shapes if s.shape.split == "train" and s.shape.weight > 0})
+            atlas = build_atlas(cohort, reference, shapes, data, self.options)
+            model = build_model(atlas, self.options, shapes)
+            atlas.save(output / "anatomy.pt")
+            model.save(output / "model.pt")
+            _LOG.info("wrote %s and %s", output / "anatomy.pt", output / "model.pt")
+            scree = scree_rows(model)
+            write_csv(output / "scree.csv", scree)
+            quality = measure(cohort, reference, shapes, atlas, model, self.options) if self.options.quality else []
+            if quality:
+                write_csv(output / "quality.csv", quality)
+                write_csv(output / "quality_summary.csv", summary_rows(quality))
+            plot_quality(output, scree, quality)
+
+
+def find_cohort(
+    data_dir: str | Path,
+    cohort: str | Path | None = None,
+    label_values: dict[str, int] | None = None,
+    test_subjects: Sequence[str] = (),
+    validation_subjects: Sequence[str] = (),
+) -> Cohort:
+    """The cohort to build from: a file, the shipped public cohort, or what a scan of the data folder finds.
+
+    Args:
+        data_dir: the data folder.
+        cohort: cohort file, "public" for `cohorts/public_lumbar.json`, or None to scan the folder.
+        label_values: label of each level in label maps, for a scan.
+        test_subjects: subjects to keep out for the test, for a scan.
+        validation_subjects: subjects to keep out for choosing settings, for a scan.
+    """
+    if not str(data_dir) or not Path(data_dir).is_dir():
+        raise InputError(f"data_dir is {str(data_dir)!r}, expected a folder with vertebra meshes or label maps")
+    if cohort:
+        return load_cohort(PUBLIC_COHORT if cohort == "public" else cohort)
+    return scan_folder(data_dir, label_values, test_subjects, validation_subjects)
 
 
 def build(
@@ -58,46 +165,25 @@ def build(
     output_dir: str,
     cohort: str | None = None,
     work_dir: str | None = None,
-    n_vertices: int = 10_000,
-    n_subjects: int = 400,
-    n_modes: int = 64,
-    seed: int = 0,
-    quality: bool = True,
+    orientation_model: str | None = None,
+    **options: int,
 ) -> None:
-    """Builds model.pt and anatomy.pt.
+    """Command line of `ShapeModelBuild`.
 
     Args:
-        data_dir: folder the paths in the cohort start from.
+        data_dir: the data folder.
         output_dir: where the files go.
-        cohort: cohort JSON; the public lumbar cohort when omitted.
-        work_dir: cache of registered shapes; `output_dir/work` when omitted.
-        n_vertices: vertices of the shared topology.
-        n_subjects: simulated training subjects behind the modes.
-        n_modes: modes stored per level.
-        seed: of the training subjects.
-        quality: also measure the model (about a minute).
+        cohort: cohort file, "public", or nothing to scan the folder.
+        work_dir: cache of finished registrations.
+        orientation_model: see `ShapeModelBuild`.
+        options: fields of `BuildOptions`.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = BuildOptions(n_vertices=n_vertices, n_subjects=n_subjects, n_modes=n_modes, seed=seed)
-    output = Path(output_dir)
-    work = Path(work_dir) if work_dir else output / "work"
-    for folder in (output, work):
-        folder.mkdir(parents=True, exist_ok=True)
-    description = load_cohort(cohort or PUBLIC_COHORT)
-    reference = load_reference(description, Path(data_dir), work, options.n_vertices)
-    shapes = register_cohort(description, reference, Path(data_dir), work)
-    write_csv(output / "registration.csv", registration_rows(shapes))
-    atlas = build_atlas(description, reference, shapes, Path(data_dir), options)
-    atlas.save(output / "anatomy.pt")
-    model = build_model(atlas, options)
-    model.save(output / "model.pt")
-    _LOG.info("wrote %s and %s", output / "anatomy.pt", output / "model.pt")
-    if quality:
-        write_csv(output / "quality.csv", measure(description, reference, shapes, atlas, model, options))
+    found = find_cohort(data_dir, cohort)
+    ShapeModelBuild(found, data_dir, output_dir, work_dir, orientation_model, BuildOptions(**options)).run()
 
 
 def build_atlas(
-    cohort: Cohort, reference: Reference, shapes: list[RegisteredShape], data_dir: Path, options: BuildOptions
+    cohort: Cohort, reference: Reference, shapes: Sequence[RegisteredShape], data_dir: Path, options: BuildOptions
 ) -> Atlas:
     """The anatomy file's contents from registered shapes.
 
@@ -138,8 +224,23 @@ def build_atlas(
     )
 
 
-def build_model(atlas: Atlas, options: BuildOptions) -> VertebraShapeModel:
-    """The shape model of seeded training subjects drawn from the widened population."""
+def build_model(atlas: Atlas, options: BuildOptions, shapes: Sequence[RegisteredShape] = ()) -> VertebraShapeModel:
+    """The shape model of seeded simulated subjects, or of the registered training shapes.
+
+    Args:
+        atlas: means, deviations and topology.
+        options: with `n_subjects` 0 the modes are those of `shapes`.
+        shapes: registered shapes, needed only then.
+
+    Raises:
+        InputError: if the modes are to come from the shapes and a level has fewer than two.
+    """
+    if options.n_subjects == 0:
+        used = [s for s in shapes if s.shape.split == "train" and s.shape.weight > 0]
+        by_level = [
+            np.array([s.vertices_mm for s in used if s.shape.level_index == level]) for level in range(len(LEVELS))
+        ]
+        return fit_level_shapes(by_level, atlas.reference, options.n_modes)
     widening = Widening(atlas)
     rng = np.random.default_rng(options.seed)
     subjects = np.stack(
@@ -151,83 +252,49 @@ def build_model(atlas: Atlas, options: BuildOptions) -> VertebraShapeModel:
 def measure(
     cohort: Cohort,
     reference: Reference,
-    shapes: list[RegisteredShape],
+    shapes: Sequence[RegisteredShape],
     atlas: Atlas,
     model: VertebraShapeModel,
     options: BuildOptions,
 ) -> list[dict]:
-    """Compactness, specificity, and generality on held-out subjects and with each training subject left out."""
-    held_out = [s for s in shapes if s.shape.split != "train"]
-    rows = quality_rows(model, atlas, options.seed)
-    rows += _generality_rows("held_out", model, held_out)
+    """Specificity, and generality on held-out subjects and with each training subject left out."""
+    rows = specificity_rows(model, atlas, options.seed)
+    rows += generality_rows("held_out", model, [s for s in shapes if s.shape.split != "train"])
     return rows + _leave_one_out_rows(cohort, reference, shapes, atlas, options)
 
 
 def _leave_one_out_rows(
-    cohort: Cohort, reference: Reference, shapes: list[RegisteredShape], atlas: Atlas, options: BuildOptions
+    cohort: Cohort, reference: Reference, shapes: Sequence[RegisteredShape], atlas: Atlas, options: BuildOptions
 ) -> list[dict]:
     """Generality of models rebuilt without one training subject, measured on that subject."""
     training = [s for s in shapes if s.shape.split == "train"]
+    smaller_options = replace(options, n_subjects=min(options.n_subjects, _LEAVE_ONE_OUT_SUBJECTS))
     rows = []
     for subject in atlas.deviation_names:
         rest = [s for s in training if s.shape.subject != subject]
         left_out = [s for s in training if s.shape.subject == subject and s.shape.weight > 0]
         try:
             statistics = level_statistics(rest, reference, cohort.size_subject, atlas.mirror)
+            smaller = replace(
+                atlas,
+                means_mm=statistics.means_mm,
+                deviations_mm=statistics.deviations_mm,
+                deviation_names=statistics.deviation_names,
+            )
+            rows += generality_rows("leave_one_out", build_model(smaller, smaller_options, rest), left_out)
         except InputError as error:
             _LOG.warning("%s cannot be left out: %s", subject, error)
-            continue
-        smaller = replace(
-            atlas,
-            means_mm=statistics.means_mm,
-            deviations_mm=statistics.deviations_mm,
-            deviation_names=statistics.deviation_names,
+    return rows
+
+
+def _refuse_too_few(subjects: set[str]) -> None:
+    """Raises InputError for fewer than two training subjects."""
+    if len(subjects) < 2:
+        raise InputError(
+            f"{len(subjects)} training subject{'s' if len(subjects) != 1 else ''} that can be used"
+            f"{': ' + next(iter(subjects)) if subjects else ''}; a shape model needs at least 2 "
+            "(registration.csv says what became of each file)"
         )
-        rows += _generality_rows("leave_one_out", build_model(smaller, options), left_out)
-    return rows
-
-
-def _generality_rows(kind: str, model: VertebraShapeModel, shapes: list[RegisteredShape]) -> list[dict]:
-    """One row per shape and number of modes."""
-    rows = []
-    for s in shapes:
-        for modes in sorted({14, 30, model.n_modes}):
-            if modes <= model.n_modes:
-                error: Quality = generality(model, s.vertices_mm, s.shape.level_index, modes)
-                row = {
-                    "measure": f"generality_{kind}",
-                    "level": s.shape.level,
-                    "subject": s.shape.subject,
-                    "modes": modes,
-                }
-                rows.append({**row, "mean_mm": f"{error.mean_mm:.3f}", "p95_mm": f"{error.p95_mm:.3f}", "value": ""})
-    return rows
-
-
-def registration_rows(shapes: list[RegisteredShape]) -> list[dict]:
-    """Residuals of every registered shape, for a CSV."""
-    return [
-        {
-            "shape": s.shape.name,
-            "level": s.shape.level,
-            "split": s.shape.split,
-            "weight": s.shape.weight,
-            "to_target_mean_mm": f"{s.template_to_target_mm[0]:.3f}",
-            "to_target_p95_mm": f"{s.template_to_target_mm[1]:.3f}",
-            "from_target_mean_mm": f"{s.target_to_template_mm[0]:.3f}",
-            "from_target_p95_mm": f"{s.target_to_template_mm[1]:.3f}",
-            "folded_fraction": f"{s.folded_fraction:.5f}",
-        }
-        for s in sorted(shapes, key=lambda s: (LEVELS.index(s.shape.level), s.shape.name))
-    ]
-
-
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """Writes rows of equal keys."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

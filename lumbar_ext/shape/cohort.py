@@ -10,10 +10,13 @@ without data:
        {"name": "b_L4", "subject": "b", "level": "L4", "file": "b_msk.nii.gz", "label": 23, "split": "test"}],
      "background": {"sacrum": {...}, "pelvis": {...}, "t12": {...}, "l5": "name of the L5 in the frame of the sacrum"}}
 
-Optional keys of a shape: `unit` (mm), `component` (which of several bones of a mesh, from the top), `label` (NIfTI
-label maps), `surface` ("smooth" or "mask": how closely to follow it), `orientation` ("anatomical": X front, Y left, Z
-up, or "unknown"), `weight` (in the training statistics; 0 registers the shape but leaves it out), `genant` (fracture
-grade), `template` (first choice to start the registrations of its level).
+`reference` and `size_subject` may be left out: the build then chooses the reference, and means have the mean size.
+
+Optional keys of a shape: `unit` (mm, cm, m or um; told by the size when left out), `component` (which of several bones
+of a mesh, from the top), `label` (in a label map), `landmarks` (a JSON file, see `folder`), `surface` ("smooth" or
+"mask": how closely to follow it), `orientation` ("anatomical": X front, Y left, Z up, or "unknown"), `weight` (in the
+training statistics; 0 registers the shape but leaves it out), `genant` (fracture grade), `template` (first choice to
+start the registrations of its level).
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ class CohortShape:
     level: str
     file: str
     split: str
-    unit: str = "mm"
+    unit: str = "auto"
     component: int | None = None
     label: int | None = None
     surface: str = "smooth"
@@ -49,6 +52,7 @@ class CohortShape:
     weight: float = 1.0
     genant: int = 0
     template: bool = False
+    landmarks: str | None = None
 
     def __post_init__(self) -> None:
         allowed = {
@@ -77,14 +81,14 @@ class Cohort:
 
     Args:
         shapes: all vertebrae.
-        reference: name of the shape that gives the topology.
-        size_subject: subject whose size the means take.
+        reference: name of the shape that gives the topology, None to let the build choose.
+        size_subject: subject whose size the means take, None for the mean size.
         background: descriptions of the other bones, may be empty.
     """
 
     shapes: tuple[CohortShape, ...]
-    reference: str
-    size_subject: str
+    reference: str | None
+    size_subject: str | None
     background: dict = field(default_factory=dict)
 
     def shape(self, name: str) -> CohortShape:
@@ -120,6 +124,10 @@ def load_cohort(path: str | Path) -> Cohort:
             f"{path}: shape names must be unique, double: {sorted({n for n in names if names.count(n) > 1})}"
         )
     for key, allowed in (("reference", names), ("size_subject", [s.subject for s in shapes])):
-        if document.get(key) not in allowed:
+        if document.get(key) is not None and document[key] not in allowed:
             raise InputError(f"{path}: {key} is {document.get(key)!r}, expected one that is among the shapes")
-    return Cohort(tuple(shapes), document["reference"], document["size_subject"], document.get("background", {}))
+    if not shapes:
+        raise InputError(f"{path}: lists no shapes")
+    return Cohort(
+        tuple(shapes), document.get("reference"), document.get("size_subject"), document.get("background", {})
+    )

@@ -9,16 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from scipy import ndimage
 from skimage.measure import marching_cubes
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.shape.label_map import load_label_map
 from lumbar_ext.shape.surface import Surface, clean_surface
 
 _TAUBIN_SHRINK, _TAUBIN_INFLATE = 0.5, -0.53
 """Taubin's lambda and mu: a pass band that leaves the volume (Taubin G, SIGGRAPH 1995)."""
+
+
+_SMALLEST_VERTEBRA_MM3 = 5000.0
+"""Small lumbar vertebrae have about 25,000 mm3; less than a fifth of one cannot be registered."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +56,27 @@ class SmoothingOptions:
 
 
 def load_label_surface(path: str | Path, label: int, options: SmoothingOptions | None = None) -> LabelSurface:
-    """Surface of one label of a NIfTI file, in an anatomical world frame (X front, Y left, Z up).
+    """Surface of one label of a label map, in an anatomical world frame (X front, Y left, Z up).
 
     Args:
-        path: NIfTI label map with a valid affine.
+        path: NIfTI, NRRD or MetaImage file, see `label_map`.
         label: value of the vertebra.
         options: smoothing; defaults suit voxels of 1-3 mm.
 
     Raises:
-        InputError: if the file cannot be read or lacks the label.
+        InputError: if the file cannot be read, lacks the label, or the label is too small for a vertebra.
     """
-    try:
-        image = nibabel.load(path)
-        values = np.asanyarray(image.dataobj)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as NIfTI ({error})") from error
-    mask = values == label
+    label_map = load_label_map(path)
+    mask = label_map.values == label
     if not mask.any():
-        raise InputError(f"{path}: label {label} is absent, found {[int(v) for v in np.unique(values)]}")
-    # nibabel's world is R, A, S; ours is front (A), left (-R), up (S).
-    ours_from_ras = np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    return surface_from_mask(mask, ours_from_ras @ image.affine, options)
+        raise InputError(f"{path}: label {label} is absent, found {label_map.labels}")
+    volume_mm3 = float(mask.sum() * abs(np.linalg.det(label_map.ours_from_voxel[:3, :3])))
+    if volume_mm3 < _SMALLEST_VERTEBRA_MM3:
+        raise InputError(
+            f"{path}: label {label} fills {volume_mm3:.0f} mm3, expected at least {_SMALLEST_VERTEBRA_MM3:.0f} for a "
+            "vertebra; are the voxels in mm?"
+        )
+    return surface_from_mask(mask, label_map.ours_from_voxel, options)
 
 
 def surface_from_mask(

@@ -40,7 +40,7 @@ class LevelStatistics:
 
 
 def level_statistics(
-    shapes: list[RegisteredShape], reference: Reference, size_subject: str, mirror: MirrorMap | None = None
+    shapes: list[RegisteredShape], reference: Reference, size_subject: str | None, mirror: MirrorMap | None = None
 ) -> LevelStatistics:
     """Means and deviations of the training shapes.
 
@@ -48,6 +48,7 @@ def level_statistics(
         shapes: registered training shapes in vertebra frames.
         reference: the shared topology.
         size_subject: the subject that sets the size of the means; of its own it gives no deviation, being an average.
+            None for the mean size of all subjects.
         mirror: makes the means symmetric, so that a few lopsided shapes do not tilt a whole population.
 
     Raises:
@@ -112,9 +113,9 @@ def _log_size(vertices_mm: np.ndarray) -> float:
     return float(np.log(np.sqrt(((vertices_mm - vertices_mm.mean(axis=0)) ** 2).sum(axis=1).mean())))
 
 
-def _subject_log_sizes(shapes: list[RegisteredShape], size_subject: str) -> dict[str, float]:
-    """Log size of each subject relative to the size subject, from `log size = level effect + subject effect` by least
-    squares.
+def _subject_log_sizes(shapes: list[RegisteredShape], size_subject: str | None) -> dict[str, float]:
+    """Log size of each subject relative to the size subject, or to the mean of all where there is none, from
+    `log size = level effect + subject effect` by least squares.
 
     The level effects make subjects comparable that were seen at different levels.
     """
@@ -125,8 +126,9 @@ def _subject_log_sizes(shapes: list[RegisteredShape], size_subject: str) -> dict
         weight = np.sqrt(s.shape.weight)
         design[row, s.shape.level_index] = design[row, len(LEVELS) + subjects.index(s.shape.subject)] = weight
         sizes[row] = weight * _log_size(s.vertices_mm)
-    if size_subject in subjects:
-        design[-1, len(LEVELS) + subjects.index(size_subject)] = 1e3
+    # The last row fixes what the rest leaves open: who has size zero.
+    fixed = subjects.index(size_subject) if size_subject in subjects else slice(None)
+    design[-1, len(LEVELS) :][fixed] = 1e3
     solution = np.linalg.lstsq(design, sizes, rcond=None)[0]
     return dict(zip(subjects, solution[len(LEVELS) :], strict=True))
 

@@ -1,11 +1,13 @@
 """Non-rigid registration of one template to a target surface by sums of Gaussian radial basis functions, coarse to
 fine.
 
-Each stage adds a smooth field `u(x) = sum_s c_s exp(-|x - s|^2 / 2 sigma^2)` centred on seed points of the template.
-Its coefficients minimise `sum_i w_i |u(x_i) - r_i|^2 / noise^2 + c^T G c / prior^2`: a Gaussian process with prior
-standard deviation `prior_mm` fitted to closest-point residuals r_i. Weights below one (trimmed or invalid matches)
-are handled by majorisation: the missing part of a residual is filled with the current field, so that one Cholesky
-factor per stage serves every iteration and every target.
+Each stage adds a smooth field. At the seed points of the template it is `u(x) = sum_s c_s exp(-|x - s|^2 / 2 sigma^2)`,
+centred on these seeds; every other vertex takes the thin-plate interpolation of the seeds' displacements. Both steps
+are linear in c, so u at all vertices is one matrix times c. The coefficients minimise
+`sum_i w_i |u(x_i) - r_i|^2 / noise^2 + c^T G c / prior^2`: a Gaussian process with prior standard deviation `prior_mm`
+fitted to closest-point residuals r_i. Weights below one (trimmed or invalid matches) are handled by majorisation: the
+missing part of a residual is filled with the current field, so that one Cholesky factor per stage serves every
+iteration and every target.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
+from lumbar_ext.shape.intersection import self_intersections, untangled
 from lumbar_ext.shape.matching import Matcher, trim
 from lumbar_ext.shape.reference import farthest_points
 from lumbar_ext.shape.surface import Surface, surface_distance_mm
+from lumbar_ext.shape.thin_plate import thin_plate_matrix
 
 _JITTER = 1e-4
 
@@ -67,13 +71,13 @@ class NonrigidResult:
         vertices_mm: [V, 3] deformed template in the frame of the target.
         template_to_target_mm: [V] distance of each deformed vertex to the target surface.
         target_to_template_mm: [Vt] distance of each uncut target vertex to the deformed template.
-        folded_fraction: part of the triangles that face against the mean normal of their vertices.
+        n_self_intersections: triangles that cross another one.
     """
 
     vertices_mm: np.ndarray
     template_to_target_mm: np.ndarray
     target_to_template_mm: np.ndarray
-    folded_fraction: float
+    n_self_intersections: int
 
     @property
     def mean_mm(self) -> float:
@@ -107,18 +111,19 @@ class NonrigidRegistration:
         base = np.asarray(initial_vertices_mm, dtype=np.float64)
         for level in self._levels:
             base = base + _fit_level(level, self.template.with_vertices(base), target, is_cut)
-        return _assess(self.template.with_vertices(base), target, is_cut)
+        return _assess(untangled(self.template.with_vertices(base)), target, is_cut)
 
 
 class _Level:
-    """Kernel [V, S] of a stage and the factor of its normal equations."""
+    """Matrix [V, S] from coefficients to displacements of a stage, and the factor of its normal equations."""
 
     def __init__(self, points_mm: np.ndarray, stage: Stage) -> None:
         seeds = points_mm[farthest_points(points_mm, stage.seeds)]
         self.stage = stage
-        self.kernel = gaussian_kernel(points_mm, seeds, stage.sigma_mm)
+        at_seeds = gaussian_kernel(seeds, seeds, stage.sigma_mm)
+        self.kernel = thin_plate_matrix(points_mm, seeds) @ at_seeds
         stiffness = (stage.noise_mm / stage.prior_mm) ** 2
-        normal = self.kernel.T @ self.kernel + stiffness * gaussian_kernel(seeds, seeds, stage.sigma_mm)
+        normal = self.kernel.T @ self.kernel + stiffness * at_seeds
         normal[np.diag_indices_from(normal)] += _JITTER
         self._factor = cho_factor(normal, overwrite_a=True)
 
@@ -177,8 +182,6 @@ def _slide(points_mm: np.ndarray, matched_mm: np.ndarray, normals: np.ndarray, t
 
 
 def _assess(result: Surface, target: Surface, is_cut: np.ndarray) -> NonrigidResult:
-    """Distances in both directions and the share of folded triangles."""
+    """Distances in both directions and the number of triangles that cross others."""
     back = surface_distance_mm(target, result)[~is_cut]
-    moved = result.normals[result.triangles].mean(axis=1)
-    folded = (result.triangle_vectors * moved).sum(axis=1) <= 0
-    return NonrigidResult(result.vertices_mm, surface_distance_mm(result, target), back, float(folded.mean()))
+    return NonrigidResult(result.vertices_mm, surface_distance_mm(result, target), back, self_intersections(result))

@@ -7,6 +7,7 @@ model of Cootes and Taylor with P the matrix of eigenvectors of the covariance a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -183,14 +184,31 @@ def fit_shape_model(subjects_mm: np.ndarray, reference: Reference, n_modes: int)
     expected = (len(LEVELS), len(reference.surface.vertices_mm), 3)
     if subjects.ndim != 4 or subjects.shape[1:] != expected:
         raise ValueError(f"subjects_mm must be [N, {expected[0]}, {expected[1]}, 3], found {subjects.shape}")
+    return fit_level_shapes([subjects[:, level] for level in range(len(LEVELS))], reference, n_modes)
+
+
+def fit_level_shapes(shapes_mm: Sequence[np.ndarray], reference: Reference, n_modes: int) -> VertebraShapeModel:
+    """As `fit_shape_model`, for levels that were seen in different numbers of subjects.
+
+    Args:
+        shapes_mm: for each level [N_level, V, 3] shapes in correspondence.
+        reference: topology and landmarks.
+        n_modes: modes to keep; at most one less than the level with the fewest shapes has.
+
+    Raises:
+        InputError: if a level has fewer than two shapes, which show no variation.
+    """
+    for name, shapes in zip(LEVELS, shapes_mm, strict=True):
+        if len(shapes) < 2:
+            raise InputError(f"{name} was seen in {len(shapes)} training subjects, a shape model needs at least 2")
     components = []
-    for level in range(len(LEVELS)):
-        alignment = generalized_procrustes(subjects[:, level])
+    for shapes in shapes_mm:
+        alignment = generalized_procrustes(shapes)
         vertebra_from_mean = world_from_vertebra(reference.landmarks_mm(alignment.mean_mm)).inverse()
         components.append(principal_components(vertebra_from_mean.apply(alignment.shapes_mm), n_modes))
     kept = min(len(c.modes) for c in components)
     model = VertebraShapeModel(
-        expected[1], len(reference.surface.triangles), kept, reference.landmark_vertices.shape[1]
+        len(reference.surface.vertices_mm), len(reference.surface.triangles), kept, reference.landmark_vertices.shape[1]
     )
     state = {
         "mean": np.stack([c.mean_mm for c in components]),

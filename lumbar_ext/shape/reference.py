@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
 from lumbar_ext.shape.frame import world_from_vertebra
+from lumbar_ext.shape.remeshing import remesh
 from lumbar_ext.shape.surface import Surface
 
 LANDMARK_VERTICES = 64
@@ -51,33 +52,6 @@ class Reference:
 def landmarks_of(vertices_mm: np.ndarray, landmark_vertices: np.ndarray, landmark_weights: np.ndarray) -> np.ndarray:
     """Landmarks [..., 7, 3] as weighted means of vertices [..., V, 3]."""
     return np.einsum("...lkc,lk->...lc", np.asarray(vertices_mm)[..., landmark_vertices, :], landmark_weights)
-
-
-def remesh(surface: Surface, n_vertices: int) -> Surface:
-    """Evenly spaced triangles by approximated centroidal Voronoi clustering (Valette and Chassery 2004), by pyacvd.
-
-    Args:
-        surface: closed surface.
-        n_vertices: vertices of the result.
-
-    Raises:
-        InputError: if the topology does not survive the remeshing.
-    """
-    import pyacvd
-    import pyvista
-
-    faces = np.concatenate([np.full((len(surface.triangles), 1), 3), surface.triangles], axis=1)
-    clustering = pyacvd.Clustering(pyvista.PolyData(surface.vertices_mm, faces.ravel()))
-    clustering.subdivide(2 if len(surface.vertices_mm) < 4 * n_vertices else 1)
-    clustering.cluster(n_vertices)
-    mesh = clustering.create_mesh()
-    result = Surface(np.asarray(mesh.points), np.asarray(mesh.faces).reshape(-1, 4)[:, 1:])
-    if not result.is_watertight or result.euler_number != surface.euler_number:
-        raise InputError(
-            f"remeshing to {n_vertices} vertices changed the topology: watertight {result.is_watertight}, "
-            f"Euler number {surface.euler_number} -> {result.euler_number}; use more vertices"
-        )
-    return result if result.volume_mm3 > 0 else Surface(result.vertices_mm, result.triangles[:, ::-1])
 
 
 def build_reference(surface: Surface, n_vertices: int = 10_000) -> Reference:

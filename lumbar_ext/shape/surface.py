@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from lumbar_ext.errors import InputError
 
-MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 """Length units a mesh file may be written in."""
 
 
@@ -100,7 +100,7 @@ def load_surface(path: str | Path, unit: str = "mm", component: int | None = Non
 
     Args:
         path: STL, PLY or OBJ file, or a `*_vertices.csv` (mm) with its `*_faces.csv` (1-based) beside it.
-        unit: "mm", "cm" or "m".
+        unit: "mm", "cm", "m" or "um".
         component: for files that hold several bones: which component, counted from the highest mean z down; the largest
             component when omitted.
 
@@ -111,23 +111,27 @@ def load_surface(path: str | Path, unit: str = "mm", component: int | None = Non
         InputError: if the file is missing, empty, in an unknown unit, or lacks the component.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such mesh file")
     if unit not in MM_PER_UNIT:
         raise InputError(f"{path}: unit {unit!r} is unknown, expected one of {', '.join(MM_PER_UNIT)}")
-    surface = _read_csv(path) if path.suffix == ".csv" else _read_mesh(path)
+    mesh = read_mesh(path)
+    if not np.isfinite(mesh.vertices).all():
+        raise InputError(f"{path}: holds vertices that are not finite numbers")
+    surface = Surface(mesh.vertices, mesh.faces)
     return clean_surface(
         surface.with_vertices(surface.vertices_mm * MM_PER_UNIT[unit]), component=component, name=str(path)
     )
 
 
-def clean_surface(surface: Surface, *, component: int | None = None, name: str = "mesh") -> Surface:
+def clean_surface(
+    surface: Surface, *, component: int | None = None, name: str = "mesh", outward: bool = True
+) -> Surface:
     """Merges equal vertices, keeps one component and turns the normals outward.
 
     Args:
         surface: any triangle soup.
         component: see `load_surface`.
         name: how errors call this mesh.
+        outward: turn the normals outward; False keeps the order of the corners.
 
     Raises:
         InputError: if no triangle is left or the component does not exist.
@@ -146,7 +150,9 @@ def clean_surface(surface: Surface, *, component: int | None = None, name: str =
             raise InputError(f"{name}: component {component} asked for, but it has {len(parts)}")
         part = parts[component]
     cleaned = Surface(part.vertices, part.faces)
-    return cleaned if cleaned.volume_mm3 >= 0 else Surface(cleaned.vertices_mm, cleaned.triangles[:, ::-1])
+    return (
+        cleaned if cleaned.volume_mm3 >= 0 or not outward else Surface(cleaned.vertices_mm, cleaned.triangles[:, ::-1])
+    )
 
 
 @dataclass(frozen=True)
@@ -190,20 +196,34 @@ def surface_distance_mm(source: Surface, target: Surface) -> np.ndarray:
     return np.linalg.norm(locate(target, source.vertices_mm).points_mm - source.vertices_mm, axis=1)
 
 
-def _read_mesh(path: Path) -> Surface:
-    """Reads STL, PLY or OBJ by trimesh."""
+def read_mesh(path: str | Path) -> trimesh.Trimesh:
+    """The triangles of a mesh file as they are stored.
+
+    Args:
+        path: STL, PLY or OBJ file, or a `*_vertices.csv` with its `*_faces.csv` (1-based) beside it.
+
+    Raises:
+        InputError: if the file is missing, cannot be read or holds no triangles.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such mesh file")
     try:
-        mesh = trimesh.load(path, force="mesh", process=False)
+        mesh = _read_csv(path) if path.suffix == ".csv" else trimesh.load(path, force="mesh", process=False)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path}: cannot be read as a mesh ({error})") from error
-    return Surface(mesh.vertices, mesh.faces)
+    if len(mesh.faces) == 0:
+        raise InputError(f"{path}: holds no triangles")
+    return mesh
 
 
-def _read_csv(path: Path) -> Surface:
+def _read_csv(path: Path) -> trimesh.Trimesh:
     """Reads a vertex table and the table of 1-based faces beside it."""
     faces_path = path.with_name(path.name.replace("_vertices", "_faces"))
     if faces_path == path or not faces_path.is_file():
         raise InputError(f"{path}: expected a *_vertices.csv with its *_faces.csv beside it")
     vertices = np.loadtxt(path, delimiter=",", ndmin=2)
     triangles = np.loadtxt(faces_path, delimiter=",", ndmin=2).astype(np.int64)
-    return Surface(vertices, triangles - 1)
+    return trimesh.Trimesh(vertices, triangles - 1, process=False)

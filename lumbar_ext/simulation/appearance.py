@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from lumbar_ext.geometry import Camera
+from lumbar_ext.simulation.filters import gaussian_blur, smooth
 from lumbar_ext.simulation.lettering import draw_letter
 from lumbar_ext.simulation.parameters import AppearanceParameters
-from lumbar_ext.simulation.radiograph import smooth
 
 _WHITE = 65535
+# Blurred by so much, the mask of the anatomy exceeds this value from 1.3 times as far inside the skin.
+_MARGIN_MM = 18.0
+_INSIDE = 0.9
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,15 @@ def finish(
     field = _open_field(rng, signal.shape, camera.project(landmarks_mm).reshape(-1, 2), parameters)
     image = _saturated(rng, signal, parameters)
     exposed = image > signal
-    strength = rng.uniform(*parameters.equalisation)
-    image = image - strength * smooth(image, rng.uniform(*parameters.equalisation_sigma_mm), spacing)
+    image = _equalised(rng, image, exposed, spacing, parameters)
     amount = rng.uniform(*parameters.sharpening)
-    image = image + amount * (
-        image - gaussian_filter(image, rng.uniform(*parameters.sharpening_sigma_mm) / spacing, truncate=2.5)
-    )
-    image = _windowed(rng, image, field, exposed, parameters)
+    sigma = rng.uniform(*parameters.sharpening_sigma_mm) / spacing
+    image = image + np.float32(amount) * (image - gaussian_blur(image, sigma))
+    image = _windowed(rng, image, _anatomy(rng, field, exposed, spacing, parameters), parameters)
     image = _toned(rng, image, parameters)
     if field is not None:
         # Closed shutters leave next to no signal; systems mask it black, or leave it white.
-        image = np.where(field, image, 0.0 if rng.random() < 0.8 else 1.0)
+        image = np.where(field, image, float(rng.random() < parameters.white_shutter_share))
     if rng.random() < parameters.marker_share:
         draw_letter(rng, image, spacing)
     inverted = bool(rng.random() < parameters.inverted_share)
@@ -94,19 +94,45 @@ def _saturated(rng: np.random.Generator, signal: np.ndarray, parameters: Appeara
     return np.maximum(signal, np.median(signal) - rng.uniform(*parameters.saturation))
 
 
-def _windowed(
+def _equalised(
     rng: np.random.Generator,
     image: np.ndarray,
-    field: np.ndarray | None,
     exposed: np.ndarray,
+    spacing_mm: float,
     parameters: AppearanceParameters,
 ) -> np.ndarray:
-    """Two random percentiles of the anatomy in the field become 0 and 1."""
+    """Dynamic range compression: less of the local mean of what is not open beam, so that no halo follows the skin."""
+    strength = rng.uniform(*parameters.equalisation)
+    sigma = rng.uniform(*parameters.equalisation_sigma_mm)
+    covered = smooth((~exposed).astype(np.float32), sigma, spacing_mm)
+    total = smooth(np.where(exposed, np.float32(0), image), sigma, spacing_mm)
+    # Far from the person the mean of all that is covered stands in.
+    overall = float(image[~exposed].mean()) if not exposed.all() else 0.0
+    return image - np.float32(strength) * (total + np.float32(1e-3 * overall)) / (covered + np.float32(1e-3))
+
+
+def _anatomy(
+    rng: np.random.Generator,
+    field: np.ndarray | None,
+    exposed: np.ndarray,
+    spacing_mm: float,
+    parameters: AppearanceParameters,
+) -> np.ndarray:
+    """Mask of what the window is chosen for: the anatomy in the field, mostly without a margin along the skin."""
     anatomy = ~exposed if field is None else ~exposed & field
+    if rng.random() < parameters.interior_window_share:
+        anatomy = anatomy & (smooth(anatomy.astype(np.float32), _MARGIN_MM, spacing_mm) > _INSIDE)
+    return anatomy
+
+
+def _windowed(
+    rng: np.random.Generator, image: np.ndarray, anatomy: np.ndarray, parameters: AppearanceParameters
+) -> np.ndarray:
+    """Two random percentiles of the anatomy become 0 and 1."""
     values = image[::2, ::2][anatomy[::2, ::2]]
     percentiles = (rng.uniform(*parameters.low_percentile), rng.uniform(*parameters.high_percentile))
     low, high = np.percentile(values if values.size > 100 else image, percentiles)
-    return (image - low) / max(high - low, 1e-6)
+    return (image - np.float32(low)) / np.float32(max(high - low, 1e-6))
 
 
 def _toned(rng: np.random.Generator, image: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The command that writes a cohort of simulated studies.
 
     python -m lumbar_ext.simulation.cohort --output_dir DIR --n 100 --seed 0 --split train --workers 2
+    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 50 --split test --pathology mixed --meshes true
+    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 8 --split test --protocol poses18
 
 A run that was interrupted is resumed by the same command.
 """
@@ -16,8 +18,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.simulation.parameter_file import read_parameters, record_parameters
 from lumbar_ext.simulation.parameters import SimulationParameters
+from lumbar_ext.simulation.pathology import CHOICES
 from lumbar_ext.simulation.population import Population
+from lumbar_ext.simulation.protocol import StudyPlan, plan_studies
 from lumbar_ext.simulation.study import SPLITS, simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
 
@@ -34,7 +39,8 @@ class CohortJob:
         split: "train", "validation" or "test".
         size_px: rows and columns of the panel.
         meshes: whether to write meshes.
-        inverted_share: share of pictures written with dark bone.
+        parameters: ranges of everything random.
+        pathology: one of `pathology.CHOICES`.
     """
 
     output_dir: Path
@@ -42,7 +48,8 @@ class CohortJob:
     split: str
     size_px: int
     meshes: bool
-    inverted_share: float
+    parameters: SimulationParameters
+    pathology: str = "none"
 
 
 def write_cohort(
@@ -54,36 +61,50 @@ def write_cohort(
     workers: int = 1,
     meshes: bool | str = False,
     size_px: int = 512,
-    inverted_share: float = 0.0,
+    inverted_share: float | None = None,
     anatomy: str = str(DEFAULT_ANATOMY),
+    parameters: str | None = None,
+    pathology: str = "none",
+    protocol: str = "single",
 ) -> None:
-    """Writes `n` studies, named by split and seed, skipping those that exist.
+    """Writes studies of `n` people, named by split, pathology and seed, skipping those that exist.
 
     Args:
         output_dir: folder to fill.
-        n: number of studies; their seeds are `seed` to `seed + n - 1`.
+        n: number of people; their seeds are `seed` to `seed + n - 1`.
         seed: first seed.
         split: "train", "validation" or "test"; held-out splits start from real subjects.
         workers: processes.
         meshes: whether to write the vertebrae as STL files.
         size_px: rows and columns of the panel of 427 mm.
-        inverted_share: share of pictures written with dark bone, noted in meta.json.
+        inverted_share: share of pictures written with dark bone, noted in meta.json; instead of the parameters' own.
         anatomy: anatomy file.
+        parameters: JSON file that overrides ranges of `parameters`; all are written to `parameters.json` in the folder.
+        pathology: "none", one of `pathology.KINDS` for all, or "mixed" for the shares of the parameters.
+        protocol: "single", a study of each person, or "poses18": six directions of motion at three excursions.
 
     Raises:
-        InputError: for an unknown split or a missing anatomy file.
+        InputError: for an unknown split, parameter, pathology or protocol, a missing anatomy file, or a folder with other
+            parameters.
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {SPLITS}, found {split!r}")
-    job = CohortJob(Path(output_dir), Path(anatomy), split, int(size_px), _is_true(meshes), float(inverted_share))
+    if pathology not in CHOICES:
+        raise InputError(f"pathology must be one of {', '.join(CHOICES)}, found {pathology!r}")
+    plans = plan_studies(protocol, int(n), int(seed), split if pathology == "none" else f"{split}-{pathology}")
+    ranges = read_parameters(parameters)
+    if inverted_share is not None:
+        ranges = replace(ranges, appearance=replace(ranges.appearance, inverted_share=float(inverted_share)))
+    job = CohortJob(Path(output_dir), Path(anatomy), split, int(size_px), _is_true(meshes), ranges, pathology)
     job.output_dir.mkdir(parents=True, exist_ok=True)
-    todo = [s for s in range(seed, seed + n) if not is_complete(study_folder(job, s))]
+    record_parameters(ranges, job.output_dir / "parameters.json")
+    todo = [plan for plan in plans if not is_complete(job.output_dir / plan.name)]
     started = time.perf_counter()
     for _ in tqdm(_run(job, todo, int(workers)), total=len(todo), desc=f"{split} studies"):
         pass
     elapsed = time.perf_counter() - started
     rate = len(todo) / max(elapsed, 1e-9)
-    print(f"{len(todo)} studies written, {n - len(todo)} found, {elapsed:.1f} s, {rate:.2f} studies/s")
+    print(f"{len(todo)} studies written, {len(plans) - len(todo)} found, {elapsed:.1f} s, {rate:.2f} studies/s")
 
 
 def _is_true(value: bool | str) -> bool:
@@ -91,19 +112,14 @@ def _is_true(value: bool | str) -> bool:
     return value if isinstance(value, bool) else str(value).lower() in ("true", "1", "yes")
 
 
-def study_folder(job: CohortJob, seed: int) -> Path:
-    """Folder of the study of a seed."""
-    return job.output_dir / f"{job.split}-{seed:06d}"
-
-
-def _run(job: CohortJob, seeds: list[int], workers: int) -> Iterator[int]:
+def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[str]:
     if workers <= 1:
         _prepare(job)
-        yield from map(_write_one, seeds)
+        yield from map(_write_one, plans)
         return
     # Fork would copy the thread pools of numerical libraries in an undefined state.
     with multiprocessing.get_context("spawn").Pool(workers, initializer=_prepare, initargs=(job,)) as pool:
-        yield from pool.imap_unordered(_write_one, seeds)
+        yield from pool.imap_unordered(_write_one, plans)
 
 
 _state: dict[str, object] = {}
@@ -114,13 +130,21 @@ def _prepare(job: CohortJob) -> None:
     _state.update(job=job, population=Population.load(job.anatomy))
 
 
-def _write_one(seed: int) -> int:
+def _write_one(plan: StudyPlan) -> str:
     job, population = _state["job"], _state["population"]
-    parameters = SimulationParameters()
-    parameters = replace(parameters, appearance=replace(parameters.appearance, inverted_share=job.inverted_share))
-    study = simulate_study(population, seed, job.split, size_px=job.size_px, parameters=parameters)
-    write_study(study, study_folder(job, seed), meshes=job.meshes)
-    return seed
+    study = simulate_study(
+        population,
+        plan.seed,
+        job.split,
+        size_px=job.size_px,
+        parameters=job.parameters,
+        direction=plan.direction,
+        level=plan.level,
+        pathology=job.pathology,
+        person_seed=plan.person_seed,
+    )
+    write_study(study, job.output_dir / plan.name, meshes=job.meshes)
+    return plan.name
 
 
 if __name__ == "__main__":

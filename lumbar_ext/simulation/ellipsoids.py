@@ -54,6 +54,20 @@ def carved_path_length(ellipsoids: Ellipsoids, holes: Ellipsoids, camera: Camera
         holes: at most N ellipsoids; those without a hole stay whole.
         camera: the view.
     """
+    return _accumulated(ellipsoids, holes, camera, 1)
+
+
+def union_path_length(ellipsoids: Ellipsoids, camera: Camera) -> np.ndarray:
+    """As `weighted_path_length`, but overlapping ellipsoids of positive contrast merge instead of adding up.
+
+    The 4-norm of their path lengths stands for the union: the longest wins, and the rims of merged ones fade.
+    """
+    nothing = Ellipsoids(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0))
+    return np.sqrt(np.sqrt(_accumulated(ellipsoids, nothing, camera, 4)))
+
+
+def _accumulated(ellipsoids: Ellipsoids, holes: Ellipsoids, camera: Camera, power: int) -> np.ndarray:
+    """Sum of the powers of weighted path lengths."""
     columns, rows = camera.size_px
     total = np.zeros((rows, columns), dtype=np.float32)
     if len(ellipsoids.contrast) == 0:
@@ -79,6 +93,7 @@ def carved_path_length(ellipsoids: Ellipsoids, holes: Ellipsoids, camera: Camera
         rays,
         low,
         high,
+        power,
         total,
     )
     return total
@@ -108,7 +123,7 @@ def _interval(ball, row, column):
 
 
 @numba.njit(nogil=True, cache=True)
-def _accumulate(balls, holes, contrast, rays, low, high, total):
+def _accumulate(balls, holes, contrast, rays, low, high, power, total):
     for n in range(contrast.shape[0]):
         for row in range(low[n, 1], high[n, 1]):
             for column in range(low[n, 0], high[n, 0]):
@@ -124,4 +139,7 @@ def _accumulate(balls, holes, contrast, rays, low, high, total):
                 x = rays[0, 0] + column * rays[1, 0] + row * rays[2, 0]
                 y = rays[0, 1] + column * rays[1, 1] + row * rays[2, 1]
                 z = rays[0, 2] + column * rays[1, 2] + row * rays[2, 2]
-                total[row, column] += np.float32(contrast[n] * inside * np.sqrt(x * x + y * y + z * z))
+                value = contrast[n] * inside * np.sqrt(x * x + y * y + z * z)
+                if power == 4:
+                    value = value * value * value * value
+                total[row, column] += np.float32(value)

@@ -72,7 +72,7 @@ def _bend(
         side = 1.0 if direction == "left_bend" else -1.0
         bend = side * np.radians(parameters.lateral_bend_deg) / 2 * joint_share * extent
         relative[N_THORACIC_JOINTS:, 0] = bend
-        relative[N_THORACIC_JOINTS:, 2] = bend * parameters.coupled_axial_ratio
+        relative[N_THORACIC_JOINTS:, 2] = bend * np.array(parameters.coupled_axial_ratio)
         anchor = (-side * float(np.radians(rng.uniform(*parameters.bend_lean_deg)) * extent), 0.0)
     else:
         side = 1.0 if direction == "left_twist" else -1.0

@@ -16,7 +16,7 @@ class PostureParameters:
     # Supine to standing adds 13 deg of lordosis (S20), most of it in the lower arc.
     standing_shift_deg: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 3.0)
     # Mean and SD before the standing shift; gives L1-S1 of about 50 +- 11 deg standing (S20: 49.8 +- 11.2).
-    l5_s1_flexion_deg: tuple[float, float] = (21.0, 3.5)
+    l5_s1_flexion_deg: tuple[float, float] = (14.5, 4.5)
     # Fraction of the L4-L5 deviation that L5-S1 shares: both follow the sacral slope.
     l5_s1_coupling: float = 0.15
     thoracic_flexion_deg: tuple[float, ...] = (-4.5, -4.0, -3.5, -3.0, -2.0)
@@ -37,7 +37,7 @@ class PostureParameters:
 
     # Between endplate centres: body-centre spacings of VID (34.4 .. 36.5 mm) less body heights of 25-28 mm, and less
     # the 1 mm or so by which facets that touch part the bodies.
-    disc_height_mm: tuple[float, ...] = (4.0, 4.5, 5.0, 5.5, 6.2, 7.6, 8.2, 8.8, 9.0, 8.6)
+    disc_height_mm: tuple[float, ...] = (4.0, 4.5, 5.0, 5.5, 6.2, 7.6, 8.2, 8.8, 9.0, 9.4)
     disc_common_sd: float = 0.08
     disc_sd_mm: float = 1.2
     disc_degenerated_share: float = 0.10
@@ -55,8 +55,8 @@ class PostureParameters:
     extension_share: float = 0.2
     lateral_bend_deg: tuple[float, ...] = (10.0, 11.0, 10.0, 6.0, 3.0)
     axial_rotation_deg: tuple[float, ...] = (2.0, 2.0, 3.0, 3.0, 2.0)
-    # Axial rotation opposite to the bend, between 1:5 and 1:3 (White & Panjabi).
-    coupled_axial_ratio: float = 0.22
+    # Axial rotation opposite to the bend, between 1:5 and 1:3, the other way at L5-S1 (White & Panjabi).
+    coupled_axial_ratio: tuple[float, ...] = (0.22, 0.22, 0.22, 0.22, -0.22)
     flexion_lean_deg: tuple[float, float] = (5.0, 25.0)
     extension_lean_deg: tuple[float, float] = (-12.0, -2.0)
     bend_lean_deg: tuple[float, float] = (0.0, 8.0)
@@ -66,6 +66,38 @@ class PostureParameters:
     trunk_turn_deg: float = 10.0
     trunk_tilt_deg: float = 4.0
     offset_mm: tuple[float, float, float] = (20.0, 20.0, 40.0)
+
+
+@dataclass(frozen=True)
+class PathologyParameters:
+    """Pathologies, drawn only where a cohort asks for them. Shares are of the people in a mixed cohort."""
+
+    none_share: float = 0.5
+    wedge_share: float = 0.08
+    biconcave_share: float = 0.06
+    crush_share: float = 0.04
+    osteophytes_share: float = 0.08
+    slip_share: float = 0.07
+    scoliosis_share: float = 0.07
+    fusion_share: float = 0.03
+    # Lumbarised 5.8 %, sacralised 4.1 % of 5,941 people (French 2014).
+    sacralised_share: float = 0.03
+    lumbarised_share: float = 0.04
+
+    # Loss of height: Genant grade 1 is 20-25 %, 2 is 25-40 %, 3 more.
+    fracture_loss: tuple[float, float] = (0.20, 0.50)
+    # Probabilities of L1 to L5: fractures gather at the thoracolumbar junction.
+    fracture_level: tuple[float, ...] = (0.40, 0.22, 0.16, 0.12, 0.10)
+    # Spurs of the rim (2-10 mm).
+    osteophyte_mm: tuple[float, float] = (2.0, 8.0)
+    osteophyte_count: tuple[int, int] = (2, 5)
+    # Fraction of the depth of the endplate below: Meyerding I, and II up to 30 %.
+    slip: tuple[float, float] = (0.05, 0.30)
+    # Degenerative slips are most frequent at L4-L5, isthmic ones at L5-S1: probabilities of L1 to L5.
+    slip_level: tuple[float, ...] = (0.0, 0.02, 0.13, 0.45, 0.40)
+    cobb_deg: tuple[float, float] = (10.0, 40.0)
+    # Height that is left of a bridged disc.
+    fusion_disc: tuple[float, float] = (0.4, 0.9)
 
 
 @dataclass(frozen=True)
@@ -84,46 +116,94 @@ class TrunkParameters:
     lung_base_mm: tuple[float, float] = (75.0, 140.0)
     # Top of the diaphragm above that.
     diaphragm_dome_mm: tuple[float, float] = (30.0, 80.0)
+    # 0.26 g/cm3 inflated (ICRU Report 44); more when the breath is half held.
+    lung_density: tuple[float, float] = (0.24, 0.42)
+    # Relative amplitude of vessels and bronchi in the lung.
+    lung_markings: tuple[float, float] = (0.01, 0.05)
     gas_chains: tuple[int, int] = (1, 9)
-    gas_radius_mm: tuple[float, float] = (6.0, 22.0)
+    gas_radius_mm: tuple[float, float] = (5.0, 19.0)
     # Folds and fluid leave less than the full path through a lumen.
-    gas_contrast: tuple[float, float] = (0.15, 0.7)
-    stool_patches: tuple[int, int] = (0, 4)
+    gas_contrast: tuple[float, float] = (0.2, 0.75)
+    stool_patches: tuple[int, int] = (0, 5)
     fat_lobules: tuple[int, int] = (50, 130)
-    calcification_share: float = 0.15
+    # Organs and bowel are no ellipsoids: their images are warped by this much (standard deviation on the detector), with
+    # waves of this length.
+    warp_mm: tuple[float, float] = (2.0, 5.5)
+    warp_wave_mm: tuple[float, float] = (14.0, 34.0)
+    # Fat exchanged for water at random along a ray through 200 mm of viscera: standard deviation in mm.
+    mottle_mm: tuple[float, float] = (3.0, 11.0)
+    # Plaques of the aortic wall: share of people at 20 years and at 88.
+    calcification_share: tuple[float, float] = (0.0, 0.45)
     # Fall of the ribs in mm per mm of arc; arc of the twelfth rib in rad of the trunk's ellipse.
     rib_slope: tuple[float, float] = (0.25, 0.75)
     rib_arc: tuple[float, float] = (0.35, 1.2)
     no_twelfth_rib_share: float = 0.06
+    # Arms folded in front of the chest or raised with the elbows in front: they cross the top of the lateral view.
+    arms_share: float = 0.15
+    # Support behind the person (standing frame or table top): two skins of carbon fibre over foam.
+    table_share: float = 0.15
+    table_skin_mm: tuple[float, float] = (0.8, 2.0)
+
+
+@dataclass(frozen=True)
+class BoneParameters:
+    """What bones are made of."""
+
+    age_years: tuple[float, float] = (20.0, 88.0)
+    # CT number of L1: 226 HU below 30 years, falling by 2.5 HU a year (Jang 2019), and its spread.
+    trabecular_hu_at_30: float = 226.0
+    trabecular_hu_per_year: float = -2.5
+    trabecular_hu_sd: float = 28.0
+    trabecular_hu_limits: tuple[float, float] = (45.0, 300.0)
+    # Against L1, for T8-T12, L1 .. L5 and the sacrum: opportunistic CT series find the least at L3-L4.
+    level_density: tuple[float, ...] = (1.08, 1.0, 0.98, 0.95, 0.95, 0.99, 0.85)
+    # Fat share of marrow at 20 and at 88 years, and its spread.
+    marrow_fat: tuple[float, float] = (0.30, 0.60)
+    marrow_fat_sd: float = 0.06
+    # True cortex of the body's wall is 0.3-0.4 mm (Silva 1994, Edwards 2001); endplates with their subchondral bone are
+    # about twice that (Edwards 2001), and reach 1 mm at the rim.
+    wall_mm: tuple[float, float] = (0.25, 0.50)
+    endplate_mm: tuple[float, float] = (0.5, 1.05)
+    # Pedicles, laminae and processes are mostly cortical.
+    posterior_shell_mm: tuple[float, float] = (0.7, 1.4)
+    pelvic_shell_mm: tuple[float, float] = (0.5, 1.2)
+    # Standard deviation of the logarithm of the thickness over the surface, and the wavelengths of that.
+    shell_variation: tuple[float, float] = (0.15, 0.40)
+    shell_wave_mm: tuple[float, float] = (8.0, 40.0)
+    # Volume share of dense bone in shells: the rest is pores and, at the resolution of meshes, marrow.
+    shell_density: tuple[float, float] = (0.45, 0.85)
+    # Standard deviation of the path in trabecular bone, in mm per root of mm.
+    trabecular_texture: tuple[float, float] = (0.02, 0.09)
+    # The same for patches of denser and rarer bone of 3-8 mm.
+    trabecular_patches: tuple[float, float] = (0.0, 0.06)
 
 
 @dataclass(frozen=True)
 class BeamParameters:
     """X-ray physics and detector."""
 
+    # Tube voltage by view, and total filtration. Biplanar lumbar protocols run at 70-90 kV (Yu et al.: 78 kV).
+    tube_kv_ap: tuple[float, float] = (68.0, 86.0)
+    tube_kv_lat: tuple[float, float] = (70.0, 92.0)
+    aluminium_mm: tuple[float, float] = (2.5, 4.5)
+    # Bins of the spectrum; 0 renders at one effective energy.
+    energy_bins: int = 6
     # Mean energy of a 78 kV beam behind 20-35 cm of water: 54 to 57.5 keV (MCGPU spectra in DeepDRR, NIST tables).
     energy_kev: tuple[float, float] = (50.0, 60.0)
-    # CT numbers of L1 from 30 to 90 years and older: 226 to 89 HU (Jang 2019), with their spread.
-    trabecular_hu: tuple[float, float] = (70.0, 250.0)
-    # True cortex is about 0.35 mm, and 0.4-1.0 mm at the resolution of meshes (Silva 1994).
-    shell_mm: tuple[float, float] = (0.35, 0.85)
-    # Pedicles, laminae and processes are mostly cortical.
-    posterior_shell_mm: tuple[float, float] = (0.8, 1.5)
-    cortical_scale: tuple[float, float] = (0.55, 0.95)
-    # Standard deviation of the path in trabecular bone, in mm per root of mm.
-    trabecular_texture: tuple[float, float] = (0.05, 0.25)
     # Scatter-to-primary ratios behind a grid or an air gap.
     scatter_ap: tuple[float, float] = (0.2, 1.2)
     scatter_lat: tuple[float, float] = (0.4, 2.0)
     scatter_sigma_mm: tuple[float, float] = (30.0, 80.0)
-    # 1178 photons per 0.834 mm pixel and mAs behind 25 cm at 1200 mm; mu 0.241 per cm gives the unattenuated number.
+    # 1178 photons per 0.834 mm pixel and mAs behind 25 cm at 1200 mm and 78 kV; 2.4e-3 of the beam passes.
     photons_per_mas: float = 4.9e5
     detective_efficiency: tuple[float, float] = (0.4, 0.7)
     mas_ap: tuple[float, float] = (2.0, 25.0)
-    mas_lat: tuple[float, float] = (5.0, 60.0)
+    mas_lat: tuple[float, float] = (2.5, 30.0)
     # Weights of the neighbours in the detector's correlated noise.
     noise_neighbour: tuple[float, float] = (0.02, 0.11)
-    blur_sigma_mm: tuple[float, float] = (0.15, 0.7)
+    # Width of the focal spot (IEC 60336 nominal 0.6-1.2), and the detector's own spread.
+    focal_spot_mm: tuple[float, float] = (0.6, 1.6)
+    detector_blur_mm: tuple[float, float] = (0.1, 0.5)
 
 
 @dataclass(frozen=True)
@@ -139,15 +219,19 @@ class AppearanceParameters:
     marker_share: float = 0.35
     metal_share: float = 0.08
     screw_share: float = 0.02
-    # Strength of the dynamic range compression that vendors apply, and its scale.
+    # Shutters that are left white instead of being masked black.
+    white_shutter_share: float = 0.08
     # Detectors saturate in the open beam: this much (natural logarithm) below the median signal.
-    saturation: tuple[float, float] = (0.8, 2.5)
-    equalisation: tuple[float, float] = (0.2, 0.9)
+    saturation: tuple[float, float] = (1.3, 3.0)
+    # Strength of the dynamic range compression that vendors apply, and its scale.
+    equalisation: tuple[float, float] = (0.3, 0.85)
     equalisation_sigma_mm: tuple[float, float] = (15.0, 60.0)
     sharpening: tuple[float, float] = (0.0, 1.2)
     sharpening_sigma_mm: tuple[float, float] = (0.8, 4.0)
-    low_percentile: tuple[float, float] = (0.1, 8.0)
-    high_percentile: tuple[float, float] = (97.5, 99.95)
+    # Percentiles of the anatomy that become black and white; mostly of what lies well inside the skin.
+    low_percentile: tuple[float, float] = (0.1, 5.0)
+    high_percentile: tuple[float, float] = (98.0, 99.95)
+    interior_window_share: float = 0.9
     gamma: tuple[float, float] = (0.65, 1.6)
     sigmoid_share: float = 0.4
     sigmoid_gain: tuple[float, float] = (3.0, 7.0)
@@ -170,7 +254,8 @@ class GeometryParameters:
     panel_roll_deg: float = 2.0
     panel_tilt_deg: float = 2.0
     detector_offset_mm: float = 15.0
-    panel_mm: float = 427.0
+    # 512 pixels of the network grid: nothing is resampled on the way there.
+    panel_mm: float = 427.008
     # Standard deviation of the noise of the written source and detector positions.
     calibration_noise_mm: float = 0.0
 
@@ -180,7 +265,9 @@ class SimulationParameters:
     """All ranges of a simulated study."""
 
     posture: PostureParameters = field(default_factory=PostureParameters)
+    pathology: PathologyParameters = field(default_factory=PathologyParameters)
     trunk: TrunkParameters = field(default_factory=TrunkParameters)
+    bone: BoneParameters = field(default_factory=BoneParameters)
     beam: BeamParameters = field(default_factory=BeamParameters)
     appearance: AppearanceParameters = field(default_factory=AppearanceParameters)
     geometry: GeometryParameters = field(default_factory=GeometryParameters)

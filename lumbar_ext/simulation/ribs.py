@@ -13,6 +13,7 @@ _RINGS = 40
 _POINTS = 10
 # Behind and beside the body of a thoracic vertebra, its own frame.
 _COSTAL_JOINT_MM = (-24.0, 22.0, 6.0)
+_VERTICAL = 0.8
 
 
 def sample_ribs(
@@ -64,12 +65,18 @@ def _rib(rng: np.random.Generator, pose: RigidTransform, skin: Sections, side: i
 
 
 def sweep(line_mm: np.ndarray, radius_mm: np.ndarray, *, height_ratio: float = 1.0, points: int = _POINTS) -> Solid:
-    """A closed tube along a line [R, 3] with half widths [R], `height_ratio` times as high (along Z) as wide."""
+    """A closed tube along a line [R, 3] with half widths [R], `height_ratio` times as high (along Z) as wide.
+
+    Lines along Z are as high along X.
+    """
     tangent = np.gradient(line_mm, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    up = np.array([0.0, 0.0, 1.0]) - tangent[:, 2:] * tangent
+    # Z, unless the line runs along it.
+    axis = np.eye(3)[0 if np.abs(tangent[:, 2]).mean() > _VERTICAL else 2]
+    up = axis - (tangent @ axis)[:, None] * tangent
     up /= np.linalg.norm(up, axis=1, keepdims=True)
-    beside = np.cross(up, tangent)
+    (a, b, c), (d, e, f) = up.T, tangent.T
+    beside = np.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=1)
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
     ring = np.cos(angle)[None, :, None] * beside[:, None] + height_ratio * np.sin(angle)[None, :, None] * up[:, None]
     # beside x up = tangent, so the rings turn counter-clockwise about it.

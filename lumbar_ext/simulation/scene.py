@@ -1,23 +1,27 @@
-"""Puts a posed skeleton, a trunk around it and sometimes metal into the beam."""
+"""Puts a posed skeleton, a trunk around it and sometimes metal, arms or a table into the beam."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
+from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.simulation.outline import Sections, sample_sections
-from lumbar_ext.simulation.parameters import BeamParameters, SimulationParameters
+from lumbar_ext.simulation.composition import ageing, sample_composition
+from lumbar_ext.simulation.inclusions import sample_arms, sample_metal, sample_table
+from lumbar_ext.simulation.material_paths import Scene, ShelledBone
+from lumbar_ext.simulation.noise import waves
+from lumbar_ext.simulation.outline import sample_sections
+from lumbar_ext.simulation.parameters import BoneParameters, SimulationParameters
 from lumbar_ext.simulation.posture import Posture
-from lumbar_ext.simulation.radiograph import Scene, ShelledBone
-from lumbar_ext.simulation.ribs import sample_ribs, sweep
+from lumbar_ext.simulation.ribs import sample_ribs
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.subject import Skeleton
-from lumbar_ext.simulation.trunk import sample_trunk
+from lumbar_ext.simulation.trunk import Build, sample_trunk
 
 # Where the body of a vertebra ends and its arch begins, vertebra frame; the transition takes some mm.
 _ARCH_X_MM = -18.0
 _TRANSITION_MM = 4.0
+_SACRUM = len(LEVELS) + 1
 
 
 def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: SimulationParameters) -> Scene:
@@ -29,14 +33,22 @@ def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: Simul
     skin = sample_sections(
         rng, _sparse_points(skeleton, posture, person_from_world), spine, skeleton.size_ratio, parameters.trunk
     )
-    trunk = sample_trunk(rng, skin, spine, skeleton.size_ratio, parameters.trunk)
+    composition = sample_composition(rng, parameters.bone)
+    build = Build(skeleton.size_ratio, ageing(composition.age_years))
+    trunk = sample_trunk(rng, skin, spine, build, parameters.trunk)
     thoracic = tuple(person_from_world @ pose for pose in posture.world_from_thoracic)
-    ribs = sample_ribs(rng, thoracic, skin, parameters.trunk)
-    bones = [*_vertebrae(rng, skeleton, posture, parameters.beam), *_pelvic(rng, skeleton, posture)]
-    outer = Solid.merged(ribs).moved(posture.world_from_person)
-    bones.append(ShelledBone(outer, outer.shrunk(rng.uniform(0.7, 1.2))))
-    metal = _metal(rng, skeleton, posture, skin, parameters)
-    return Scene(tuple(bones), trunk.moved(posture.world_from_person), metal)
+    bones = [*_vertebrae(rng, skeleton, posture, parameters.bone), *_pelvic(rng, skeleton, posture, parameters.bone)]
+    ribs = Solid.merged(sample_ribs(rng, thoracic, skin, parameters.trunk)).moved(posture.world_from_person)
+    bones.append(
+        ShelledBone(ribs, ribs.shrunk(rng.uniform(0.5, 1.1) * _uneven(rng, ribs.vertices_mm, parameters.bone)))
+    )
+    arms = sample_arms(rng, skin, posture.world_from_person, parameters.trunk)
+    inclusions = (
+        *sample_metal(rng, posture, skin, parameters.appearance),
+        *arms.flesh,
+        *sample_table(rng, skin, posture.world_from_person, parameters.trunk),
+    )
+    return Scene((*bones, *arms.bones), composition, trunk.moved(posture.world_from_person), inclusions)
 
 
 def _sparse_points(skeleton: Skeleton, posture: Posture, person_from_world: RigidTransform) -> np.ndarray:
@@ -53,66 +65,38 @@ def _sparse_points(skeleton: Skeleton, posture: Posture, person_from_world: Rigi
 
 
 def _vertebrae(
-    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, parameters: BeamParameters
+    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, parameters: BoneParameters
 ) -> list[ShelledBone]:
-    """Shells thin around the body and thick around the arch."""
-    body, arch = rng.uniform(*parameters.shell_mm), rng.uniform(*parameters.posterior_shell_mm)
+    """Shells thin at the walls of the body, thicker at its endplates and thickest at the arch; uneven everywhere."""
+    wall, endplate, arch = (
+        rng.uniform(*values) for values in (parameters.wall_mm, parameters.endplate_mm, parameters.posterior_shell_mm)
+    )
     vertebrae = [*skeleton.lumbar, *skeleton.thoracic]
     poses = [*posture.world_from_vertebra, *posture.world_from_thoracic]
     shelled = []
-    for vertebra, pose in zip(vertebrae, poses, strict=True):
-        behind = 1 / (1 + np.exp((vertebra.solid.vertices_mm[:, 0] - _ARCH_X_MM) / _TRANSITION_MM))
-        core = vertebra.solid.shrunk(body + (arch - body) * behind)
-        shelled.append(ShelledBone(vertebra.solid.moved(pose), core.moved(pose)))
+    for index, (vertebra, pose) in enumerate(zip(vertebrae, poses, strict=True)):
+        solid = vertebra.solid
+        behind = 1 / (1 + np.exp((solid.vertices_mm[:, 0] - _ARCH_X_MM) / _TRANSITION_MM))
+        body = wall + (endplate - wall) * solid.normals[:, 2] ** 4
+        thickness = (body + (arch - body) * behind) * _uneven(rng, solid.vertices_mm, parameters)
+        # A sixth lumbar vertebra is like the fifth.
+        level = min(index + 1, len(LEVELS)) if index < len(skeleton.lumbar) else 0
+        shelled.append(ShelledBone(solid.moved(pose), solid.shrunk(thickness).moved(pose), level))
     return shelled
 
 
-def _pelvic(rng: np.random.Generator, skeleton: Skeleton, posture: Posture) -> list[ShelledBone]:
-    shell = rng.uniform(0.8, 1.6)
+def _uneven(rng: np.random.Generator, points_mm: np.ndarray, parameters: BoneParameters) -> np.ndarray:
+    """Factors [V] of a shell's thickness, log-normal."""
+    amplitude = np.float32(rng.uniform(*parameters.shell_variation))
+    return np.exp(amplitude * waves(rng, points_mm, parameters.shell_wave_mm))
+
+
+def _pelvic(
+    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, parameters: BoneParameters
+) -> list[ShelledBone]:
     shelled = []
     for solid in (skeleton.sacrum, skeleton.pelvis):
-        outer = solid.moved(posture.world_from_sacrum)
-        shelled.append(ShelledBone(outer, outer.shrunk(shell)))
+        thickness = rng.uniform(*parameters.pelvic_shell_mm) * _uneven(rng, solid.vertices_mm, parameters)
+        core = solid.shrunk(thickness).moved(posture.world_from_sacrum)
+        shelled.append(ShelledBone(solid.moved(posture.world_from_sacrum), core, _SACRUM))
     return shelled
-
-
-def _metal(
-    rng: np.random.Generator, skeleton: Skeleton, posture: Posture, skin: Sections, parameters: SimulationParameters
-) -> tuple[Solid, ...]:
-    """Wires and buttons on the skin of some people, pedicle screws in few."""
-    solids: list[Solid] = []
-    if rng.random() < parameters.appearance.metal_share:
-        solids.extend(_wires(rng, skin, posture))
-    if rng.random() < parameters.appearance.screw_share:
-        solids.extend(_screws(rng, skeleton, posture))
-    return tuple(solids)
-
-
-def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[Solid]:
-    """Leads and clips lying on the skin."""
-    wires = []
-    for _ in range(rng.integers(1, 4)):
-        steps = gaussian_filter1d(rng.normal(0, 1, (60, 3)).cumsum(0), 4, axis=0) * 6 + np.linspace(0, 1, 60)[
-            :, None
-        ] * rng.normal(0, 80, 3)
-        z = rng.uniform(-120, 120)
-        centre, room = skin.at(z)
-        start = np.array([centre[0] + room[0] + 3, centre[1] + rng.uniform(-80, 80), z])
-        line = posture.world_from_person.apply(start + steps * [0.1, 1.0, 1.0])
-        wires.append(sweep(line, np.full(60, rng.uniform(0.3, 0.9))))
-    return wires
-
-
-def _screws(rng: np.random.Generator, skeleton: Skeleton, posture: Posture) -> list[Solid]:
-    """Pedicle screws of 5.5-7.5 mm by 40-50 mm in two or three neighbours."""
-    first, count = rng.integers(1, 4), rng.integers(2, 4)
-    screws = []
-    for level in range(first, min(first + count, 5)):
-        for side in (4, 5):
-            pedicle = skeleton.lumbar[level].landmarks_mm[side]
-            forward = np.array([1.0, -0.25 * np.sign(pedicle[1]), rng.normal(0, 0.04)])
-            along = np.linspace(-25.0, rng.uniform(16, 26), 30)
-            line = pedicle + along[:, None] * forward / np.linalg.norm(forward)
-            radius = np.where(along < -18, 5.5, rng.uniform(2.7, 3.4)) * np.where(np.arange(30) % 2, 1.0, 0.88)
-            screws.append(sweep(posture.world_from_vertebra[level].apply(line), radius, points=12))
-    return screws

@@ -8,6 +8,7 @@ from functools import cached_property
 import numba
 import numpy as np
 
+from lumbar_ext.drr import MeshProjector
 from lumbar_ext.geometry import RigidTransform
 
 
@@ -35,8 +36,7 @@ class Solid:
     @cached_property
     def box_corners_mm(self) -> np.ndarray:
         """[8, 3] corners of the bounding box."""
-        bounds = np.stack([self.vertices_mm.min(0), self.vertices_mm.max(0)])
-        return np.stack(np.meshgrid(*bounds.T, indexing="ij"), axis=-1).reshape(-1, 3)
+        return _box_corners(self.vertices_mm)
 
     @property
     def volume_mm3(self) -> float:
@@ -67,6 +67,33 @@ class Solid:
         return cls(np.concatenate([solid.vertices_mm for solid in solids]), np.concatenate(triangles))
 
 
+def add_path_length(
+    total: np.ndarray,
+    projector: MeshProjector,
+    solid: Solid,
+    *,
+    also_to: np.ndarray | None = None,
+    weight: float = 1.0,
+) -> None:
+    """Adds a mesh's path length to an image, rendering only the window it covers.
+
+    Args:
+        total: [rows, columns] of the projector's camera, changed in place.
+        projector: the view.
+        solid: the mesh, world frame.
+        also_to: a second image that gets `weight` times the path length.
+        weight: see `also_to`.
+    """
+    # What holds the images of the bounding box's corners holds the mesh's.
+    window = projector.window_around(projector.project_with_inverse_depth(solid.box_corners_mm)[:, :2], 1.0)
+    if window.columns == 0 or window.rows == 0:
+        return
+    path = projector.path_length(solid.vertices_mm, solid.triangles, window)
+    total[window.slices] += path
+    if also_to is not None:
+        also_to[window.slices] += np.float32(weight) * path
+
+
 def tube(rings_mm: np.ndarray) -> Solid:
     """The closed surface through rings [R, P, 3] that turn counter-clockwise about their succession."""
     n_rings, n_points = rings_mm.shape[:2]
@@ -79,6 +106,22 @@ def tube(rings_mm: np.ndarray) -> Solid:
     top = np.stack([index[-1], following[-1], np.full(n_points, last)], -1)
     vertices = np.concatenate([rings_mm.reshape(-1, 3), rings_mm[:1].mean(1), rings_mm[-1:].mean(1)])
     return Solid(vertices, np.concatenate([sides, bottom, top]))
+
+
+@numba.njit(nogil=True, cache=True)
+def _box_corners(vertices_mm):
+    """[8, 3] corners of the bounding box of vertices [V, 3]."""
+    bounds = np.empty((2, 3))
+    bounds[0], bounds[1] = vertices_mm[0], vertices_mm[0]
+    for v in range(vertices_mm.shape[0]):
+        for axis in range(3):
+            bounds[0, axis] = min(bounds[0, axis], vertices_mm[v, axis])
+            bounds[1, axis] = max(bounds[1, axis], vertices_mm[v, axis])
+    corners = np.empty((8, 3))
+    for corner in range(8):
+        for axis in range(3):
+            corners[corner, axis] = bounds[corner >> axis & 1, axis]
+    return corners
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,23 +1,28 @@
 """Simulates one biplanar study with known ground truth.
 
-subject -> skeleton -> posture -> scene -> two radiographs, each step one function.
+subject -> skeleton -> posture -> scene -> two radiographs, each step one function; a pathology changes the first three.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.drr import MeshProjector, drr_from_path_length
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.simulation.acquisition import sample_geometry, with_calibration_noise
 from lumbar_ext.simulation.appearance import Picture, finish
+from lumbar_ext.simulation.bone_images import bone_images
+from lumbar_ext.simulation.composition import Composition
+from lumbar_ext.simulation.material_paths import material_paths
 from lumbar_ext.simulation.parameters import SimulationParameters
+from lumbar_ext.simulation.pathology import Pathology, sample_pathology
+from lumbar_ext.simulation.person import pathological, posed
 from lumbar_ext.simulation.population import Population
-from lumbar_ext.simulation.posture import Posture, posed_landmarks_mm, posed_vertebrae, sample_posture
-from lumbar_ext.simulation.radiograph import Exposure, add_path_length, expose, line_integral, sample_exposures
+from lumbar_ext.simulation.posture import Posture, posed_landmarks_mm, posed_vertebrae
+from lumbar_ext.simulation.radiograph import Exposure, expose, sample_exposures
 from lumbar_ext.simulation.scene import assemble_scene
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.subject import assemble_skeleton
@@ -31,25 +36,37 @@ class Truth:
     """What is known about a simulated study.
 
     Args:
-        vertebrae: L1 .. L5 in the world frame.
-        landmarks_mm: [5, 7, 3] in the world frame.
-        decomposition: by view, float32 [rows, columns] DRR of L1 .. L5 alone.
-        posture: the poses.
+        vertebrae: L1 .. L5 in the world frame; None for one that a CT does not show.
+        landmarks_mm: [5, 7, 3] in the world frame; NaN where a CT does not show them.
+        decomposition: by view, float32 [rows, columns] DRR of the vertebrae alone.
+        silhouettes: by view, uint8 [rows, columns], bit i where vertebra i is.
+        posture: the poses; None for a CT.
         geometry: the cameras that took the pictures.
         exposures: by view, how the pictures were taken.
-        subject: sex, stature and base of the subject.
+        composition: what the bones are made of; None for a CT.
+        subject: sex, stature and base of the subject, or where a CT came from.
         seed, split: where the study came from.
+        levels: names of the vertebrae.
+        other_landmarks_mm: [7, 3] of vertebrae beyond L5, by name, world frame.
+        pathology: what the person has, None for most.
+        person_seed: of the person, where it is not the study's.
     """
 
-    vertebrae: tuple[Solid, ...]
+    vertebrae: tuple[Solid | None, ...]
     landmarks_mm: np.ndarray
     decomposition: dict[str, np.ndarray]
-    posture: Posture
+    silhouettes: dict[str, np.ndarray]
+    posture: Posture | None
     geometry: BiplanarGeometry
     exposures: dict[str, Exposure]
-    subject: dict[str, str | float]
+    composition: Composition | None
+    subject: dict[str, Any]
     seed: int
     split: str
+    levels: tuple[str, ...] = LEVELS
+    other_landmarks_mm: dict[str, np.ndarray] = field(default_factory=dict)
+    pathology: Pathology | None = None
+    person_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,8 @@ def simulate_study(
     parameters: SimulationParameters | None = None,
     direction: str | None = None,
     level: int | None = None,
+    pathology: str | Pathology = "none",
+    person_seed: int | None = None,
 ) -> SimulatedStudy:
     """Simulates the study of a seed; equal arguments give equal studies.
 
@@ -86,49 +105,83 @@ def simulate_study(
         size_px: rows and columns of the panel.
         parameters: ranges, the defaults if omitted.
         direction, level: see `posture.sample_posture`.
+        pathology: what the person has, or one of `pathology.CHOICES` to draw it from.
+        person_seed: of all that a person keeps between studies: anatomy, pathology, neutral posture and habitus; drawn
+            with the rest if omitted.
 
     Raises:
-        ValueError: for an unknown split, direction or level.
+        ValueError: for an unknown split, direction, level or pathology.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, found {split!r}")
     parameters = parameters or SimulationParameters()
     rng = np.random.default_rng([seed, SPLITS.index(split)])
-    subject = population.sample(rng, split)
-    skeleton = assemble_skeleton(rng, subject, population.triangles, population.background)
-    posture = sample_posture(rng, skeleton, parameters.posture, direction=direction, level=level)
+    seeds = _PersonSeeds(seed if person_seed is None else person_seed, SPLITS.index(split))
+    person_rng, habitus_rng = (rng, rng) if person_seed is None else (seeds.generator("body"), seeds.generator("habitus"))
+    subject = population.sample(person_rng, split)
+    if not isinstance(pathology, Pathology):
+        pathology = sample_pathology(seeds.generator("pathology"), pathology, parameters.pathology)
+    skeleton = assemble_skeleton(person_rng, subject, population.triangles, population.background)
+    skeleton = pathological(seeds.generator("spurs"), skeleton, pathology, population, parameters.pathology)
+    posture = posed(
+        rng,
+        skeleton,
+        pathology,
+        population,
+        parameters.posture,
+        direction=direction,
+        level=level,
+        person_rng=person_rng,
+    )
     vertebrae = posed_vertebrae(posture)
-    landmarks = posed_landmarks_mm(posture, np.asarray(subject.landmarks_mm, dtype=np.float64))
+    landmarks = posed_landmarks_mm(posture, posture.skeleton.landmarks_mm)
     geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=size_px)
-    scene = assemble_scene(rng, posture, parameters)
+    scene = assemble_scene(habitus_rng, posture, parameters)
     exposures = sample_exposures(rng, parameters.beam)
     pictures = {}
     for view in VIEWS:
         oversampling = 2 if size_px < _OVERSAMPLED_BELOW_PX else 1
-        line = line_integral(rng, scene, geometry[view], exposures[view], oversampling=oversampling)
-        signal = expose(rng, line, geometry[view], exposures[view])
+        paths = material_paths(rng, scene, geometry[view], oversampling=oversampling)
+        signal = expose(rng, paths, geometry[view], exposures[view])
         pictures[view] = finish(rng, signal, geometry[view], landmarks, parameters.appearance)
+    images = {view: bone_images(vertebrae, geometry[view]) for view in VIEWS}
     truth = Truth(
         vertebrae=vertebrae,
-        landmarks_mm=landmarks,
-        decomposition={view: decomposition(vertebrae, geometry[view]) for view in VIEWS},
+        landmarks_mm=_of_lumbar_levels(landmarks),
+        decomposition={view: images[view].decomposition for view in VIEWS},
+        silhouettes={view: images[view].silhouettes for view in VIEWS},
         posture=posture,
         geometry=geometry,
         exposures=exposures,
+        composition=scene.composition,
         subject={"sex": subject.sex, "stature_mm": float(subject.stature_mm), "base": subject.base},
         seed=seed,
         split=split,
+        levels=posture.skeleton.levels,
+        other_landmarks_mm=dict(zip(posture.skeleton.levels[len(LEVELS) :], landmarks[len(LEVELS) :], strict=True)),
+        pathology=pathology,
+        person_seed=person_seed,
     )
     stated = with_calibration_noise(rng, geometry, parameters.geometry.calibration_noise_mm)
     return SimulatedStudy(pictures, stated, truth)
 
 
-def decomposition(vertebrae: tuple[Solid, ...], camera: Camera) -> np.ndarray:
-    """The DRR of homogeneous vertebrae alone, float32 [rows, columns] in [0, 1), 0 outside their silhouettes."""
+@dataclass(frozen=True)
+class _PersonSeeds:
+    """Independent streams of randomness for what belongs to a person."""
 
-    columns, rows = camera.size_px
-    total = np.zeros((rows, columns), dtype=np.float32)
-    projector = MeshProjector(camera)
-    for vertebra in vertebrae:
-        add_path_length(total, projector, vertebra)
-    return drr_from_path_length(total)
+    seed: int
+    split_index: int
+
+    def generator(self, part: str) -> np.random.Generator:
+        """The stream of "body", "habitus", "pathology" or "spurs"."""
+        key = ("body", "habitus", "pathology", "spurs").index(part) + 1
+        return np.random.default_rng([self.seed, self.split_index, key])
+
+
+def _of_lumbar_levels(landmarks_mm: np.ndarray) -> np.ndarray:
+    """[5, 7, 3] of L1 .. L5 from [N, 7, 3]: NaN for a missing L5, without an L6."""
+    levels = np.full((len(LEVELS), *landmarks_mm.shape[1:]), np.nan)
+    count = min(len(landmarks_mm), len(LEVELS))
+    levels[:count] = landmarks_mm[:count]
+    return levels

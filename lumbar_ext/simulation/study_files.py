@@ -1,8 +1,9 @@
 """Writes a simulated study as a folder: what a clinic would deliver, and the truth beside it.
 
 ap.png lat.png calibration.json
-truth/decomposition_ap.nii.gz truth/decomposition_lat.nii.gz truth/landmarks.json truth/meta.json [truth/L1.stl ..
-L5.stl]
+truth/decomposition_ap.nii.gz truth/decomposition_lat.nii.gz
+truth/silhouettes_ap.png truth/silhouettes_lat.png      8 bit; bit i (value 2^i) is set where vertebra i (L1 = 0) lies
+truth/landmarks.json truth/meta.json [truth/L1.stl .. L5.stl]
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.io import write_calibration, write_nifti_image, write_stl
 from lumbar_ext.simulation.posture import Posture
+from lumbar_ext.simulation.radiograph import Exposure
 from lumbar_ext.simulation.study import SimulatedStudy, Truth
 
 _LAST_FILE = Path("truth") / "meta.json"
@@ -58,18 +61,21 @@ def landmarks_document(truth: Truth) -> dict:
 
     Its schema is checked in the tests, not for each of the thousands of studies of a cohort.
     """
-    pixels = {view: truth.geometry[view].project(truth.landmarks_mm) for view in VIEWS}
+    known = dict(zip(LEVELS, truth.landmarks_mm, strict=True)) | truth.other_landmarks_mm
+    present = {level: points for level, points in known.items() if np.isfinite(points).any()}
+    return {"vertebrae": {level: _vertebra_document(truth, points) for level, points in present.items()}}
+
+
+def _vertebra_document(truth: Truth, landmarks_mm: np.ndarray) -> dict:
+    pixels = {view: truth.geometry[view].project(landmarks_mm) for view in VIEWS}
     certain = {f"confidence_{view}": 1.0 for view in VIEWS} | {"gap_mm": 0.0}
     return {
-        "vertebrae": {
-            level: {
-                name: {"position_mm": truth.landmarks_mm[i, j].round(_DIGITS).tolist()}
-                | {f"{view}_px": pixels[view][i, j].round(_DIGITS).tolist() for view in VIEWS}
-                | certain
-                for j, name in enumerate(LANDMARKS)
-            }
-            for i, level in enumerate(LEVELS)
-        }
+        name: {"position_mm": landmarks_mm[j].round(_DIGITS).tolist()}
+        | {f"{view}_px": pixels[view][j].round(_DIGITS).tolist() for view in VIEWS}
+        | certain
+        for j, name in enumerate(LANDMARKS)
+        # What a CT does not show is left out.
+        if np.isfinite(landmarks_mm[j]).all()
     }
 
 
@@ -84,9 +90,12 @@ def _write_truth(study: SimulatedStudy, folder: Path, meshes: bool) -> None:
     for view in VIEWS:
         spacing = truth.geometry[view].pixel_spacing_mm
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", truth.decomposition[view], spacing)
+        Image.fromarray(truth.silhouettes[view]).save(folder / f"silhouettes_{view}.png")
     (folder / "landmarks.json").write_text(json.dumps(landmarks_document(truth)))
     if meshes:
-        for level, vertebra in zip(LEVELS, truth.vertebrae, strict=True):
+        for level, vertebra in zip(truth.levels, truth.vertebrae, strict=True):
+            if vertebra is None:
+                continue
             write_stl(folder / f"{level}.stl", vertebra.vertices_mm, vertebra.triangles)
     # Written last: its presence tells a complete study.
     (folder / _LAST_FILE.name).write_text(json.dumps(_meta(study)))
@@ -97,13 +106,23 @@ def _meta(study: SimulatedStudy) -> dict:
     truth = study.truth
     return {
         "seed": truth.seed,
+        "person_seed": truth.seed if truth.person_seed is None else truth.person_seed,
         "split": truth.split,
         **truth.subject,
-        "posture": _posture_document(truth),
+        "pathology": truth.pathology.document() if truth.pathology else None,
+        "levels": [level for level, solid in zip(truth.levels, truth.vertebrae, strict=True) if solid is not None],
+        "posture": _posture_document(truth) if truth.posture else None,
         "inverted": {view: study.pictures[view].inverted for view in VIEWS},
         "collimated": {view: study.pictures[view].collimated for view in VIEWS},
-        "exposure": {view: dataclasses.asdict(study.truth.exposures[view]) for view in VIEWS},
+        "bones": dataclasses.asdict(truth.composition) if truth.composition else None,
+        "exposure": {view: _exposure_document(truth.exposures[view]) for view in VIEWS},
     }
+
+
+def _exposure_document(exposure: Exposure) -> dict:
+    values = dataclasses.asdict(exposure)
+    beam = values.pop("beam")
+    return values | {name: np.round(beam[name], _DIGITS).tolist() for name in ("energies_kev", "weights")}
 
 
 def _posture_document(truth: Truth) -> dict:
@@ -115,7 +134,7 @@ def _posture_document(truth: Truth) -> dict:
         "cobb_deg": round(posture.cobb_deg, 3),
         "world_from_vertebra": {
             level: pose.to_matrix().round(6).tolist()
-            for level, pose in zip(LEVELS, posture.world_from_vertebra, strict=True)
+            for level, pose in zip(truth.levels, posture.world_from_vertebra, strict=True)
         },
         "world_from_sacrum": posture.world_from_sacrum.to_matrix().round(6).tolist(),
     }

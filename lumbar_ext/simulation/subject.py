@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from lumbar_ext.anatomy import LANDMARKS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.simulation.endplates import Endplate
+from lumbar_ext.simulation.facet_room import ArticularProcesses
+from lumbar_ext.simulation.neighbours import Neighbours, Thoracic
 from lumbar_ext.simulation.solid import Solid
 
 _MEAN_BODY_HEIGHT_MM = 27.3
-_THORACIC_NAMES = ("T12", "T11", "T10", "T9", "T8")
-# Thoracic bodies shrink upwards by about 4 % a level (Panjabi 1991); their transverse processes are short.
-_THORACIC_SCALE = 0.955
-_PROCESS_START_MM = 18.0
-_THORACIC_PROCESS_SCALE = 0.45
+_S1_HALF_DEPTH_MM = 16.4
 
 
 class Subject(Protocol):
@@ -25,6 +24,8 @@ class Subject(Protocol):
     """[5, V, 3], each in its vertebra frame."""
     landmarks_mm: np.ndarray
     """[5, 7, 3], vertebra frames."""
+    sex: str
+    """"female" or "male"."""
 
 
 @dataclass(frozen=True)
@@ -35,74 +36,63 @@ class Vertebra:
     landmarks_mm: np.ndarray
 
 
-class Mesh(Protocol):
-    """Vertices and triangles of a bone in a population's anatomy file."""
-
-    vertices_mm: np.ndarray
-    triangles: np.ndarray
-
-
-class PelvicBones(Protocol):
-    """Sacrum and pelvis in the sacrum frame: origin at the S1 endplate centre, X forward along it, Z its normal."""
-
-    sacrum: Mesh
-    pelvis: Mesh
-
-
 @dataclass(frozen=True)
 class Skeleton:
     """All bones of one person, each in its own frame.
 
     Args:
-        lumbar: L1 .. L5.
+        lumbar: the free lumbar vertebrae from L1: five, or four or six where the lumbosacral junction is transitional.
         thoracic: T12 .. T8.
-        sacrum, pelvis: both in the sacrum frame.
+        sacrum, pelvis: both in the sacral frame, whose origin lies on the uppermost endplate of the sacrum.
         size_ratio: body height against the population's mean.
+        sacral_plate: that endplate, sacral frame.
+        sacral_processes: articular processes of the sacrum that may be moved aside; None where L5 is part of it.
     """
 
     lumbar: tuple[Vertebra, ...]
-    thoracic: tuple[Vertebra, ...]
+    thoracic: tuple[Thoracic, ...]
     sacrum: Solid
     pelvis: Solid
     size_ratio: float
+    sacral_plate: Endplate
+    sacral_processes: ArticularProcesses | None = None
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the lumbar vertebrae, "L1" to "L4", "L5" or "L6"."""
+        return tuple(f"L{number}" for number in range(1, len(self.lumbar) + 1))
+
+    @property
+    def landmarks_mm(self) -> np.ndarray:
+        """[N, 7, 3] landmarks of the lumbar vertebrae in their vertebra frames."""
+        return np.stack([vertebra.landmarks_mm for vertebra in self.lumbar])
+
+    def with_solids(self, t12: Solid, lumbar: list[Solid], sacrum: Solid) -> Skeleton:
+        """The same bones with other meshes."""
+        thoracic = (replace(self.thoracic[0], solid=t12), *self.thoracic[1:])
+        vertebrae = tuple(replace(v, solid=solid) for v, solid in zip(self.lumbar, lumbar, strict=True))
+        return replace(self, lumbar=vertebrae, thoracic=thoracic, sacrum=sacrum)
 
 
 def assemble_skeleton(
-    rng: np.random.Generator, subject: Subject, triangles: np.ndarray, pelvic: PelvicBones
+    rng: np.random.Generator, subject: Subject, triangles: np.ndarray, neighbours: Neighbours
 ) -> Skeleton:
-    """Gives a lumbar subject thoracic vertebrae, grown from its own L1, and a pelvis of fitting size and random
-    proportions.
+    """Gives a lumbar subject thoracic vertebrae and a pelvis of fitting size and random proportions.
 
     Args:
         rng: draws the proportions.
         subject: L1 .. L5.
         triangles: [M, 3] topology of every level.
-        pelvic: sacrum and pelvis of one person.
+        neighbours: the real bones to start from.
     """
     lumbar = tuple(
         Vertebra(Solid(vertices, triangles), np.asarray(landmarks, dtype=np.float64))
         for vertices, landmarks in zip(subject.vertices_mm, subject.landmarks_mm, strict=True)
     )
-    heights = subject.landmarks_mm[:, LANDMARKS.index("superior_endplate"), 2] * 2
+    heights = subject.landmarks_mm[: len(LEVELS), LANDMARKS.index("superior_endplate"), 2] * 2
     size_ratio = float(np.clip(heights.mean() / _MEAN_BODY_HEIGHT_MM, 0.8, 1.25))
-    thoracic = tuple(_thoracic(lumbar[0], step) for step in range(1, len(_THORACIC_NAMES) + 1))
-    scale = size_ratio * rng.normal(1.0, 0.05, 3)
-    sacrum, pelvis = (Solid(mesh.vertices_mm * scale, mesh.triangles) for mesh in (pelvic.sacrum, pelvic.pelvis))
-    return Skeleton(lumbar, thoracic, sacrum, pelvis, size_ratio)
-
-
-def _thoracic(first_lumbar: Vertebra, step: int) -> Vertebra:
-    """A stand-in for the vertebra `step` levels above L1: smaller, with short transverse processes."""
-    scale = _THORACIC_SCALE**step
-    vertices, landmarks = (
-        _shorten_processes(points) * scale for points in (first_lumbar.solid.vertices_mm, first_lumbar.landmarks_mm)
-    )
-    return Vertebra(first_lumbar.solid.with_vertices(vertices), landmarks)
-
-
-def _shorten_processes(points_mm: np.ndarray) -> np.ndarray:
-    points = np.array(points_mm, dtype=np.float64)
-    behind = points[:, 0] < -_PROCESS_START_MM
-    beyond = np.clip(np.abs(points[:, 1]) - _PROCESS_START_MM, 0.0, None) * behind
-    points[:, 1] -= np.sign(points[:, 1]) * beyond * (1 - _THORACIC_PROCESS_SCALE)
-    return points
+    pelvis = neighbours.pelvis(rng, size_ratio, subject.sex)
+    thoracic = neighbours.thoracic(np.asarray(subject.vertices_mm[0], dtype=np.float64))
+    half_depth = _S1_HALF_DEPTH_MM * size_ratio
+    plate = Endplate(np.zeros(3), np.array([0.0, 0.0, 1.0]), half_depth, half_depth)
+    return Skeleton(lumbar, thoracic, pelvis.sacrum, pelvis.hips, size_ratio, plate, pelvis.processes)

@@ -1,12 +1,12 @@
 """Soft tissues inside the trunk: fat, muscles, lungs, gas and calcifications.
 
-Ellipsoids carry a `contrast`: the fraction by which they replace the tissue around them. `radiograph` turns it into
-attenuation.
+Ellipsoids carry a `contrast`: the fraction by which they replace the tissue around them. `soft_tissue` turns them into
+path lengths.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -15,6 +15,33 @@ from lumbar_ext.simulation.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.outline import Sections
 from lumbar_ext.simulation.parameters import TrunkParameters
 from lumbar_ext.simulation.solid import Solid
+
+
+@dataclass(frozen=True)
+class Build:
+    """What the soft tissues depend on: size of the skeleton against the mean, and ageing from 0 (20 years) to 1 (88)."""
+
+    size_ratio: float
+    ageing: float
+
+
+@dataclass(frozen=True)
+class TissueTexture:
+    """How irregular the tissues look.
+
+    Args:
+        lung_density: of lung against soft tissue.
+        lung_markings: relative amplitude of vessels in the lung.
+        warp_mm: displacement of organs in the image (standard deviation on the detector).
+        warp_wave_mm: its wavelength.
+        mottle_mm: fat exchanged at random along 200 mm of viscera (standard deviation).
+    """
+
+    lung_density: float = 0.26
+    lung_markings: float = 0.0
+    warp_mm: float = 0.0
+    warp_wave_mm: float = 20.0
+    mottle_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +56,7 @@ class Trunk:
         fat: in place of soft tissue.
         muscles: soft tissue in place of fat.
         calcifications: cortical bone in place of soft tissue.
+        texture: irregularity of all that.
     """
 
     skin: Solid
@@ -39,14 +67,20 @@ class Trunk:
     fat: Ellipsoids
     muscles: Ellipsoids
     calcifications: Ellipsoids
+    texture: TissueTexture = TissueTexture()
 
     def moved(self, target_from_source: RigidTransform) -> Trunk:
         """The trunk in another frame."""
-        return Trunk(**{part.name: getattr(self, part.name).moved(target_from_source) for part in fields(self)})
+        parts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "texture"}
+        return replace(self, **{name: part.moved(target_from_source) for name, part in parts.items()})
 
 
 def sample_trunk(
-    rng: np.random.Generator, skin: Sections, spine_mm: np.ndarray, size_ratio: float, parameters: TrunkParameters
+    rng: np.random.Generator,
+    skin: Sections,
+    spine_mm: np.ndarray,
+    person: Build,
+    parameters: TrunkParameters,
 ) -> Trunk:
     """Fills an outline with fat, organs and gas.
 
@@ -54,7 +88,7 @@ def sample_trunk(
         rng: the source of randomness.
         skin: the outline, person's frame.
         spine_mm: [N, 3] body centres, person's frame.
-        size_ratio: of the person's skeleton against the mean.
+        person: size and age.
         parameters: ranges.
     """
     waist = skin.at(0.0)[1]
@@ -68,9 +102,15 @@ def sample_trunk(
         diaphragm=diaphragm,
         gas=_gas(rng, room, centre[0], parameters),
         fat=_fat(rng, room, centre[0], parameters),
-        muscles=_muscles(rng, room, centre[0], size_ratio),
-        calcifications=_calcifications(rng, spine_mm, parameters),
+        muscles=_muscles(rng, room, centre[0], person.size_ratio),
+        calcifications=_calcifications(rng, spine_mm, person, parameters),
+        texture=_texture(rng, parameters),
     )
+
+
+def _texture(rng: np.random.Generator, parameters: TrunkParameters) -> TissueTexture:
+    names = ("lung_density", "lung_markings", "warp_mm", "warp_wave_mm", "mottle_mm")
+    return TissueTexture(**{name: rng.uniform(*getattr(parameters, name)) for name in names})
 
 
 def _make(centres, radii, rotations=None) -> Ellipsoids:
@@ -95,11 +135,12 @@ def _lungs(rng: np.random.Generator, muscle: Sections, parameters: TrunkParamete
     for side in (1, -1):
         # The liver lifts the right dome.
         top = base + dome + (rng.uniform(5, 20) if side < 0 else 0.0)
-        lungs.append([centre[0] - 0.05 * room[0], centre[1] + side * 0.52 * room[1], base + 190])
-        lung_radii.append([0.88 * room[0], 0.42 * room[1], 190.0])
-        height = rng.uniform(90, 130)
-        domes.append([centre[0] + rng.uniform(0.1, 0.25) * room[0], centre[1] + side * 0.46 * room[1], top - height])
-        dome_radii.append([rng.uniform(0.85, 1.0) * room[0], rng.uniform(0.42, 0.5) * room[1], height])
+        lungs.append([centre[0] - 0.05 * room[0], centre[1] + side * 0.49 * room[1], base + 190])
+        lung_radii.append([0.88 * room[0], 0.44 * room[1], 190.0])
+        # Wide and flat: the dome spans the whole half of the chest, and ends in a sharp angle at the ribs.
+        height = rng.uniform(75, 120)
+        domes.append([centre[0] + rng.uniform(0.1, 0.28) * room[0], centre[1] + side * 0.5 * room[1], top - height])
+        dome_radii.append([rng.uniform(0.85, 1.0) * room[0], rng.uniform(0.52, 0.75) * room[1], height])
     return _make(lungs, lung_radii), _make(domes, dome_radii)
 
 
@@ -114,20 +155,20 @@ def _gas(rng: np.random.Generator, room: np.ndarray, centre_x: float, parameters
         )
         direction = rng.standard_normal(3) * [0.4, 1.0, 1.0]
         size = rng.uniform(*parameters.gas_radius_mm)
-        for _ in range(rng.integers(1, 6)):
+        for _ in range(rng.integers(2, 9)):
             centres.append(position.copy())
             radii.append(size * rng.uniform(0.5, 1.3, 3) * [0.7, 1.0, 1.0])
             direction = direction + 0.6 * rng.standard_normal(3)
-            position += direction / np.linalg.norm(direction) * size * rng.uniform(1.2, 2.0)
+            position += direction / np.linalg.norm(direction) * size * rng.uniform(0.7, 1.5)
     for _ in range(rng.integers(*parameters.stool_patches)):
         middle = np.array([centre_x + 0.15 * room[0], 0, -20]) + rng.uniform(-1, 1, 3) * [
             0.4 * room[0],
             0.8 * room[1],
             120,
         ]
-        count = rng.integers(15, 60)
-        centres.extend(middle + rng.standard_normal((count, 3)) * rng.uniform(10, 22, 3))
-        radii.extend(rng.uniform(1.5, 4.5, (count, 3)))
+        count = rng.integers(30, 110)
+        centres.extend(middle + rng.standard_normal((count, 3)) * rng.uniform(9, 20, 3))
+        radii.extend(rng.uniform(1.0, 4.0, (count, 3)))
     gas = _make(centres, radii, _random_rotations(rng, len(centres)))
     return Ellipsoids(gas.centres_mm, gas.axes_mm, rng.uniform(*parameters.gas_contrast, len(centres)))
 
@@ -160,13 +201,15 @@ def _muscles(rng: np.random.Generator, room: np.ndarray, centre_x: float, size_r
         radii.append([26, 28, 55] * rng.uniform(0.85, 1.15, 3))
         rotations.append(euler_rotation(side * np.radians(-12), np.radians(10), 0.0))
     organs = _make(centres, radii, rotations)
-    contrast = np.where(np.arange(len(centres)) % 2, rng.uniform(0.15, 0.6), rng.uniform(0.3, 0.9))
+    contrast = np.where(np.arange(len(centres)) % 2, rng.uniform(0.1, 0.45), rng.uniform(0.3, 0.9))
     return Ellipsoids(organs.centres_mm, organs.axes_mm, contrast)
 
 
-def _calcifications(rng: np.random.Generator, spine_mm: np.ndarray, parameters: TrunkParameters) -> Ellipsoids:
-    """Plaques of the aortic wall before and left of the lower vertebrae, in some people."""
-    if rng.random() >= parameters.calcification_share:
+def _calcifications(
+    rng: np.random.Generator, spine_mm: np.ndarray, person: Build, parameters: TrunkParameters
+) -> Ellipsoids:
+    """Plaques of the aortic wall before and left of the lower vertebrae, in some old people."""
+    if rng.random() >= np.interp(person.ageing, (0, 1), parameters.calcification_share):
         return _make([], [])
     count = rng.integers(6, 40)
     z = rng.uniform(-75, 70, count)

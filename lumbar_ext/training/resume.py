@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.training.checkpoint import read_checkpoint, write_checkpoint
 
 
 class ResumePoint:
     """Writes the state of a run every few minutes and at its end; restores it at the start when the file exists.
 
     Unlike MONAI's CheckpointSaver it goes by time (an epoch may last an hour), keeps one file, and replaces it
-    atomically,
-    so that a run killed at any moment can be started again with the same command.
+    atomically, so that a run killed at any moment can be started again with the same command. With several processes all
+    restore and the first one writes.
 
     Args:
         path: the file.
@@ -46,13 +48,29 @@ class ResumePoint:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def restore(self, engine: Engine) -> None:
-        """Loads the file, if it exists, and continues the engine's epoch and iteration counts."""
+        """Loads the file, if it exists, and continues the engine's epoch and iteration counts.
+
+        An object that the file knows nothing of (one from an older version) starts anew.
+
+        Raises:
+            InputError: when the file is damaged or belongs to another network.
+        """
         if not self.path.is_file():
             return
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        for name, item in self.objects.items():
-            item.load_state_dict(state[name])
-        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        state = read_checkpoint(self.path)
+        try:
+            for name, item in self.objects.items():
+                if name in state:
+                    item.load_state_dict(state[name])
+                else:
+                    engine.logger.warning("%s holds no %s, which starts anew", self.path, name)
+            engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise InputError(
+                f"{self.path}: not a state of this run ({type(error).__name__}: {reason}); "
+                "give another --resume, or --resume '' to start anew"
+            ) from error
         engine.logger.info("resumed from %s: %d epochs done", self.path, state["epoch"])
 
     def write_if_due(self, engine: Engine) -> None:
@@ -65,9 +83,7 @@ class ResumePoint:
         self._save(engine.state.epoch, engine.state.iteration)
 
     def _save(self, epoch: int, iteration: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        state = {name: item.state_dict() for name, item in self.objects.items()}
-        partial = self.path.with_suffix(".partial")
-        torch.save({**state, "epoch": epoch, "iteration": iteration}, partial)
-        os.replace(partial, self.path)
         self._written = self.clock()
+        if idist.get_rank() == 0:
+            state = {name: item.state_dict() for name, item in self.objects.items()}
+            write_checkpoint(self.path, {**state, "epoch": epoch, "iteration": iteration})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,25 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
     bone-bright unless its own tags say otherwise.
 
     Args:
-        study: folder with ``<view>.png``, ``calibration.json`` and ``truth/``.
+        study: folder with ``<view>.png`` (or another radiograph file of that name), ``calibration.json`` and ``truth/``.
         view: "ap" or "lat".
         downsample: 1, or 2, 4 .. to halve the grid that often by area averaging.
 
     Raises:
-        InputError: when image and decomposition differ in size, or the decomposition is empty at a vertebra's centre
-            (which a transposed or mismatched file shows).
+        InputError: when a file is missing, image and decomposition differ in size, no vertebra is labelled, or the
+            decomposition is empty at a vertebra's centre (which a transposed or mismatched file shows).
     """
-    truth = _on_network_grid(study, view)
+    return _record(_on_network_grid(study, view), study, view, downsample)
+
+
+def record_of_sample(sample: Mapping[str, Any], downsample: int = 1) -> ViewRecord:
+    """The compact form of a sample such as :meth:`ViewRecord.as_sample` gives, on a grid halved as often as asked."""
+    image, decomposition = (np.asarray(sample[name])[0] for name in ("image", "decomposition"))
+    truth = _Truth(image, decomposition, np.asarray(sample["landmarks_px"], float))
+    return _record(truth, Path(str(sample.get("study", ""))), sample["view"], downsample)
+
+
+def _record(truth: _Truth, study: Path, view: str, downsample: int) -> ViewRecord:
     factor = 1
     while factor < downsample:
         truth = _Truth(halve(truth.image), halve(truth.decomposition), (truth.landmarks_px - 0.5) / 2)
@@ -104,7 +114,7 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
 
 def _on_network_grid(study: Path, view: str) -> _Truth:
     camera = read_calibration(study / "calibration.json")[view]
-    radiograph = read_radiograph(study / f"{view}.png")
+    radiograph = read_radiograph(_image_path(study, view))
     if radiograph.polarity == "bone_dark":
         radiograph = with_bone_bright(radiograph)
     decomposition_path = study / "truth" / f"decomposition_{view}.nii.gz"
@@ -120,9 +130,20 @@ def _on_network_grid(study: Path, view: str) -> _Truth:
     return _Truth(normalise_intensity(seen.pixels), bone, landmarks)
 
 
+def _image_path(study: Path, view: str) -> Path:
+    """The one radiograph of that view: ``ap.png``, ``lat.dcm``, ``ap.nii.gz`` ..."""
+    found = sorted(path for path in study.glob(f"{view}.*") if path.is_file())
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise InputError(f"{study}: expected one radiograph {view}.png, .dcm or .nii.gz, found {names}")
+    return found[0]
+
+
 def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.ndarray, path: Path) -> None:
     if image.shape != decomposition.shape:
         raise InputError(f"{path}: size {decomposition.shape} differs from the image's {image.shape}")
+    if not np.isfinite(landmarks_px[:, list(ENDPLATES)]).all(axis=(1, 2)).any():
+        raise InputError(f"{path.parent / 'landmarks.json'}: no vertebra has both endplates in this view")
     centres = landmarks_px[:, list(ENDPLATES)].mean(axis=1)
     centres = np.rint(centres[np.isfinite(centres).all(axis=1)]).astype(int)
     rows, columns = decomposition.shape
@@ -132,14 +153,17 @@ def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.
 
 
 def list_studies(folder: str | Path, limit: int | None = None) -> list[Path]:
-    """Study folders (those with ``truth/landmarks.json``) directly beneath ``folder``, sorted, at most ``limit``.
+    """Study folders (those with a ``calibration.json``) directly beneath ``folder``, sorted, at most ``limit``.
 
     Raises:
-        InputError: when there are none.
+        InputError: when there are none, or one of them has no labels.
     """
-    studies = sorted(path for path in Path(folder).glob("*") if (path / "truth" / "landmarks.json").is_file())
+    studies = sorted(path.parent for path in Path(folder).glob("[!.]*/calibration.json"))
     if not studies:
-        raise InputError(f"{folder}: expected study folders with truth/landmarks.json, found none")
+        raise InputError(f"{folder}: expected study folders with calibration.json and truth/landmarks.json, found none")
+    for study in studies[:limit]:
+        if not (study / "truth" / "landmarks.json").is_file():
+            raise InputError(f"{study}: no truth/landmarks.json, expected labels of every study")
     return studies[:limit]
 
 

@@ -27,6 +27,7 @@ from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.io.nifti import write_nifti_image
 from lumbar_ext.io.radiograph import Polarity, with_bone_bright
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, to_network_grid
+from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, decode_packed
 
 
@@ -78,26 +79,36 @@ class DecodeViewd(Transform):
     """Turns the packed output into ``decoded``, landmarks in the original file's pixels.
 
     Adds ``decomposition`` (float32 [1, 512, 512], network grid), ``landmarks_px`` [5, 7, 2] (original pixels),
-    ``landmark_confidence`` [5, 7], ``present`` [5] and ``order_consistent``.
+    ``landmark_confidence`` [5, 7], ``vertebra_confidence`` [5], ``present`` [5] and ``order_consistent``.
 
     Args:
         threshold: smallest heatmap value of a vertebra that is present.
+        calibration: makes probabilities of the network's scores; None leaves the scores.
         pred_key: key of the packed tensor [37, 128, 128].
     """
 
-    def __init__(self, threshold: float = CONFIDENCE_THRESHOLD, pred_key: str = "pred") -> None:
+    def __init__(
+        self,
+        threshold: float = CONFIDENCE_THRESHOLD,
+        calibration: ConfidenceCalibration | None = None,
+        pred_key: str = "pred",
+    ) -> None:
         self.threshold = threshold
+        self.calibration = calibration
         self.pred_key = pred_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Adds what the network found."""
         seen = decode_packed(data[self.pred_key], self.threshold)
+        if self.calibration is not None:
+            seen = self.calibration.apply(seen, data["view"])
         scale, offset = np.asarray(data["original_from_network"])
         return {
             **data,
             "decomposition": torch.from_numpy(seen.decomposition)[None],
             "landmarks_px": seen.landmarks_px * scale + offset,
             "landmark_confidence": seen.landmark_confidence,
+            "vertebra_confidence": seen.confidence,
             "present": seen.present,
             "order_consistent": seen.order_consistent,
         }

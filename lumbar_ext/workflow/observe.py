@@ -13,6 +13,7 @@ from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.io.study import BiplanarStudy
 from lumbar_ext.registration.landmarks3d import ViewLandmarks
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
+from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import DecodedView, decode_packed
 from lumbar_ext.transforms.intensity import normalise_intensity
 
@@ -52,7 +53,9 @@ def to_network_grids(study: BiplanarStudy) -> dict[str, CanonicalView]:
     return {view: to_network_grid(study[view].pixels, study.geometry[view], view) for view in VIEWS}
 
 
-def observe(network: nn.Module, canonical: dict[str, CanonicalView]) -> ObservedStudy:
+def observe(
+    network: nn.Module, canonical: dict[str, CanonicalView], calibration: ConfidenceCalibration | None = None
+) -> ObservedStudy:
     """Runs the network on both views.
 
     A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer
@@ -61,6 +64,7 @@ def observe(network: nn.Module, canonical: dict[str, CanonicalView]) -> Observed
     Args:
         network: in evaluation mode, on any device.
         canonical: radiographs on the network grid, bone bright.
+        calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
     decoded = {view: _seen(network, seen.pixels) for view, seen in canonical.items()}
     inverted = []
@@ -72,6 +76,8 @@ def observe(network: nn.Module, canonical: dict[str, CanonicalView]) -> Observed
         if retried.confidence.sum() > decoded[view].confidence.sum():
             canonical, decoded = {**canonical, view: turned}, {**decoded, view: retried}
             inverted.append(view)
+    if calibration is not None:
+        decoded = {view: calibration.apply(seen, view) for view, seen in decoded.items()}
     for view, seen in canonical.items():
         if seen.swap_left_right:
             decoded[view] = _naming_the_persons_sides(decoded[view])

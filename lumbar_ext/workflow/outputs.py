@@ -44,7 +44,7 @@ def registration_document(result: RegistrationResult, stage_seconds: dict[str, f
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,
         "stage_seconds": stage_seconds,
-        "vertebrae": {level: _vertebra_document(fit, result) for level, fit in result.vertebrae.items()},
+        "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
     }
 
 
@@ -86,7 +86,8 @@ def mesh_path(folder: Path, level: str) -> Path:
 def remove_meshes(output_dir: str | Path, levels: tuple[str, ...]) -> None:
     """Removes the meshes of levels from an output folder, where there are any."""
     for level in levels:
-        mesh_path(Path(output_dir), level).unlink(missing_ok=True)
+        for suffix in (".stl", ".ply"):
+            mesh_path(Path(output_dir), level).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
@@ -106,8 +107,8 @@ def camera_document(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _vertebra_document(fit: VertebraFit, search: RegistrationResult) -> dict[str, Any]:
-    """One vertebra; evaluations, seconds and stop reason are those of the search that placed it, joint with its neighbours."""
+def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:
+    """One vertebra; evaluations, seconds and stop reason of a joint search are those of all vertebrae together."""
     pose = fit.pose
     return {
         "pose": {
@@ -122,9 +123,10 @@ def _vertebra_document(fit: VertebraFit, search: RegistrationResult) -> dict[str
         "free_form_coefficients_sd": fit.free_form,
         "loss_per_view": fit.loss,
         "initial_loss_per_view": fit.initial_loss,
-        "evaluations": search.evaluations,
-        "seconds": search.seconds,
-        "stop_reason": str(search.stop_reason),
+        "evaluations": fit.search.evaluations,
+        "seconds": fit.search.seconds,
+        "stop_reason": str(fit.search.stop_reason),
+        "warnings": list(fit.warnings),
     }
 
 

@@ -25,11 +25,15 @@ from lumbar_ext.io.study import read_study
 from lumbar_ext.registration.landmarks3d import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.transforms.confidence import ConfidenceCalibration
+from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
+from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import observe, to_network_grids
 from lumbar_ext.workflow.outputs import (
     camera_document,
     registration_document,
     remove_meshes,
+    study_landmarks,
     write_json,
     write_reconstruction,
 )
@@ -42,6 +46,7 @@ STAGES = (
     "decompose the radiographs",
     "locate the landmarks",
     "register the vertebrae",
+    MEASURE_STAGE,
     "write the results",
 )
 
@@ -65,16 +70,19 @@ class ReadStudy(Transform):
 
 
 class ObserveViews(Transform):
-    """Runs the multi-task network on both radiographs."""
+    """Runs the multi-task network on both radiographs; with a calibration, its confidences become probabilities."""
 
-    def __init__(self, network: nn.Module, progress: Progress) -> None:
+    def __init__(
+        self, network: nn.Module, progress: Progress, calibration: ConfidenceCalibration | None = None
+    ) -> None:
         self.network = network.eval()
+        self.calibration = calibration
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `observed`."""
         with self.progress.stage(STAGES[1]):
-            return {**data, "observed": observe(self.network, to_network_grids(data["study"]))}
+            return {**data, "observed": observe(self.network, to_network_grids(data["study"]), self.calibration)}
 
 
 class LocateLandmarks(Transform):
@@ -141,7 +149,7 @@ class Register(Inferer):
 
 
 class WriteReconstruction(Transform):
-    """Writes all files of a reconstruction, or none.
+    """Writes all files of a reconstruction, or none; with `assessment` of `measure.MeasureSpine` also its files and the report.
 
     Meshes that an earlier run left for levels that this one did not find are removed.
 
@@ -150,15 +158,22 @@ class WriteReconstruction(Transform):
         weights: role to path of the files of weights that were used.
         parameters: what was asked of the run, for `run.json`.
         progress: stages and their seconds.
+        options: files beside the usual ones.
     """
 
     def __init__(
-        self, shape_model: nn.Module, weights: dict[str, str], parameters: dict[str, Any], progress: Progress
+        self,
+        shape_model: nn.Module,
+        weights: dict[str, str],
+        parameters: dict[str, Any],
+        progress: Progress,
+        options: ReportOptions | None = None,
     ) -> None:
         self.triangles = shape_model.triangles
         self.weights = weights
         self.parameters = parameters
         self.progress = progress
+        self.options = options
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Writes the files; adds nothing."""
@@ -166,27 +181,30 @@ class WriteReconstruction(Transform):
         if missing:
             warnings.warn(f"{', '.join(missing)}: not found in both views, no mesh is written", stacklevel=2)
         with staged_output(data["output_dir"]) as folder:
-            with self.progress.stage(STAGES[4]):
-                write_reconstruction(
-                    folder,
-                    data["study"],
-                    data["observed"],
-                    data["landmarks"],
-                    data["pred"],
-                    self.triangles.cpu().numpy(),
-                )
-            document = registration_document(data["pred"], self.progress.seconds)
-            write_json(folder / "registration.json", document)
-            write_json(folder / "run.json", self._run_document(data))
+            run = self._run_document(data)
+            with self.progress.stage(STAGES[-1]):
+                self._write_results(folder, data, run)
+            write_json(folder / "registration.json", registration_document(data["pred"], self.progress.seconds))
+            write_json(folder / "run.json", run)
         remove_meshes(data["output_dir"], missing)
         return dict(data)
+
+    def _write_results(self, folder: Path, data: Mapping[str, Any], run: dict[str, Any]) -> None:
+        study, observed, landmarks, result = (data[name] for name in ("study", "observed", "landmarks", "pred"))
+        triangles = self.triangles.cpu().numpy()
+        write_reconstruction(folder, study, observed, landmarks, result, triangles)
+        if "assessment" not in data:
+            return
+        measured = Measured(study, study_landmarks(observed, landmarks), result, data["assessment"], triangles)
+        write_measurement_files(folder, measured, self.options)
+        write_report(folder, measured, run, self.progress.seconds, self.options)
 
     def _run_document(self, data: Mapping[str, Any]) -> dict[str, Any]:
         observed = data["observed"]
         document = provenance(
             inputs={name: data[name] for name in INPUTS}, weights=self.weights, parameters=self.parameters
         )
-        document["warnings"] = list(data["study"].warnings)
+        document["warnings"] = [*data["study"].warnings, *data["pred"].warnings]
         document["missing_levels"] = list(data["pred"].missing_levels)
         document["inverted_views"] = list(observed.inverted)
         document["network_grid"] = {view: camera_document(observed.canonical[view].camera) for view in VIEWS}

@@ -1,7 +1,12 @@
 """Every config of bundles/lumbar_multitask, run on a tiny cohort with a tiny network."""
 
+import errno
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +14,22 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
+from lumbar_ext.anatomy import LANDMARKS, VIEWS
 from lumbar_ext.io import read_landmarks, read_nifti_image
+from lumbar_ext.networks import LumbarMultitaskNet
 from lumbar_ext.networks.packing import PACKED_CHANNELS
+from lumbar_ext.training.ablation import ablate
+from lumbar_ext.training.cross_validation import cross_validate
+from lumbar_ext.training.export import export_onnx
+from lumbar_ext.transforms.confidence import ConfidenceCalibration, MonotoneMap
+from lumbar_ext.workflow.error_reporting import input_error_behind
+from lumbar_ext.workflow.network_bundle import load_weights
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lumbar_multitask"
 CONFIGS = BUNDLE / "configs"
 SCHEMA = Path(__file__).with_name("metadata.schema.json")
-TINY = {"network_def#preset": "tiny", "network_def#decoder_channels": 8}
+TINY_NETWORK = {"preset": "tiny", "decoder_channels": 8}
+TINY = {f"network_def#{name}": value for name, value in TINY_NETWORK.items()}
 SMALL_GRID = {"downsample": 2, "size_px": [256, 256], "shift_px": 15, "batch_size": 2, "num_workers": 0}
 
 
@@ -32,6 +46,13 @@ def workflow(root, *configs, kind="train", **overrides):
     )
     made.initialize()
     return made
+
+
+def failure_of(run):
+    """The message of the InputError that ends a workflow; MONAI wraps it."""
+    with pytest.raises(RuntimeError) as failure:
+        run.run()
+    return str(input_error_behind(failure.value))
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +89,132 @@ def test_training_can_start_from_weights_and_crop(trained):
     assert (trained / "models" / "crops.pt").is_file()
 
 
-def test_evaluation_writes_its_metrics(trained):
-    workflow(trained, "train.json", "evaluate.json", **SMALL_GRID, **TINY).run()
-    table = (trained / "eval" / "metrics.csv").read_text()
-    assert {"dice", "ssim", "landmark_mm", "missed"} <= set(re.findall(r"^\w+", table, re.M))
+def test_evaluation_prints_the_papers_tables_for_every_set(trained, capsys):
+    folder = str(trained / "cohort" / "validation")
+    sets = {"sets": {"known": folder}, "foreign_sets": {"foreign": folder}}
+    workflow(trained, "train.json", "evaluate.json", **sets, **SMALL_GRID, **TINY).run()
+    names = re.findall(r"^\w+", (trained / "eval" / "metrics.csv").read_text(), re.M)
+    assert {"dice", "bone_ssim", "ap_landmark_mm", "lat_missed"} <= set(names)
+    tables = (trained / "eval" / "tables.md").read_text()
+    assert tables in capsys.readouterr().out
+    assert re.findall(r"^Table \d", tables, re.M) == ["Table 1", "Table 2", "Table 3"]
+    for name in ("known", "foreign"):
+        assert f"| {name}, simulated |" in tables and f"Levels and findings: {name}." in tables
+    assert len((trained / "eval" / "views.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_a_resumed_run_never_replaces_better_weights(trained):
+    resume = torch.load(trained / "models" / "resume.pt", weights_only=True)
+    resume["best_weights"]["score"] = 1e9
+    torch.save(resume, trained / "models" / "best.pt")
+    before = (trained / "models" / "model.pt").read_bytes()
+    options = {"resume": str(trained / "models" / "best.pt"), "max_epochs": resume["epoch"] + 1, "tensorboard": False}
+    workflow(trained, "train.json", **options, **SMALL_GRID, **TINY).run()
+    assert (trained / "models" / "model.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("problem", ["truncated", "another width"])
+def test_weights_that_do_not_fit_are_named_and_nothing_is_overwritten(trained, tmp_path, problem):
+    weights = tmp_path / "start.pt"
+    shutil.copy(trained / "models" / "model.pt", weights)
+    changes = {}
+    if problem == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-4000])
+    else:
+        changes["network_def#decoder_channels"] = 12
+    before = {path: path.read_bytes() for path in (trained / "models").glob("*.pt")}
+    run = workflow(
+        trained, "train.json", init_weights=str(weights), tensorboard=False, **SMALL_GRID, **(TINY | changes)
+    )
+    assert "start.pt" in failure_of(run)
+    assert before == {path: path.read_bytes() for path in (trained / "models").glob("*.pt")}
+
+
+def test_a_resume_file_of_another_width_is_named(trained):
+    options = {"network_def#preset": "tiny", "network_def#decoder_channels": 12, "tensorboard": False}
+    run = workflow(trained, "train.json", max_epochs=9, **SMALL_GRID, **options)
+    assert "resume.pt: not a state of this run" in failure_of(run)
+
+
+def test_a_full_disk_ends_the_run_with_the_earlier_weights_untouched(trained, monkeypatch):
+    before = (trained / "models" / "model.pt").read_bytes()
+
+    def full(state, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    run = workflow(trained, "train.json", resume="", max_epochs=1, tensorboard=False, **SMALL_GRID, **TINY)
+    assert "no space left" in failure_of(run)
+    assert (trained / "models" / "model.pt").read_bytes() == before
+
+
+def test_an_unknown_option_is_an_error_with_a_hint(root):
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(CONFIGS / "train.json")]
+    done = subprocess.run([*command, "--max_epoch", "1"], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --max_epoch: no entry of")
+    assert "did you mean --max_epochs?" in done.stderr
+
+
+def test_two_processes_stop_at_the_same_iteration(root, tmp_path):
+    """torchrun with gloo; the time budget ends both within an epoch that would go on for much longer."""
+    files = [str(CONFIGS / name) for name in ("train.json", "multi_gpu_train.json")]
+    options = {
+        "bundle_root": tmp_path,
+        "logging_file": CONFIGS / "logging.conf",
+        "dataset_dir": root / "cohort",
+        "max_minutes": 0.03,
+        "epoch_length": 100000,
+        "tensorboard": False,
+        "mlflow": False,
+        **(SMALL_GRID | TINY | {"batch_size": 1}),
+    }
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "monai.bundle", "run"]
+    arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    done = subprocess.run(
+        [sys.executable, *command, "--config_file", str(files), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts = re.findall(r"time budget used up: .* (\d+) iterations", done.stdout + done.stderr)
+    assert len(counts) == 2 and counts[0] == counts[1] and int(counts[0]) > 1
+    assert (tmp_path / "models" / "model.pt").is_file() and (tmp_path / "models" / "resume.pt").is_file()
+
+
+@pytest.mark.parametrize("overlays", [("train_stream.json",), ("train_stream.json", "train_gpu.json")])
+def test_training_on_a_stream_of_simulated_studies(root, tmp_path, overlays):
+    anatomy = BUNDLE.parent / "lumbar_reconstruction" / "models" / "anatomy.pt"
+    stream = {"anatomy": str(anatomy), "stream_studies": 1, "epoch_views": 4, "reuse": 2, "max_epochs": 1}
+    folders = {"ckpt_dir": str(tmp_path), "tensorboard": False}
+    workflow(root, "train.json", *overlays, **stream, **folders, **SMALL_GRID, **TINY).run()
+    assert (tmp_path / "model.pt").is_file()
+
+
+def test_cross_validation_trains_every_fold_once(root, tmp_path, capsys):
+    options = {"max_epochs": 1, "tensorboard": False, **SMALL_GRID, **TINY}
+    arguments = (str(BUNDLE), str(root / "cohort" / "train"), str(tmp_path))
+    cross_validate(*arguments, folds=2, **options)
+    assert "| lat_dice |" in (tmp_path / "folds.md").read_text()
+    weights = {path: path.read_bytes() for path in tmp_path.glob("fold_*/model.pt")}
+    assert len(weights) == 2
+    (tmp_path / "folds.md").unlink()
+    cross_validate(*arguments, folds=2, **options)
+    assert all(path.read_bytes() == content for path, content in weights.items())
+    assert capsys.readouterr().out.count("| ap_dice |") == 2
+
+
+def test_the_ablation_prints_our_rows_beside_the_papers(root, tmp_path, capsys):
+    smallest = {"downsample": 4, "size_px": [128, 128], "shift_px": 8, "batch_size": 1}
+    options = {"tensorboard": False, **(SMALL_GRID | smallest), **TINY}
+    ablate(str(BUNDLE), str(root / "cohort"), str(tmp_path), iterations=10, **options)
+    table = (tmp_path / "ablation.md").read_text()
+    assert table in capsys.readouterr().out
+    for name in ("full", "no FFM", "single task"):
+        assert f"| {name}, simulated |" in table and f"Yu et al., {name}, real X-rays" in table
 
 
 def test_inference_writes_decomposition_and_landmarks(trained):
@@ -81,7 +224,35 @@ def test_inference_writes_decomposition_and_landmarks(trained):
     decomposition, spacing_mm = read_nifti_image(trained / "output" / "lat_decomposition.nii.gz")
     assert decomposition.shape == (512, 512) and spacing_mm == (0.834, 0.834)
     landmarks = read_landmarks(trained / "output" / "lat_landmarks.json")
-    assert np.isfinite(landmarks.lat_px).all() and np.isnan(landmarks.ap_px).all()
+    assert np.isfinite(landmarks.lat_px).any() and np.isnan(landmarks.ap_px).all()
+
+
+def test_confidences_are_calibrated_where_the_weights_have_a_calibration(trained, tmp_path):
+    (tmp_path / "models").mkdir()
+    shutil.copy(trained / "models" / "model.pt", tmp_path / "models")
+    certain = MonotoneMap([0.0], [0.625])
+    landmarks = {view: dict.fromkeys(LANDMARKS, certain) for view in VIEWS}
+    ConfidenceCalibration(landmarks, dict.fromkeys(VIEWS, certain), 4.0).write(tmp_path / "models" / "confidence.json")
+    image = trained / "cohort" / "validation" / "study_0000" / "ap.png"
+    options = {"image": str(image), "polarity": "bone_bright", "threshold": 0.0}
+    workflow(tmp_path, "inference.json", kind="infer", **options, **TINY).run()
+    confidence = read_landmarks(tmp_path / "output" / "ap_landmarks.json").confidence_ap
+    assert set(np.unique(confidence)) <= {0.0, 0.625} and 0.625 in confidence
+
+
+def test_onnx_runtime_stands_in_for_the_network(trained):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    definition = ConfigParser.load_config_file(CONFIGS / "inference.json")["network_def"]
+    network = LumbarMultitaskNet(**{k: v for k, v in definition.items() if k != "_target_"} | TINY_NETWORK)
+    export_onnx(load_weights(network, trained / "models" / "model.pt"), trained / "models" / "model.onnx")
+    image = trained / "cohort" / "validation" / "study_0000" / "ap.png"
+    found = []
+    for configs in (("inference.json",), ("inference.json", "inference_onnx.json")):
+        options = {"image": str(image), "polarity": "bone_bright", "threshold": 0.0}
+        workflow(trained, *configs, kind="infer", **options, **TINY).run()
+        found.append(read_nifti_image(trained / "output" / "ap_decomposition.nii.gz")[0])
+    assert found[0].std() > 0 and np.abs(found[0] - found[1]).max() < 1e-4
 
 
 def test_an_initialised_inference_runs_again_on_other_images(trained):

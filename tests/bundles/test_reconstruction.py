@@ -16,7 +16,7 @@ from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.evaluation.surface_error import surface_error
+from lumbar_ext.evaluation.surface_error import compare
 from lumbar_ext.io import read_landmarks, read_mesh
 from lumbar_ext.shape.surface import Surface
 
@@ -25,9 +25,10 @@ BUNDLE = BUNDLES / "lumbar_reconstruction"
 CONFIGS = BUNDLE / "configs"
 SCHEMA = Path(__file__).with_name("metadata.schema.json")
 FILES = {
-    *(f"{level}.stl" for level in LEVELS),
+    *(f"{level}.{kind}" for level in LEVELS for kind in ("stl", "ply")),
     *(f"{name}_{view}.{kind}" for view in VIEWS for name, kind in (("decomposition", "nii.gz"), ("overlay", "png"))),
-    *("landmarks.json", "registration.json", "run.json"),
+    *("landmarks.json", "measurements.csv", "measurements.json", "registration.json", "run.json"),
+    *("report.html", "report.pdf", "scene.glb"),
 }
 MAX_ERROR_MM = 1.2
 
@@ -54,8 +55,8 @@ def test_meshes_are_closed_and_lie_on_the_true_vertebrae(output, true_study, lev
     mesh = trimesh.Trimesh(vertices, triangles, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 20_000
     truth = true_study.vertebrae[LEVELS.index(level)]
-    error = surface_error("study", level, Surface(vertices, triangles), Surface(truth.vertices_mm, truth.triangles))
-    assert error.mean_mm < MAX_ERROR_MM and error.symmetric_mm < MAX_ERROR_MM
+    numbers = compare(Surface(vertices, triangles), Surface(truth.vertices_mm, truth.triangles)).numbers
+    assert numbers["mean_mm"] < MAX_ERROR_MM and numbers["symmetric_mm"] < MAX_ERROR_MM
 
 
 def test_landmarks_are_those_of_the_truth_in_space_and_in_original_pixels(output, true_study):
@@ -97,7 +98,7 @@ def test_the_registration_is_accounted_for(output):
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)
         assert len(vertebra["pose"]["translation_mm"]) == 3
     seconds = registration["stage_seconds"]
-    assert len(seconds) == 5 and all(value >= 0 for value in seconds.values())
+    assert len(seconds) == 6 and all(value >= 0 for value in seconds.values())
 
 
 def test_the_run_is_documented(output, true_study):
@@ -119,21 +120,29 @@ def test_an_initialised_workflow_runs_again_on_other_studies(true_study, reconst
         run.run()
     assert (tmp_path / "first" / "L3.stl").read_bytes() == (tmp_path / "second" / "L3.stl").read_bytes()
     first, second = (document(tmp_path / name, "registration") for name in ("first", "second"))
-    assert list(first["stage_seconds"]) == list(second["stage_seconds"]) and len(second["stage_seconds"]) == 5
+    assert list(first["stage_seconds"]) == list(second["stage_seconds"]) and len(second["stage_seconds"]) == 6
 
 
 def test_evaluation_measures_the_cohort(true_study, reconstruct, tmp_path, capsys):
-    cohort = true_study.folder.parent
-    walks = ("inference.json", "evaluate.json"), ("inference.json", "evaluate.json", "evaluate_truth.json")
-    for configs in walks:
-        reconstruct(true_study, tmp_path, configs=configs, dataset_dir=str(cohort))
-    tables = sorted(tmp_path.glob("*.csv"))
-    assert len(tables) == len(walks)
-    for table in tables:
-        rows = list(csv.DictReader(table.open()))
-        assert [row["level"] for row in rows] == list(LEVELS) and {row["study"] for row in rows} == {"study"}
-        assert all(0 < float(row["mean_mm"]) < MAX_ERROR_MM for row in rows)
-    assert capsys.readouterr().out.count("| all | 5 (0) |") == len(walks)
+    """All kinds of input with one method; the network sees nothing, which is an outcome like any other."""
+    reconstruct(
+        true_study,
+        tmp_path,
+        configs=("inference.json", "evaluate.json"),
+        dataset_dir=str(true_study.folder.parent),
+        hidden=LEVELS,
+        methods=["ours"],
+    )
+    rows = list(csv.DictReader((tmp_path / "surface_errors.csv").open()))
+    assert [row["level"] for row in rows] == list(LEVELS) * 3 and {row["method"] for row in rows} == {"ours"}
+    truth, spoilt, radiographs = (rows[i : i + 5] for i in (0, 5, 10))
+    assert all(0 < float(row["mean_mm"]) < MAX_ERROR_MM for row in truth)
+    assert all(0 < float(row["mean_mm"]) < 2 * MAX_ERROR_MM for row in spoilt)
+    assert all(row["mean_mm"] == "nan" for row in radiographs)
+    printed = capsys.readouterr()
+    assert "5 of 5" in printed.out and "0 of 5" in printed.out and "Yu et al." in printed.out
+    assert "its five vertebrae count as missing" in printed.err
+    assert len(list(tmp_path.glob("overlay_*.png"))) == 4 and len(list(tmp_path.glob("error_distribution_*.png"))) == 2
 
 
 @pytest.mark.parametrize("configs", [("inference.json",), ("inference.json", "evaluate.json")])

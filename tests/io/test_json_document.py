@@ -31,5 +31,5 @@ def test_a_nested_repeated_key_is_refused(tmp_path):
 
 
 def test_a_document_is_checked_before_writing():
-    with pytest.raises(InputError, match=r"key vertebrae has unknown keys \['L6'\]; expected only"):
-        check_document({"vertebrae": {"L6": {}}}, "landmarks.schema.json")
+    with pytest.raises(InputError, match=r"key vertebrae has unknown keys \['L7'\]; expected only"):
+        check_document({"vertebrae": {"L7": {}}}, "landmarks.schema.json")

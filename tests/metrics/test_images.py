@@ -40,6 +40,15 @@ def test_ssim_agrees_with_scikit_image(pair):
     assert ssim(pair[1], pair[1]) == pytest.approx(1)
 
 
+def test_ssim_of_bone_is_the_mean_of_scikit_images_map_there(pair):
+    _, reference = structural_similarity(
+        *pair, data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True
+    )
+    inner = np.zeros(pair[0].shape, bool)
+    inner[8:-8, 8:20] = True
+    assert ssim(*pair, inner) == pytest.approx(reference[inner].mean(), abs=1e-3)
+
+
 def test_different_shapes_are_refused():
     for metric in (dice, psnr_db, ssim):
         with pytest.raises(InputError, match="differ in shape"):

@@ -6,9 +6,13 @@ from ignite.exceptions import NotComputableError
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.metrics import ViewMetric, ViewScorer, view_metrics
-from lumbar_ext.metrics.views import score_view
+from lumbar_ext.metrics.view_scores import measure_view
 from lumbar_ext.networks.packing import HEATMAP, LANDMARK_OFFSETS, PACKED_CHANNELS
 from lumbar_ext.transforms.targets import encode_target
+
+
+def score_view(prediction, target, pixel_spacing_mm):
+    return measure_view(prediction, target, pixel_spacing_mm).scores
 
 
 @pytest.fixture
@@ -46,17 +50,24 @@ def test_metrics_average_over_all_views_of_a_run(target):
     found = target[:PACKED_CHANNELS]
     missed = found.clone()
     missed[HEATMAP.start] = 0
-    batches = [torch.stack([found, missed]), found[None]]
-    engine = Engine(lambda engine, batch: {"pred": batch, "label": target[None].expand(len(batch), -1, -1, -1)})
+    batches = [
+        {"pred": torch.stack([found, missed]), "view": ["ap", "lat"]},
+        {"pred": found[None], "view": ["lat"]},
+    ]
+    engine = Engine(lambda engine, batch: batch | {"label": target[None].expand(len(batch["view"]), -1, -1, -1)})
     for name, metric in {"score": ViewMetric("score", scorer), **view_metrics(scorer)}.items():
         metric.attach(engine, name)
     engine.run(batches)
     assert engine.state.metrics["missed"] == pytest.approx(0.2 / 3)
+    assert engine.state.metrics["ap_missed"] == 0 and engine.state.metrics["lat_missed"] == pytest.approx(0.1)
+    assert engine.state.metrics["miscounted"] == pytest.approx(1 / 3)
     assert set(engine.state.metrics) >= {"score", "dice", "landmark_mm", "endplate_mm", "ssim", "wrong"}
 
 
 def test_errors_of_use():
     with pytest.raises(InputError, match="field"):
         ViewMetric("beauty", ViewScorer())
+    with pytest.raises(InputError, match="view"):
+        ViewMetric("dice", ViewScorer(), "oblique")
     with pytest.raises(NotComputableError):
         ViewMetric("dice", ViewScorer()).compute()

@@ -3,10 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lumbar_ext.errors import InputError
 from lumbar_ext.registration.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint, BoxSearch
-from lumbar_ext.registration.optimiser import Record
 from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.record import Record
 from lumbar_ext.registration.result import StopReason
+from lumbar_ext.registration.view_fields import ViewFields
 
 QUICK = BobyqaBlocks((BlockStage(4, None, False, 1, 1.0, 0.1, 60), BlockStage(4, None, True, 1, 0.5, 0.1, 120)))
 
@@ -51,6 +53,21 @@ def test_time_limit_is_honoured_and_what_was_found_is_kept(plain_problem):
     # Beyond the limit: setting up, one evaluation and the final pictures, slow only on a busy machine.
     assert result.stop_reason is StopReason.TIME and result.seconds < 3 and result.evaluations < 1500
     assert result.loss <= result.initial_loss
+    assert "cut off by its time limit of 0.2 s" in result.warnings[0]
+
+
+def test_each_vertebra_tells_of_its_own_search(plain_problem):
+    result = QUICK.run(plain_problem)
+    searches = [fit.search for fit in result.vertebrae.values()]
+    assert sum(search.evaluations for search in searches) == result.evaluations
+    assert len({search.evaluations for search in searches}) > 1
+    assert all(0 < search.seconds < result.seconds and search.loss > 0 for search in searches)
+    assert {search.stop_reason for search in searches} <= {StopReason.CONVERGED, StopReason.EVALUATIONS}
+
+
+def test_gain_and_background_need_another_optimiser(plain_problem):
+    with pytest.raises(InputError, match="view_fields cannot be fitted"):
+        QUICK.run(replace(plain_problem, view_fields=ViewFields()))
 
 
 def test_progress_names_levels_and_counts(plain_problem):

@@ -9,6 +9,7 @@ from lumbar_ext.registration.gauss_newton import DEFAULT_STAGES, GaussNewton, Ga
 from lumbar_ext.registration.problem import Bounds
 from lumbar_ext.registration.result import StopReason
 from lumbar_ext.registration.similarity import Huber, SquaredError
+from lumbar_ext.registration.view_fields import ViewFields
 
 QUICK = GaussNewton(
     (GaussNewtonStage(4, None, Varying.POSE, 6, 0.05), GaussNewtonStage(4, None, Varying.MODEL, 6, 0.05))
@@ -66,8 +67,39 @@ def test_same_problem_gives_the_same_answer(plain_problem):
     np.testing.assert_array_equal(first.vertebrae["L2"].pose, second.vertebrae["L2"].pose)
 
 
+def test_the_number_of_threads_does_not_matter(plain_problem):
+    problem = replace(plain_problem, prior_weight=1e-3, view_fields=ViewFields())
+    one, two = (replace(QUICK, threads=threads).run(problem) for threads in (1, 2))
+    for level, fit in one.vertebrae.items():
+        assert np.abs(fit.vertices_mm - two.vertebrae[level].vertices_mm).max() < 0.01
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        replace(QUICK, threads=0).run(plain_problem)
+
+
+def test_a_vertebra_that_went_astray_is_tried_again_and_told(plain_problem, vertex_errors):
+    """L3 starts far off; without another chance it stays where it is, and says so."""
+    far = plain_problem.vertebrae[2].world_from_vertebra @ RigidTransform.from_euler(
+        *np.radians([0, 14, 24]), np.array([3.0, 3, 6])
+    )
+    starts = [replace(v, world_from_vertebra=far) if i == 2 else v for i, v in enumerate(plain_problem.vertebrae)]
+    problem = replace(plain_problem, vertebrae=tuple(starts), prior_weight=1e-4)
+    lost = replace(QUICK, restart_after=0).run(problem)
+    found = QUICK.run(problem)
+    assert found.loss <= lost.loss
+    if vertex_errors(lost)["L3"] > 2:
+        assert any(text.startswith("L3: fits") for text in lost.warnings)
+    assert vertex_errors(found)["L3"] < 1 and not found.vertebrae["L3"].warnings
+
+
+def test_the_curvature_at_the_end_is_given(full_problem):
+    curvature = QUICK.run(full_problem).curvature
+    assert curvature.hessian.shape == (5, 14, 5, 14)
+    assert curvature.prior == pytest.approx(2 * full_problem.prior_weight / 5)
+
+
 def test_time_limit_keeps_what_was_found(plain_problem):
     result = GaussNewton().run(plain_problem, max_seconds=0.05)
+    assert "cut off by its time limit of 0.05 s" in result.warnings[0]
     assert result.stop_reason is StopReason.TIME and result.evaluations < 20
     assert result.loss <= result.initial_loss
 

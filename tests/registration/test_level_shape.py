@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.registration.level_shape import LandmarkVertices, SurfaceModes, level_shapes
+from lumbar_ext.registration.level_shape import LandmarkVertices, LevelShape, SurfaceModes, level_shapes
 
 
 def test_instances_are_the_mean_plus_modes_in_standard_deviations(toy_model, shapes):
@@ -28,12 +28,23 @@ def test_truncation_keeps_the_first_modes_and_short_coefficients_mean_zeros(toy_
     np.testing.assert_allclose(shapes[0].landmarks(b), shapes[0].landmarks(np.r_[b, np.zeros(5)]))
 
 
-def test_free_modes_come_after_those_of_the_model(shapes):
-    further = np.random.default_rng(0).normal(size=(2, 2562, 3))
-    shape = shapes[0].with_free_modes(further)
-    assert (shape.n_model_modes, shape.n_free, shape.n_modes) == (8, 2, 10)
-    moved = shape.surface.instance(np.r_[np.zeros(9), 2.0]) - shape.surface.mean_mm
-    np.testing.assert_allclose(moved, 2 * further[1], atol=1e-4)
+def test_free_form_fields_move_vertices_and_landmarks_after_the_modes(shapes):
+    fields = np.random.default_rng(0).normal(size=(2, 2562))
+    surface = shapes[0].surface.extended(fields)
+    shape = LevelShape(surface, shapes[0].landmark_vertices)
+    assert (shape.n_model_modes, shape.n_modes) == (8, 14)
+    b = np.r_[np.zeros(8), 0, 0, 0, 1.0, 2.0, -3.0]
+    moved = surface.instance(b) - surface.mean_mm
+    np.testing.assert_allclose(moved, fields[1][:, None] * [1, 2, -3], atol=1e-4)
+    np.testing.assert_allclose(shape.landmarks(b), shape.landmark_vertices.of(surface.instance(b)), atol=1e-4)
+    assert surface.truncated(8).n_modes == 8 and surface.truncated(9) is surface
+
+
+def test_an_unchanged_model_gives_the_same_objects(toy_model):
+    first = level_shapes(toy_model)
+    assert level_shapes(toy_model) is first and level_shapes(toy_model, 3) is not first
+    toy_model.mean.add_(0.0)
+    assert level_shapes(toy_model) is not first
 
 
 def test_shapes_of_arrays_are_checked(shapes):

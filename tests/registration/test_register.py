@@ -45,7 +45,7 @@ def test_default_configuration_is_usable(inputs, toy_model, vertex_errors):
 def test_a_missing_level_is_skipped_and_reported(inputs, toy_model, vertex_errors):
     result = register(without_level(inputs, 4), toy_model, QUICK)
     assert result.missing_levels == ("L5",) and "L5" not in result.vertebrae
-    assert vertex_errors(result)["L2"] < 0.6
+    assert vertex_errors(result)["L2"] < 0.7
 
 
 def test_a_vertebra_that_starts_outside_an_image_is_left_out(inputs, toy_model):

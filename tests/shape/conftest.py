@@ -70,7 +70,7 @@ def vertebra():
 
 @pytest.fixture(scope="session")
 def reference(vertebra):
-    return build_reference(vertebra, n_vertices=1500)
+    return build_reference(vertebra, n_vertices=3000)
 
 
 @pytest.fixture(scope="session")

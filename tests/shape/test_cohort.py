@@ -25,7 +25,7 @@ def test_the_public_cohort_is_valid_and_keeps_the_test_subjects_apart():
 
 def test_defaults_are_filled(tmp_path):
     shape = load_cohort(write(tmp_path / "c.json", [SHAPE])).shape("a_L3")
-    assert (shape.unit, shape.weight, shape.level_index) == ("mm", 1.0, 2)
+    assert (shape.unit, shape.weight, shape.level_index) == ("auto", 1.0, 2)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,14 @@ def test_defaults_are_filled(tmp_path):
         ([SHAPE], {"reference": "b"}, "reference"),
         ([{"name": "a_L3"}], {}, "missing"),
         ([SHAPE | {"weight": -1}], {}, "negative"),
+        ([], {"reference": None, "size_subject": None}, "no shapes"),
     ],
 )
 def test_mistakes_are_named(tmp_path, shapes, changes, word):
     with pytest.raises(InputError, match=word):
         load_cohort(write(tmp_path / "c.json", shapes, **changes))
+
+
+def test_reference_and_size_subject_may_be_left_to_the_build(tmp_path):
+    cohort = load_cohort(write(tmp_path / "c.json", [SHAPE], reference=None, size_subject=None))
+    assert cohort.reference is cohort.size_subject is None

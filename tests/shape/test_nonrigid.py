@@ -25,11 +25,11 @@ def test_an_analytic_deformation_is_recovered(registration, reference, vertebra)
     target = vertebra.with_vertices(bent(vertebra.vertices_mm))
     result = registration.register(reference.surface.vertices_mm, target)
     assert result.mean_mm < 0.3
-    assert result.folded_fraction == 0
+    assert result.n_self_intersections == 0
     # Correspondence, not only the surface: landmarks land where the deformation takes them.
     expected = bent(reference.landmarks_mm(reference.surface.vertices_mm))
     found = reference.landmarks_mm(result.vertices_mm)
-    assert np.linalg.norm(found - expected, axis=1).max() < 2.0
+    assert np.linalg.norm(found - expected, axis=1).max() < 3.0
 
 
 def test_the_missing_part_of_a_cut_target_follows_smoothly(registration, reference, vertebra):
@@ -39,7 +39,7 @@ def test_the_missing_part_of_a_cut_target_follows_smoothly(registration, referen
     result = registration.register(reference.surface.vertices_mm, vertebra.with_vertices(cut_off), is_cut)
     tip = reference.landmarks_mm(result.vertices_mm)[2]
     assert tip[1] > 41
-    assert result.folded_fraction == 0
+    assert result.n_self_intersections == 0
 
 
 def test_registration_to_itself_stays(registration, reference):

@@ -1,15 +1,21 @@
 """A population of toy vertebrae that needs no data file."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.shape.atlas import BackgroundBones
+from lumbar_ext.shape.surface import Surface
+from lumbar_ext.simulation.neighbours import Neighbours
+from lumbar_ext.simulation.population import Population
 from lumbar_ext.simulation.ribs import sweep
 from lumbar_ext.simulation.solid import Solid, tube
 from lumbar_ext.simulation.subject import Skeleton, assemble_skeleton
 
+ANATOMY = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction" / "models" / "anatomy.pt"
 HEIGHT_MM, HALF_DEPTH_MM, HALF_WIDTH_MM = 27.0, 17.0, 23.0
 
 
@@ -22,14 +28,6 @@ class ToySubject:
     sex: str = "female"
     stature_mm: float = 1650.0
     base: str = "toy"
-
-
-@dataclass(frozen=True)
-class ToyBackground:
-    """Stands in for the background bones."""
-
-    sacrum: Solid
-    pelvis: Solid
 
 
 def toy_vertebra() -> Solid:
@@ -68,7 +66,9 @@ class ToyPopulation:
         steps = np.linspace(0, 1, 15)[:, None]
         sacrum = sweep(np.array([-10.0, 0, -12]) + steps * [-70, 0, -80], np.linspace(12, 4, 15))
         wings = [sweep(np.array([-40.0, s * 40, 10]) + steps * [20, s * 80, -60], np.full(15, 8.0)) for s in (1, -1)]
-        self.background = ToyBackground(sacrum, Solid.merged(wings))
+        t12, hips = self._vertebra, Solid.merged(wings)
+        bones = (Surface(solid.vertices_mm, solid.triangles) for solid in (sacrum, hips, t12))
+        self.background = Neighbours(BackgroundBones(*bones, np.eye(4)), self._vertebra.vertices_mm)
 
     def sample(self, rng: np.random.Generator, split: str = "train") -> ToySubject:
         scale = rng.normal(1.0, 0.04)
@@ -85,3 +85,9 @@ def population() -> ToyPopulation:
 def skeleton(population) -> Skeleton:
     rng = np.random.default_rng(0)
     return assemble_skeleton(rng, population.sample(rng), population.triangles, population.background)
+
+
+@pytest.fixture(scope="session")
+def real_population() -> Population:
+    """The population of the bundle's anatomy file."""
+    return Population.load(ANATOMY)

@@ -27,7 +27,7 @@ def write(path, **kwargs):
 
 def test_studies_are_named_by_split_and_seed(tmp_path):
     write(tmp_path, seed=41, split="validation")
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["validation-000041", "validation-000042"]
+    assert sorted(f.name for f in tmp_path.iterdir() if f.is_dir()) == ["validation-000041", "validation-000042"]
 
 
 def test_a_cohort_is_resumed_where_it_stopped(tmp_path):
@@ -45,6 +45,15 @@ def test_inverted_pictures_are_marked(tmp_path):
     write(tmp_path, n=1, inverted_share=1.0)
     meta = json.loads((tmp_path / "train-000000" / "truth" / "meta.json").read_text())
     assert meta["inverted"] == {"ap": True, "lat": True}
+
+
+def test_parameters_come_from_a_file_and_are_kept(tmp_path):
+    (tmp_path / "mine.json").write_text('{"beam": {"energy_bins": 2}}')
+    write(tmp_path / "cohort", n=1, parameters=str(tmp_path / "mine.json"))
+    kept = json.loads((tmp_path / "cohort" / "parameters.json").read_text())
+    assert kept["beam"]["energy_bins"] == 2
+    meta = json.loads((tmp_path / "cohort" / "train-000000" / "truth" / "meta.json").read_text())
+    assert len(meta["exposure"]["ap"]["energies_kev"]) == 2
 
 
 @pytest.mark.parametrize(("meshes", "expected"), [("false", 0), (True, 5)])

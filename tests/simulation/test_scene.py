@@ -39,7 +39,9 @@ def test_cores_are_smaller_than_their_bones(posed):
 
 
 def test_ribs_are_on_both_sides(posed):
-    ribs = posed[1].bones[-1].outer
+    ribs = max(
+        (bone.outer for bone in posed[1].bones if bone.level == 0), key=lambda solid: np.ptp(solid.vertices_mm[:, 1])
+    )
     assert trimesh.Trimesh(ribs.vertices_mm, ribs.triangles, process=False).is_watertight
     assert ribs.vertices_mm[:, 1].min() < -60
     assert ribs.vertices_mm[:, 1].max() > 60
@@ -50,4 +52,42 @@ def test_metal_appears_when_it_must(skeleton):
     parameters = replace(parameters, appearance=replace(parameters.appearance, metal_share=1.0, screw_share=1.0))
     rng = np.random.default_rng(0)
     posture = sample_posture(rng, skeleton, direction="neutral")
-    assert len(assemble_scene(rng, posture, parameters).metal) >= 3
+    scene = assemble_scene(rng, posture, parameters)
+    assert len([part for part in scene.inclusions if part.material == "metal"]) >= 7
+
+
+def test_density_follows_the_level(posed):
+    scene = posed[1]
+    assert [bone.level for bone in scene.bones[:5]] == [1, 2, 3, 4, 5]
+    assert {bone.level for bone in scene.bones[5:10]} == {0}
+    assert [bone.level for bone in scene.bones[10:12]] == [6, 6]
+
+
+def test_endplates_are_thicker_than_the_wall_of_the_body(skeleton):
+    parameters = SimulationParameters()
+    even = replace(parameters.bone, shell_variation=(0.0, 0.0), wall_mm=(0.3, 0.3), endplate_mm=(0.9, 0.9))
+    rng = np.random.default_rng(1)
+    posture = sample_posture(rng, skeleton, direction="neutral")
+    bone = assemble_scene(rng, posture, replace(parameters, bone=even)).bones[2]
+    thickness = np.linalg.norm(bone.outer.vertices_mm - bone.core.vertices_mm, axis=1)
+    normals = posture.skeleton.lumbar[2].solid.normals
+    front = posture.skeleton.lumbar[2].solid.vertices_mm[:, 0] > 0
+    assert np.allclose(thickness[front & (np.abs(normals[:, 2]) > 0.999)], 0.9, atol=0.01)
+    assert np.allclose(thickness[front & (np.abs(normals[:, 2]) < 0.05)], 0.3, atol=0.02)
+
+
+def test_arms_and_table_appear_when_they_must(skeleton):
+    parameters = SimulationParameters()
+    trunk = replace(parameters.trunk, arms_share=1.0, table_share=1.0)
+    rng = np.random.default_rng(0)
+    posture = sample_posture(rng, skeleton, direction="neutral")
+    scene = assemble_scene(rng, posture, replace(parameters, trunk=trunk))
+    arms, table = scene.inclusions[:2], scene.inclusions[2:]
+    assert len(table) == 3
+    skin = scene.trunk.skin.vertices_mm
+    to_person = posture.world_from_person.inverse()
+    backmost = to_person.apply(skin)[:, 0].min()
+    assert all(to_person.apply(part.solid.vertices_mm)[:, 0].max() <= backmost + 0.5 for part in table)
+    for part in (*arms, *table):
+        assert trimesh.Trimesh(part.solid.vertices_mm, part.solid.triangles, process=False).is_watertight
+        assert part.solid.volume_mm3 > 0

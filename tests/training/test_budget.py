@@ -1,3 +1,4 @@
+import math
 from itertools import pairwise
 
 import pytest
@@ -18,8 +19,10 @@ class Clock:
         return self.seconds
 
 
-def run(budget_minutes, clock, optimizer=None, **options):
+def run(budget_minutes, clock, optimizer=None, state=None, **options):
     rates = []
+    if optimizer:
+        optimizer.param_groups[0]["lr"] = 1.0 if state else optimizer.param_groups[0]["lr"]
 
     def process(engine, batch):
         clock.seconds += 6.0
@@ -28,7 +31,9 @@ def run(budget_minutes, clock, optimizer=None, **options):
     engine = Engine(process)
     completed = []
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: completed.append(engine.state.epoch))
-    TimeBudget(budget_minutes, optimizer, clock=clock, **options).attach(engine)
+    engine.budget = TimeBudget(budget_minutes, optimizer, clock=clock, **options)
+    engine.budget.load_state_dict(state or {"seconds": 0.0, "iterations": 0})
+    engine.budget.attach(engine)
     engine.run(range(4), max_epochs=20)
     return engine, rates, completed
 
@@ -51,6 +56,19 @@ def test_the_rate_rises_linearly_at_first():
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     _, rates, _ = run(1e6, Clock(), optimizer, warmup_iterations=4)
     assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0], rel=1e-3)
+
+
+def test_a_session_ends_without_hurrying_the_rate_and_the_next_goes_on():
+    """Ten minutes in all, three a session: the cosine is one of ten minutes."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    clock, options = Clock(), {"session_minutes": 3.0, "warmup_iterations": 0, "final_fraction": 0.0}
+    first, state = [], {"seconds": 0.0, "iterations": 0}
+    for _ in range(4):
+        engine, rates, _ = run(10.0, clock, optimizer, state=state, **options)
+        first.append(rates[0])
+        state = engine.budget.state_dict()
+    assert first == pytest.approx([0.5 * (1 + math.cos(math.pi * part)) for part in (0, 0.3, 0.6, 0.9)])
+    assert state == {"seconds": 600.0, "iterations": 100}
 
 
 def test_zero_is_no_limit_and_less_is_an_error():

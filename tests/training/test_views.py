@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration, read_landmarks, read_nifti_image, write_calibration, write_nifti_image
-from lumbar_ext.training.views import StudyViewDataset, halve, list_studies, read_view
+from lumbar_ext.training.views import StudyViewDataset, halve, list_studies, read_view, record_of_sample
 
 
 @pytest.fixture
@@ -63,3 +64,44 @@ def test_the_dataset_holds_both_views_of_each_study(study):
 def test_a_folder_without_studies_is_an_error(tmp_path):
     with pytest.raises(InputError, match="found none"):
         list_studies(tmp_path)
+
+
+def test_a_study_with_one_view_only_is_named(study):
+    (study / "lat.png").unlink()
+    with pytest.raises(
+        InputError, match=r"study_0000: expected one radiograph lat\.png, \.dcm or \.nii\.gz, found none"
+    ):
+        StudyViewDataset([study])
+
+
+def test_two_files_for_one_view_are_refused(study):
+    (study / "ap.dcm").write_bytes(b"another")
+    with pytest.raises(InputError, match=r"found ap\.dcm, ap\.png"):
+        read_view(study, "ap")
+
+
+def test_a_study_without_labels_is_named(study):
+    (study / "truth" / "landmarks.json").unlink()
+    with pytest.raises(InputError, match=r"study_0000: no truth/landmarks\.json"):
+        list_studies(study.parent)
+
+
+def test_labels_without_a_vertebra_are_refused(study):
+    (study / "truth" / "landmarks.json").write_text('{"vertebrae": {}}')
+    with pytest.raises(InputError, match=r"landmarks\.json: no vertebra has both endplates"):
+        read_view(study, "ap")
+
+
+def test_the_radiograph_may_be_of_another_format(study):
+    expected = read_view(study, "ap")
+    pixels = np.asarray(Image.open(study / "ap.png"), np.float32)
+    write_nifti_image(study / "ap.nii.gz", pixels, (0.834, 0.834))
+    (study / "ap.png").unlink()
+    assert np.abs(read_view(study, "ap").image.astype(int) - expected.image).max() <= 2
+
+
+def test_a_record_survives_its_sample(study):
+    record = read_view(study, "lat")
+    again = record_of_sample(record.as_sample())
+    assert np.array_equal(again.image, record.image) and np.array_equal(again.decomposition, record.decomposition)
+    assert np.allclose(again.landmarks_px, record.landmarks_px) and again.view == "lat"

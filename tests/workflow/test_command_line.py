@@ -103,7 +103,7 @@ def test_a_run_that_is_stopped_while_it_registers_leaves_nothing(start, tmp_path
     process = start(stderr, optimiser=str(endless))
     os.close(stderr)
     shown = read_until(terminal, "register the vertebrae")
-    assert "3/5 stages" in shown
+    assert "3/6 stages" in shown
     insist(process, number)
     lines = read_until(terminal, None).splitlines()
     assert process.wait(START_SECONDS) != 0

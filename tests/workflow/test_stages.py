@@ -12,7 +12,7 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.io import read_landmarks, read_mesh, write_calibration, write_nifti_image, write_png
-from lumbar_ext.simulation.study import decomposition
+from lumbar_ext.simulation.bone_images import decomposition
 
 MIRROR = np.array([1, -1, 1])
 SAME_MM = 0.3

@@ -1,0 +1,126 @@
+"""Ways of running the network on one pair of radiographs (512 x 512, both views), each in a process of its own.
+
+    python benchmarks/network_inference.py [--threads 2] [--repeats 9] [--weights bundles/lumbar_multitask/models/model.pt]
+
+Prints, for each way: median wall time of a pair, CPU time of a pair (all threads; on a busy machine the one to trust), the
+ratio of the CPU times, the peak memory of the process, and the largest difference from the first way's output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+BUNDLE = ROOT / "bundles" / "lumbar_multitask"
+WAYS = ("eager", "channels_last", "torchscript", "onnxruntime", "bf16", "one_batch")
+_MIB = 1024
+
+
+def images() -> list[np.ndarray]:
+    """Two float32 images [1, 1, 512, 512], the same in every process."""
+    rng = np.random.default_rng(0)
+    return [rng.uniform(-0.5, 1.5, (1, 1, 512, 512)).astype(np.float32) for _ in range(2)]
+
+
+def runner(way: str, weights: str, threads: int) -> Callable[[list[np.ndarray]], np.ndarray]:
+    """A function from the pair of images to the packed outputs [2, 37, 128, 128]."""
+    if way == "onnxruntime":
+        return _onnx_runner(weights, threads)
+    import torch
+
+    from lumbar_ext.workflow.network_bundle import load_bundle_network
+
+    torch.set_num_threads(threads)
+    network = load_bundle_network(BUNDLE, weights)
+    layout = torch.channels_last if way in ("channels_last", "bf16", "one_batch") else torch.contiguous_format
+    network = network.to(memory_format=layout)
+    if way == "torchscript":
+        network = torch.jit.optimize_for_inference(torch.jit.script(network))
+
+    @torch.inference_mode()
+    def run(pair: list[np.ndarray]) -> np.ndarray:
+        tensors = [torch.from_numpy(image).contiguous(memory_format=layout) for image in pair]
+        batches = [torch.cat(tensors)] if way == "one_batch" else tensors
+        with torch.autocast("cpu", torch.bfloat16, enabled=way == "bf16"):
+            return torch.cat([network(batch).float() for batch in batches]).numpy()
+
+    return run
+
+
+def _onnx_runner(weights: str, threads: int) -> Callable[[list[np.ndarray]], np.ndarray]:
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        # exported elsewhere, so that torch's memory does not count here
+        code = (
+            "import sys; from lumbar_ext.training.export import export_onnx; "
+            "from lumbar_ext.workflow.network_bundle import load_bundle_network; "
+            "export_onnx(load_bundle_network(sys.argv[1], sys.argv[2]), sys.argv[3])"
+        )
+        subprocess.run([sys.executable, "-c", code, str(BUNDLE), weights, str(path)], check=True)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda pair: np.concatenate([session.run(None, {"image": image})[0] for image in pair])
+
+
+def measure(way: str, weights: str, threads: int, repeats: int, output: str) -> None:
+    """Runs one way and prints its figures as JSON; writes the outputs to `output`."""
+    warnings.simplefilter("ignore")
+    run, pair = runner(way, weights, threads), images()
+    found = run(pair)
+    run(pair)
+    wall, cpu = [], []
+    for _ in range(repeats):
+        started, worked = time.perf_counter(), time.process_time()
+        run(pair)
+        wall.append(time.perf_counter() - started)
+        cpu.append(time.process_time() - worked)
+    np.save(output, found)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB
+    print(json.dumps({"wall_s": float(np.median(wall)), "cpu_s": float(np.median(cpu)), "peak_mib": peak}))
+
+
+def compare(threads: int = 2, repeats: int = 9, weights: str = str(BUNDLE / "models" / "model.pt")) -> None:
+    """Measures every way that this environment has and prints the table."""
+    print("| | wall, s a pair | CPU, s a pair | CPU ratio | peak memory, MiB | largest difference |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        reference, first = None, None
+        for way in WAYS:
+            output = str(Path(folder) / f"{way}.npy")
+            command = [sys.executable, __file__, "measure", way, weights, str(threads), str(repeats), output]
+            # threads that spin while they wait would count as work, and starve on a busy machine
+            quiet = os.environ | {"OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(ROOT)}
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=quiet)
+            if done.returncode:
+                print(f"| {way} | not available: {(done.stderr.strip().splitlines() or ['?'])[-1]} | | | | |")
+                continue
+            row, found = json.loads(done.stdout.strip().splitlines()[-1]), np.load(output)
+            reference, first = (found, row) if reference is None else (reference, first)
+            difference = np.abs(found - reference).max()
+            ratio = row["cpu_s"] / first["cpu_s"]
+            figures = f"{row['wall_s']:.2f} | {row['cpu_s']:.2f} | {ratio:.2f} | {row['peak_mib']:.0f}"
+            print(f"| {way} | {figures} | {difference:.1e} |", flush=True)
+
+
+if __name__ == "__main__":
+    import fire
+
+    if sys.argv[1:2] == ["measure"]:
+        fire.Fire({"measure": measure})
+    else:
+        fire.Fire(compare)

@@ -1,0 +1,58 @@
+"""The first operator: from a folder of DICOM files to the named inputs of the reconstruction bundle."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from monai.deploy.core import Fragment, Operator, OperatorSpec
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.deploy.calibration import provide_calibration
+from lumbar_ext.deploy.dicom_files import find_radiographs
+from lumbar_ext.deploy.pairing import pair_radiographs
+
+INPUTS = ("ap_image", "lat_image", "calibration")
+
+
+class StudyLoaderOperator(Operator):
+    """Pairs the AP and the lateral radiograph of a study and finds their calibration.
+
+    Output ports: `ap_image`, `lat_image`, `calibration` (paths as text) and `pair` (`RadiographPair`, for the writers).
+
+    Args:
+        fragment: the application.
+        input_path: folder of DICOM files.
+        work_folder: an existing folder for a calibration from DICOM headers.
+    """
+
+    def __init__(
+        self, fragment: Fragment, *args: Any, input_path: str | Path, work_folder: str | Path, **kwargs: Any
+    ) -> None:
+        self.input_path = Path(input_path)
+        self.work_folder = Path(work_folder)
+        super().__init__(fragment, *args, **kwargs)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """No input, four outputs."""
+        for name in (*INPUTS, "pair"):
+            spec.output(name)
+
+    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+        """Reads the headers and emits what the bundle and the writers need.
+
+        Raises:
+            InputError: if the folder does not hold one pair of radiographs with a calibration.
+        """
+        logger = logging.getLogger(__name__)
+        pair = pair_radiographs(find_radiographs(self.input_path))
+        calibration = provide_calibration(pair, self.input_path, self.work_folder)
+        for remark in pair.remarks:
+            logger.warning(remark)
+        for view in VIEWS:
+            logger.info("%s view: %s", view, pair[view].path)
+            op_output.emit(str(pair[view].path), f"{view}_image")
+        logger.info("calibration: %s", calibration)
+        op_output.emit(str(calibration), "calibration")
+        op_output.emit(pair, "pair")

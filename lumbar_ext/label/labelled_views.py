@@ -1,0 +1,84 @@
+"""Corrected landmarks as training items of the network bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import Dataset
+
+from lumbar_ext.io import read_radiograph, with_bone_bright
+from lumbar_ext.label.image_space import ImageSpace
+from lumbar_ext.label.markups import read_markups
+from lumbar_ext.label.network_bundle import NetworkBundle
+from lumbar_ext.label.parameters import ViewParameters
+from lumbar_ext.training.views import UINT16_MAX, ViewRecord
+from lumbar_ext.transforms.canonical import to_network_grid
+from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
+from lumbar_ext.transforms.single_view import displayed_camera
+from lumbar_ext.transforms.targets import ENDPLATES
+
+
+def labelled_view(image: Path, markups: Path, parameters: ViewParameters, network: NetworkBundle) -> ViewRecord:
+    """One radiograph with a user's landmarks on the network grid.
+
+    A user corrects landmarks only. The target of the decomposition is what the network itself sees now, so that this part
+    of it holds still while the landmarks learn.
+
+    Args:
+        image: the radiograph.
+        markups: the user's landmarks.
+        parameters: with view and, where the file does not state it, pixel spacing.
+        network: gives the decomposition.
+
+    Raises:
+        InputError: if a file cannot be used.
+    """
+    radiograph = with_bone_bright(read_radiograph(image), parameters.polarity)
+    spacing_mm = radiograph.pixel_spacing_mm or (parameters.pixel_spacing_mm, parameters.pixel_spacing_mm)
+    seen = to_network_grid(radiograph.pixels, displayed_camera(radiograph.size_px, spacing_mm), "ap")
+    landmarks_px = seen.to_canonical_px(read_markups(markups, ImageSpace.of_file(image)))
+    low, high = NORMALISED_RANGE
+    normalised = (normalise_intensity(seen.pixels) - low) / (high - low)
+    decomposition = network.see(image, parameters.view, parameters).decomposition
+    return ViewRecord(
+        study=image,
+        view=parameters.view,
+        image=_as_uint16(normalised),
+        decomposition=_as_uint16(decomposition),
+        landmarks_px=landmarks_px.astype(np.float32),
+        present=np.isfinite(landmarks_px[:, list(ENDPLATES)]).all(axis=(1, 2)),
+    )
+
+
+class LabelledViews:
+    """A set of labelled views that a config can name as one value.
+
+    Args:
+        records: the views.
+    """
+
+    def __init__(self, records: list[ViewRecord]) -> None:
+        self.records = tuple(records)
+
+
+class LabelledViewDataset(Dataset):
+    """Labelled views as the bundle's `StudyViewDataset` gives views of studies.
+
+    Args:
+        views: the set.
+        transform: applied to the sample dictionary of `ViewRecord.as_sample`.
+    """
+
+    def __init__(self, views: LabelledViews, transform: Callable | None = None) -> None:
+        super().__init__(list(views.records), transform)
+
+    def _transform(self, index: int) -> Any:
+        sample = self.data[index].as_sample()
+        return self.transform(sample) if self.transform is not None else sample
+
+
+def _as_uint16(unit: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(unit, 0, 1) * UINT16_MAX).astype(np.uint16)

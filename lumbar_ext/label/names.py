@@ -1,0 +1,56 @@
+"""What the name of an image in the studies folder tells: its view, its partner and its calibration.
+
+A pair is named `CASE_ap.png` (or .dcm, .nii.gz) and `CASE_lat.png`, its calibration `CASE_calibration.json`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pydicom
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.deploy.dicom_files import DicomRadiograph
+from lumbar_ext.deploy.view_evidence import tell_view
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.dicom import is_dicom
+
+_NAME = re.compile(r"(?P<case>.*)_(?P<view>ap|lat)", re.IGNORECASE)
+
+
+def view_of(image_id: str, path: Path) -> str:
+    """The view of an image: by its name, else by its DICOM header.
+
+    Raises:
+        InputError: if neither tells it.
+    """
+    match = _NAME.fullmatch(image_id)
+    if match:
+        return match["view"].lower()
+    if path.is_file() and is_dicom(path):
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        view = tell_view(DicomRadiograph(path, header)).view
+        if view:
+            return view
+    raise InputError(f"{image_id}: cannot tell the view; expected a name ending in _ap or _lat, or the parameter view")
+
+
+def partner_of(image_id: str) -> str:
+    """The name of the other view of the same case.
+
+    Raises:
+        InputError: if the name does not end in _ap or _lat.
+    """
+    match = _NAME.fullmatch(image_id)
+    if not match:
+        raise InputError(f"{image_id}: cannot tell the other view; expected a name ending in _ap or _lat")
+    (other,) = (view for view in VIEWS if view != match["view"].lower())
+    return f"{match['case']}_{other}"
+
+
+def calibration_of(image_id: str, folder: Path) -> Path | None:
+    """The calibration file of the case, if there is one in the folder."""
+    match = _NAME.fullmatch(image_id)
+    path = folder / f"{match['case'] if match else image_id}_calibration.json"
+    return path if path.is_file() else None

@@ -1,0 +1,133 @@
+"""The inference task on a pair: the reconstruction bundle on two radiographs and their calibration."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.errors import InputError
+from lumbar_ext.label.datastore import GuardedDatastore
+from lumbar_ext.label.names import calibration_of, partner_of, view_of
+from lumbar_ext.label.network_bundle import RECONSTRUCTION, NetworkBundle
+from lumbar_ext.label.parameters import number
+from lumbar_ext.workflow.error_reporting import bare_input_errors
+
+_MAX_CALIBRATION_CHARACTERS = 100_000
+
+
+class ReconstructionTask(InferTask):
+    """Meshes of L1 to L5 from the two views of a case, as a ZIP file of everything the bundle writes.
+
+    Args:
+        network: the network bundle, whose weights are used.
+        bundles: folder of the bundles.
+        datastore: where the partner image is sought.
+    """
+
+    def __init__(self, network: NetworkBundle, bundles: Path, datastore: GuardedDatastore) -> None:
+        text = "Meshes of L1 to L5 from both views of a case, as a ZIP file"
+        config = {"partner": "", "max_seconds": "60"}
+        super().__init__(InferType.OTHERS, list(LEVELS), 3, text, config=config)
+        self.network = network
+        self.root = bundles / RECONSTRUCTION
+        self.datastore = datastore
+        self._lock = threading.Lock()
+
+    def is_valid(self) -> bool:
+        """Whether the bundle is there."""
+        return (self.root / "configs" / "inference.json").is_file()
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The ZIP file and a summary.
+
+        Args:
+            request: `image` (path) and `image_id` of either view; `partner`, the other view's id where the names do not
+                tell it; `calibration`, the content of a calibration file where none lies beside the images;
+                `max_seconds`.
+
+        Raises:
+            InputError: if something is missing or cannot be used.
+        """
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="lumbar_ext-") as folder:
+            inputs = {**self._pair(request), "calibration": str(self._calibration(request, Path(folder)))}
+            output = Path(folder) / "out"
+            self._run(inputs, output, number("max_seconds", request.get("max_seconds") or 60, 1, 3600))
+            registration = json.loads((output / "registration.json").read_text())
+            result = _packed(output)
+        weights = self.network.weights()
+        return str(result), {
+            "levels": list(registration["vertebrae"]),
+            "missing_levels": registration["missing_levels"],
+            "loss": registration["loss"],
+            "weights": {"sha256": weights.sha256, "trained_here": weights.trained_here},
+            "seconds": round(time.perf_counter() - start, 2),
+        }
+
+    def _pair(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Paths of both views by the bundle's names."""
+        image_id, path = request["image_id"], Path(request["image"])
+        partner_id = request.get("partner") or partner_of(image_id)
+        partner = self.datastore.image_path(partner_id)
+        views = {view_of(image_id, path): path, view_of(partner_id, partner): partner}
+        if len(views) != 2:
+            raise InputError(
+                f"{image_id} and {partner_id}: both show the {next(iter(views))} view, expected AP and lateral"
+            )
+        return {f"{view}_image": str(found) for view, found in views.items()}
+
+    def _calibration(self, request: Mapping[str, Any], folder: Path) -> Path:
+        """The calibration file: from the request, else beside the image."""
+        given = request.get("calibration")
+        if given:
+            text = given if isinstance(given, str) else json.dumps(given)
+            if len(text) > _MAX_CALIBRATION_CHARACTERS:
+                raise InputError(f"calibration: {len(text)} characters, expected the content of a calibration file")
+            path = folder / "calibration.json"
+            path.write_text(text, encoding="utf-8")
+            return path
+        beside = calibration_of(request["image_id"], self.datastore.folder)
+        if beside is None:
+            raise InputError(
+                f"{request['image_id']}: no calibration; expected CASE_calibration.json beside the images, or the "
+                "parameter calibration with such a file's content"
+            )
+        return beside
+
+    def _run(self, inputs: dict[str, str], output: Path, max_seconds: float) -> None:
+        configs = self.root / "configs"
+        with self._lock, bare_input_errors():
+            workflow = ConfigWorkflow(
+                config_file=str(configs / "inference.json"),
+                meta_file=str(configs / "metadata.json"),
+                logging_file=False,
+                workflow_type="infer",
+                bundle_root=str(self.root),
+                multitask_root=str(self.network.root),
+                multitask_weights=str(self.network.weights().path),
+                max_seconds=max_seconds,
+                output_dir=str(output),
+            )
+            workflow.initialize()
+            workflow.dataset.data = [{**inputs, "output_dir": str(output)}]
+            workflow.run()
+
+
+def _packed(folder: Path) -> Path:
+    """All files of a folder as a temporary ZIP file."""
+    with tempfile.NamedTemporaryFile(prefix="lumbar_ext-", suffix=".zip", delete=False) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    archive.write(path, path.relative_to(folder))
+    return Path(file.name)

@@ -1,0 +1,167 @@
+"""Measurements as files: `measurements.json` (schema `measurements.schema.json`) and a tidy `measurements.csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.io.atomic import write_text
+from lumbar_ext.io.json_document import check_document, read_document
+from lumbar_ext.measurements.assessment import Assessment, Measurement
+from lumbar_ext.measurements.definitions import BY_ID, DEFINITIONS
+from lumbar_ext.measurements.quality import Quality
+from lumbar_ext.measurements.reference import ReferenceRange
+
+INTENDED_USE = (
+    "Research only. Not a medical device, not for diagnosis or treatment; evaluated on simulated radiographs."
+)
+
+SCHEMA = "measurements.schema.json"
+COLUMNS = (
+    "subject",
+    "id",
+    "title",
+    "value",
+    "unit",
+    "sd",
+    "low_90",
+    "high_90",
+    "reference_low",
+    "reference_high",
+    "outside_reference",
+    "grade",
+    "reason",
+)
+_DIGITS = 4
+
+
+def measurements_document(assessment: Assessment, poses: Mapping[str, RigidTransform]) -> dict[str, Any]:
+    """The content of `measurements.json`.
+
+    Args:
+        assessment: what is reported.
+        poses: `world_from_vertebra` of the levels that were found.
+    """
+    return {
+        "intended_use": INTENDED_USE,
+        "calibrated_uncertainty": assessment.calibrated,
+        "definitions": {
+            d.id: {"title": d.title, "unit": d.unit, "scope": str(d.scope), "definition": d.text, "source": d.source}
+            for d in DEFINITIONS
+        },
+        "vertebrae": {
+            level: {
+                "quality": _quality_document(assessment.quality[level]),
+                "world_from_vertebra": _matrix(poses.get(level)),
+            }
+            for level in LEVELS
+        },
+        "measurements": [_measurement_document(measurement) for measurement in assessment.measurements],
+    }
+
+
+def write_measurements(path: str | Path, document: dict[str, Any]) -> None:
+    """Writes `measurements.json` atomically.
+
+    Raises:
+        InputError: if the document violates its schema.
+    """
+    check_document(document, SCHEMA)
+    write_text(path, json.dumps(document, indent=1) + "\n")
+
+
+def read_measurements(path: str | Path) -> tuple[Measurement, ...]:
+    """The values of a `measurements.json`.
+
+    Raises:
+        InputError: naming the file and key, if it is missing or violates its schema.
+    """
+    return tuple(_measurement(entry) for entry in read_document(path, SCHEMA)["measurements"])
+
+
+def read_poses(path: str | Path) -> dict[str, RigidTransform]:
+    """`world_from_vertebra` of the levels in a `measurements.json` that were found.
+
+    Raises:
+        InputError: naming the file and key, if it is missing or violates its schema.
+    """
+    poses = {}
+    for level, entry in read_document(path, SCHEMA)["vertebrae"].items():
+        if entry["world_from_vertebra"] is not None:
+            matrix = np.array(entry["world_from_vertebra"])
+            u, _, vt = np.linalg.svd(matrix[:3, :3])
+            poses[level] = RigidTransform(u @ vt, matrix[:3, 3])
+    return poses
+
+
+def write_measurements_csv(path: str | Path, assessment: Assessment) -> None:
+    """Writes one row a value; what is unknown stays empty."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for m in assessment.measurements:
+        definition, interval = BY_ID[m.id], m.interval_90 or (None, None)
+        reference = (m.reference.low, m.reference.high) if m.reference else (None, None)
+        numbers = [_rounded(number) for number in (m.sd, *interval, *reference)]
+        named = [m.subject, m.id, definition.title, _rounded(m.value), definition.unit]
+        rows.writerow([*named, *numbers, m.outside_reference, m.grade, m.reason])
+    write_text(path, text.getvalue())
+
+
+def _measurement_document(m: Measurement) -> dict[str, Any]:
+    reference = m.reference and {"low": m.reference.low, "high": m.reference.high, "source": m.reference.source}
+    return {
+        "subject": m.subject,
+        "id": m.id,
+        "value": _rounded(m.value),
+        "unit": BY_ID[m.id].unit,
+        "sd": _rounded(m.sd),
+        "interval_90": None if m.interval_90 is None else [_rounded(end) for end in m.interval_90],
+        "reason": m.reason,
+        "reference": reference,
+        "outside_reference": m.outside_reference,
+        "grade": m.grade,
+    }
+
+
+def _measurement(entry: dict[str, Any]) -> Measurement:
+    reference, interval = entry["reference"], entry["interval_90"]
+    return Measurement(
+        entry["subject"],
+        entry["id"],
+        entry["value"],
+        entry["sd"],
+        None if interval is None else (interval[0], interval[1]),
+        entry["reason"],
+        None if reference is None else ReferenceRange(reference["low"], reference["high"], reference["source"]),
+        entry["outside_reference"],
+        entry["grade"],
+    )
+
+
+def _quality_document(quality: Quality) -> dict[str, Any]:
+    return {
+        "grade": str(quality.grade),
+        "reasons": list(quality.reasons),
+        "residual": _rounded(quality.residual),
+        "landmark_gap_mm": _rounded(quality.gap_mm),
+        "parameters_at_bounds": quality.bound_hits,
+        "mean_vertex_sd_mm": _rounded(quality.vertex_sd_mm),
+    }
+
+
+def _matrix(pose: RigidTransform | None) -> list[list[float]] | None:
+    return None if pose is None else pose.to_matrix().round(6).tolist()
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), _DIGITS)

@@ -1,0 +1,250 @@
+"""What a report says, apart from how it looks: the page and the paper are made from the same content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.io.landmarks import StudyLandmarks
+from lumbar_ext.io.study import BiplanarStudy
+from lumbar_ext.measurements.assessment import Assessment, Measurement
+from lumbar_ext.measurements.definitions import BY_ID, DEFINITIONS, Scope
+from lumbar_ext.measurements.document import INTENDED_USE
+from lumbar_ext.measurements.quality import Grade
+
+Flag = Literal["above", "below"]
+UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "%": "%", "1": ""}
+_DECIMALS = {"mm": 1, "mm2": 0, "deg": 1, "%": 0, "1": 2}
+NOT_STATED = "not stated"
+MISSING = "\N{EN DASH}"
+"""What a cell shows where there is no value."""
+
+HEADLINES = ("lordosis_l1_l5", "cobb")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value in a table.
+
+    Args:
+        text: the value with its 90 % interval; a dash where there is none.
+        reference: the usual range, empty where none is known.
+        flag: on which side it lies outside of it, or None.
+        grade: a class of the literature, or empty.
+        hint: where the range comes from, or why there is no value.
+    """
+
+    text: str
+    reference: str
+    flag: Flag | None
+    grade: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of value: its name, unit, definition and a cell for each column."""
+
+    title: str
+    unit: str
+    definition: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of values; `columns` name the subjects."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class QualityRow:
+    """The grade of a vertebra in words."""
+
+    level: str
+    grade: Grade
+    reasons: str
+    signs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything a report says in words and numbers.
+
+    Args:
+        header: (name, value) of the study.
+        headlines: (title, cell) of the values a reader looks for first.
+        quality: by vertebra.
+        tables: of values.
+        warnings: doubts about study and result, each a sentence.
+        limits: what the result is not, each a sentence.
+        run: (name, value) of what was run.
+    """
+
+    header: tuple[tuple[str, str], ...]
+    headlines: tuple[tuple[str, Cell], ...]
+    quality: tuple[QualityRow, ...]
+    tables: tuple[Table, ...]
+    warnings: tuple[str, ...]
+    limits: tuple[str, ...]
+    run: tuple[tuple[str, str], ...]
+
+
+LIMITS = (
+    INTENDED_USE,
+    "Values describe a reconstruction from two radiographs; what neither view shows is filled in from a statistical shape "
+    'model. "Outside reference" compares a number with a published range; it is not a diagnosis.',
+    "The interval after ± holds the true value in nine of ten simulated studies; on real radiographs it has not been tested.",
+    "The sacrum is not reconstructed: nothing is said of L5-S1, L1-S1 lordosis or the pelvis.",
+    "Rotations are relative to the X-ray system; a turn of the whole person is part of them.",
+)
+
+
+def report_content(
+    study: BiplanarStudy,
+    assessment: Assessment,
+    missing_levels: tuple[str, ...],
+    run: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> ReportContent:
+    """Puts the content together.
+
+    Args:
+        study: the radiographs.
+        assessment: what was measured.
+        missing_levels: levels without a mesh.
+        run: the content of `run.json`.
+        seconds: of the stages so far.
+    """
+    doubts = [*study.warnings]
+    if missing_levels:
+        doubts.append(f"{', '.join(missing_levels)}: not found in both views; values that need them are missing.")
+    if not assessment.calibrated:
+        doubts.append("Uncertainties are not calibrated for this shape model and are left out.")
+    return ReportContent(
+        header=_header(study, run),
+        headlines=tuple((BY_ID[name].title, _cell(assessment.get("L1-L5", name))) for name in HEADLINES),
+        quality=tuple(_quality_row(level, assessment) for level in LEVELS),
+        tables=tuple(_tables(assessment)),
+        warnings=tuple(doubts),
+        limits=LIMITS,
+        run=_run_rows(run, seconds),
+    )
+
+
+def landmark_marks(landmarks: StudyLandmarks, view: str) -> list[dict[str, Any]]:
+    """The landmarks of a view that the network saw: level, name, u, v in pixels and confidence."""
+    pixels = {"ap": landmarks.ap_px, "lat": landmarks.lat_px}[view]
+    confidence = {"ap": landmarks.confidence_ap, "lat": landmarks.confidence_lat}[view]
+    return [
+        {
+            "level": level,
+            "name": name.replace("_", " "),
+            "u": float(pixels[i, j, 0]),
+            "v": float(pixels[i, j, 1]),
+            "confidence": float(np.nan_to_num(confidence[i, j])),
+        }
+        for i, level in enumerate(LEVELS)
+        for j, name in enumerate(LANDMARKS)
+        if np.isfinite(pixels[i, j]).all()
+    ]
+
+
+def _tables(assessment: Assessment) -> list[Table]:
+    by_key = {(m.subject, m.id): m for m in assessment.measurements}
+    segments = tuple(f"{upper}-{lower}" for upper, lower in pairwise(LEVELS))
+    return [
+        _table("Alignment", Scope.SPINE, ("L1-L5",), by_key),
+        _table("Motion segments", Scope.SEGMENT, segments, by_key),
+        _table("Vertebrae", Scope.VERTEBRA, LEVELS, by_key),
+    ]
+
+
+def _table(title: str, scope: Scope, columns: tuple[str, ...], by_key: Mapping[tuple[str, str], Measurement]) -> Table:
+    rows = tuple(
+        Row(d.title, UNITS[d.unit], d.text, tuple(_cell(by_key[column, d.id]) for column in columns))
+        for d in DEFINITIONS
+        if d.scope is scope
+    )
+    return Table(title, columns, rows)
+
+
+def _cell(m: Measurement) -> Cell:
+    decimals = _DECIMALS[BY_ID[m.id].unit]
+    reference = _range_text(m, decimals)
+    if m.value is None:
+        return Cell(MISSING, reference, None, "", m.reason or "")
+    text = f"{_number(m.value, decimals)}"
+    if m.interval_90 is not None:
+        text += f" ± {(m.interval_90[1] - m.interval_90[0]) / 2:.{decimals}f}"
+    return Cell(text, reference, _flag(m), m.grade or "", m.reference.source if m.reference else "")
+
+
+def _number(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _flag(m: Measurement) -> Flag | None:
+    if not m.outside_reference or m.reference is None or m.value is None:
+        return None
+    return "below" if m.reference.low is not None and m.value < m.reference.low else "above"
+
+
+def _range_text(m: Measurement, decimals: int) -> str:
+    if m.reference is None:
+        return ""
+    low, high = m.reference.low, m.reference.high
+    if high is None:
+        return f"≥ {_number(low, decimals)}"
+    if low is None:
+        return f"≤ {_number(high, decimals)}"
+    return f"{_number(low, decimals)} to {_number(high, decimals)}"
+
+
+def _quality_row(level: str, assessment: Assessment) -> QualityRow:
+    quality = assessment.quality[level]
+    signs = (
+        _optional(quality.residual, ".3f", ""),
+        _optional(quality.gap_mm, ".1f", " mm"),
+        _optional(quality.bound_hits, "d", ""),
+        _optional(quality.vertex_sd_mm, ".2f", " mm"),
+    )
+    return QualityRow(level, quality.grade, "; ".join(quality.reasons), signs)
+
+
+def _optional(value: float | None, form: str, unit: str) -> str:
+    return MISSING if value is None else f"{value:{form}}{unit}"
+
+
+def _header(study: BiplanarStudy, run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    radiographs = [study[view] for view in VIEWS]
+    patient = next((r.patient_id for r in radiographs if r.patient_id), NOT_STATED)
+    date = next((r.study_date for r in radiographs if r.study_date), None)
+    when = f"{date[:4]}-{date[4:6]}-{date[6:8]}" if date and len(date) == 8 else NOT_STATED
+    images = [f"{r.path.name} ({r.size_px[0]} x {r.size_px[1]} px)" for r in radiographs]
+    return (
+        ("Patient", patient),
+        ("Study date", when),
+        ("AP radiograph", images[0]),
+        ("Lateral radiograph", images[1]),
+        ("Reconstructed", str(run.get("date", NOT_STATED)).replace("T", " ").replace("+00:00", " UTC")),
+    )
+
+
+def _run_rows(run: Mapping[str, Any], seconds: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+    rows = [(name, str(value)) for name, value in run.get("versions", {}).items()]
+    for group in ("inputs", "weights"):
+        for role, record in run.get(group, {}).items():
+            name = str(record["path"]).replace("\\", "/").rsplit("/", 1)[-1]
+            rows.append((f"{role.replace('_', ' ')} ({name})", f"sha256 {record['sha256']}"))
+    rows += [(f"seconds: {stage}", f"{value:.1f}") for stage, value in seconds.items()]
+    return tuple(rows)

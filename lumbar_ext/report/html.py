@@ -1,0 +1,81 @@
+"""The report as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from PIL import Image
+
+from lumbar_ext.report.colours import VIRIDIS
+from lumbar_ext.report.content import ReportContent
+from lumbar_ext.report.overlay import LEVEL_COLOURS
+from lumbar_ext.report.radiograph_figure import RadiographFigure
+from lumbar_ext.report.scene3d import plotly_figure, plotly_library
+
+VIEW_TITLES = {"ap": "Anteroposterior", "lat": "Lateral"}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a report.
+
+    Args:
+        radiographs: AP and lateral.
+        renderings: (caption, picture uint8 [rows, columns, 3]) of the meshes.
+        meshes_mm: by level, vertices [V, 3] in world mm.
+        triangles: [M, 3], shared by all meshes.
+        vertex_sd_mm: by level, [V]; may be empty.
+        sd_scale_mm: end of the colour scale of uncertainty.
+    """
+
+    radiographs: tuple[RadiographFigure, ...]
+    renderings: tuple[tuple[str, np.ndarray], ...]
+    meshes_mm: Mapping[str, np.ndarray]
+    triangles: np.ndarray
+    vertex_sd_mm: Mapping[str, np.ndarray]
+    sd_scale_mm: float
+
+
+def report_html(content: ReportContent, pictures: Pictures) -> str:
+    """The page.
+
+    Args:
+        content: words and numbers.
+        pictures: the figures.
+    """
+    figure = plotly_figure(pictures.meshes_mm, pictures.triangles, pictures.vertex_sd_mm, pictures.sd_scale_mm)
+    return _template().render(
+        content=content,
+        pictures=pictures,
+        renderings=[(caption, _png_uri(picture)) for caption, picture in pictures.renderings],
+        view_titles=VIEW_TITLES,
+        colours={level: "rgb({},{},{})".format(*colour) for level, colour in LEVEL_COLOURS.items()},
+        scale=", ".join("rgb({},{},{})".format(*colour) for colour in VIRIDIS),
+        figure_json=_script_json(figure),
+        plotly=plotly_library(),
+    )
+
+
+@cache
+def _template() -> Template:
+    loader = PackageLoader("lumbar_ext.report", "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template("report.html.j2")
+
+
+def _png_uri(picture: np.ndarray) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG", compress_level=4)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _script_json(value: object) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

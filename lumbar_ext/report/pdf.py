@@ -1,0 +1,188 @@
+"""The report on paper: the content of the page as an A4 PDF, without a browser."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from fpdf import FPDF
+from fpdf.enums import TableBordersLayout, XPos, YPos
+from fpdf.fonts import FontFace
+from PIL import Image, ImageDraw
+
+from lumbar_ext.report.content import Cell, ReportContent, Table
+from lumbar_ext.report.html import VIEW_TITLES, Pictures
+from lumbar_ext.report.overlay import LEVEL_COLOURS
+from lumbar_ext.report.radiograph_figure import RadiographFigure
+
+_MARGIN_MM = 14
+_FONT = "Helvetica"
+_HEADING = FontFace(emphasis="BOLD", fill_color=(244, 246, 248))
+_OUT = FontFace(fill_color=(253, 240, 230))
+_LINE_PX = 3
+_NOTICE = "Research only - not a medical device, not for diagnosis or treatment."
+# The core fonts of PDF hold Latin-1 only.
+_LATIN = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "≥": ">=", "≤": "<="})
+
+
+class _Paper(FPDF):
+    """A4 with the notice and the page number on every page."""
+
+    def header(self) -> None:
+        self.set_font(_FONT, "B", 8)
+        self.cell(0, 4, _NOTICE, align="C", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.ln(2)
+
+    def footer(self) -> None:
+        self.set_y(-10)
+        self.set_font(_FONT, "", 8)
+        self.cell(0, 4, f"page {self.page_no()} of {{nb}}", align="C")
+
+
+def report_pdf(content: ReportContent, pictures: Pictures) -> bytes:
+    """The PDF file.
+
+    Args:
+        content: words and numbers.
+        pictures: the figures.
+    """
+    paper = _Paper(format="A4")
+    paper.set_title("Lumbar spine reconstruction")
+    paper.set_lang("en")
+    paper.set_margins(_MARGIN_MM, 8, _MARGIN_MM)
+    paper.set_auto_page_break(True, 14)
+    paper.add_page()
+    _title(paper, "Lumbar spine reconstruction", 15)
+    _pairs(paper, content.header)
+    _paragraphs(paper, content.warnings)
+    _summary(paper, content)
+    _figures(paper, pictures)
+    for table in content.tables:
+        _table(paper, table)
+    _quality(paper, content)
+    _title(paper, "Limits", 11)
+    _paragraphs(paper, content.limits)
+    _title(paper, "What was run", 11)
+    _pairs(paper, content.run, 6.5)
+    return bytes(paper.output())
+
+
+def _title(paper: FPDF, text: str, size: float, room_mm: float = 18) -> None:
+    """A heading, on a new page where less than the room for it and what follows is left."""
+    if paper.will_page_break(room_mm):
+        paper.add_page()
+    paper.ln(2)
+    paper.set_font(_FONT, "B", size)
+    paper.cell(0, size / 2, _latin(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    paper.ln(1)
+
+
+def _pairs(paper: FPDF, pairs: tuple[tuple[str, str], ...], size: float = 9) -> None:
+    paper.set_font(_FONT, "", size)
+    for name, value in pairs:
+        paper.multi_cell(0, size / 2.2, _latin(f"{name}: {value}"), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+
+
+def _paragraphs(paper: FPDF, texts: tuple[str, ...]) -> None:
+    paper.set_font(_FONT, "", 8.5)
+    for text in texts:
+        paper.multi_cell(0, 4, _latin(f"- {text}"), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+
+
+def _summary(paper: FPDF, content: ReportContent) -> None:
+    _title(paper, "Summary", 11)
+    rows = [(title, _words(cell)) for title, cell in content.headlines]
+    rows += [(f"{row.level} reconstruction", f"{row.grade}  {row.reasons}") for row in content.quality]
+    _pairs(paper, tuple(rows))
+
+
+def _figures(paper: FPDF, pictures: Pictures) -> None:
+    width = (paper.epw - 6) / 2
+    overlays = [(VIEW_TITLES[figure.view], _overlay(figure)) for figure in pictures.radiographs]
+    for title, figures in (("Radiographs with outlines", overlays), ("Vertebrae in 3D", pictures.renderings)):
+        height = max(picture.shape[0] / picture.shape[1] for _, picture in figures) * width
+        if paper.will_page_break(height + 16):
+            paper.add_page()
+        _title(paper, title, 11)
+        top = paper.get_y()
+        for place, (caption, picture) in enumerate(figures):
+            left = paper.l_margin + place * (width + 6)
+            paper.image(_jpeg(picture), x=left, y=top, w=width, alt_text=_latin(caption))
+            paper.set_xy(left, top + height + 1)
+            paper.set_font(_FONT, "", 8)
+            paper.multi_cell(width, 3.6, _latin(caption))
+        paper.set_y(top + height + 9)
+
+
+def _overlay(figure: RadiographFigure) -> np.ndarray:
+    """The figure's outlines painted on its picture."""
+    image = Image.open(io.BytesIO(figure.jpeg)).convert("RGB")
+    draw = ImageDraw.Draw(image)
+    for level, loops in figure.outlines.items():
+        for loop in loops:
+            points = [(float(u), float(v)) for u, v in loop]
+            draw.line([*points, points[0]], fill=LEVEL_COLOURS[level], width=_LINE_PX)
+    for level, place in figure.label_places.items():
+        draw.text(place, level, fill=LEVEL_COLOURS[level], font_size=22, anchor="mm", stroke_width=2, stroke_fill=0)
+    return np.asarray(image)
+
+
+def _jpeg(picture: np.ndarray) -> io.BytesIO:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=85)
+    stream.seek(0)
+    return stream
+
+
+def _table(paper: FPDF, table: Table) -> None:
+    _title(paper, table.title, 11, room_mm=45)
+    paper.set_font(_FONT, "", 7)
+    first = 52 if len(table.columns) > 1 else 60
+    widths = (first, *((paper.epw - first) / len(table.columns) for _ in table.columns))
+    with _grid(paper, widths) as grid:
+        grid.row([_latin(text) for text in ("value", *table.columns)])
+        for row in table.rows:
+            line = grid.row()
+            line.cell(_latin(f"{row.title} {row.unit}".strip()))
+            for cell in row.cells:
+                line.cell(_words(cell), style=_OUT if cell.flag else None)
+
+
+def _quality(paper: FPDF, content: ReportContent) -> None:
+    _title(paper, "Quality of the reconstruction", 11)
+    paper.set_font(_FONT, "", 7)
+    headings = (
+        "vertebra",
+        "grade",
+        "difference to decomposition",
+        "gap of landmark rays",
+        "at bounds",
+        "uncertainty",
+        "why",
+    )
+    with _grid(paper, (16, 14, 26, 24, 18, 20, 64)) as grid:
+        grid.row(list(headings))
+        for row in content.quality:
+            grid.row([_latin(text) for text in (row.level, str(row.grade), *row.signs, row.reasons)])
+
+
+def _grid(paper: FPDF, widths: tuple[float, ...]):
+    return paper.table(
+        col_widths=widths,
+        line_height=3.2,
+        headings_style=_HEADING,
+        borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+        text_align="LEFT",
+        padding=0.6,
+    )
+
+
+def _words(cell: Cell) -> str:
+    parts = [cell.text, f"({cell.flag} reference)" if cell.flag else "", cell.grade]
+    if cell.reference:
+        parts.append(f"[{cell.reference}]")
+    return _latin(" ".join(part for part in parts if part))
+
+
+def _latin(text: str) -> str:
+    return text.translate(_LATIN).encode("latin-1", "replace").decode("latin-1")

@@ -1,0 +1,65 @@
+"""Makes the pictures of a report from what a reconstruction left in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.io.landmarks import StudyLandmarks
+from lumbar_ext.io.study import BiplanarStudy
+from lumbar_ext.report.colours import viridis
+from lumbar_ext.report.html import Pictures
+from lumbar_ext.report.overlay import LEVEL_COLOURS
+from lumbar_ext.report.radiograph_figure import radiograph_figure
+from lumbar_ext.report.rendering import ColouredMesh, render
+
+_STILL_PX = (420, 620)
+_FROM_FRONT_LEFT = (1.0, 1.0, 0.3)
+_FROM_LEFT = (0.0, 1.0, 0.0)
+_UP = (0.0, 0.0, 1.0)
+_SCALE_QUANTILE = 0.98
+
+
+def build_pictures(
+    study: BiplanarStudy,
+    landmarks: StudyLandmarks,
+    meshes_mm: Mapping[str, np.ndarray],
+    triangles: np.ndarray,
+    vertex_sd_mm: Mapping[str, np.ndarray],
+) -> Pictures:
+    """All pictures of a report.
+
+    Args:
+        study: the radiographs.
+        landmarks: in their pixels.
+        meshes_mm: by level, vertices [V, 3] in world mm; at least one.
+        triangles: [M, 3], shared by all meshes.
+        vertex_sd_mm: by level, [V]; may be empty.
+    """
+    figures = tuple(
+        radiograph_figure(view, study[view].pixels, study.geometry[view], meshes_mm, triangles, landmarks)
+        for view in VIEWS
+    )
+    scale = _scale_mm(vertex_sd_mm)
+    by_level = [
+        ColouredMesh(vertices, triangles, np.broadcast_to(LEVEL_COLOURS[level], vertices.shape).astype(float))
+        for level, vertices in meshes_mm.items()
+    ]
+    renderings = [("From the front left", render(by_level, np.array(_FROM_FRONT_LEFT), np.array(_UP), _STILL_PX))]
+    if vertex_sd_mm:
+        by_sd = [ColouredMesh(meshes_mm[level], triangles, viridis(own, scale)) for level, own in vertex_sd_mm.items()]
+        picture = render(by_sd, np.array(_FROM_LEFT), np.array(_UP), _STILL_PX)
+        renderings.append((f"From the left, coloured by uncertainty from 0 (dark) to {scale:.1f} mm (bright)", picture))
+    else:
+        renderings.append(("From the left", render(by_level, np.array(_FROM_LEFT), np.array(_UP), _STILL_PX)))
+    return Pictures(figures, tuple(renderings), dict(meshes_mm), triangles, dict(vertex_sd_mm), scale)
+
+
+def _scale_mm(vertex_sd_mm: Mapping[str, np.ndarray]) -> float:
+    """A round end for the colour scale that nearly all vertices stay below."""
+    if not vertex_sd_mm:
+        return 1.0
+    high = float(np.quantile(np.concatenate(list(vertex_sd_mm.values())), _SCALE_QUANTILE))
+    return float(np.ceil(high * 2) / 2)

@@ -1,0 +1,41 @@
+"""What is special about the person of a study, and who it is: from the truth's ``meta.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+# the simulator's kinds of pathology that go by another name in a table of findings, or share one
+_NAMES = {
+    "sacralised": "four vertebrae (sacralised)",
+    "lumbarised": "six vertebrae (lumbarised)",
+    "fusion": "fused",
+    "wedge": "fractured",
+    "biconcave": "fractured",
+    "crush": "fractured",
+    "scoliosis": "scoliotic",
+}
+
+
+def study_findings(study: Path) -> tuple[str, ...]:
+    """The finding of the entry ``pathology`` (its ``kind``), or none without that file or entry."""
+    pathology = read_meta(study).get("pathology")
+    return (_NAMES.get(pathology["kind"], pathology["kind"]),) if pathology else ()
+
+
+def study_subject(study: Path) -> str:
+    """Whose study it is: ``subject_id``, or split and ``person_seed``, or the CT of a CT's study, else the study's name."""
+    meta = read_meta(study)
+    if "subject_id" in meta:
+        return str(meta["subject_id"])
+    if "study_from_file" in meta:
+        return str(meta["base"])
+    if "person_seed" in meta:
+        return f"{meta['split']}-{meta['person_seed']}"
+    return study.name
+
+
+def read_meta(study: Path) -> dict:
+    """The content of ``truth/meta.json``; empty where there is none."""
+    path = study / "truth" / "meta.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,0 +1,116 @@
+"""The stage that measures a registration, and the files it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.transforms import Transform
+from torch import nn
+
+from lumbar_ext.io.atomic import write_bytes, write_text
+from lumbar_ext.io.landmarks import StudyLandmarks
+from lumbar_ext.io.study import BiplanarStudy
+from lumbar_ext.measurements.assessment import Assessment, assess_registration
+from lumbar_ext.measurements.document import measurements_document, write_measurements, write_measurements_csv
+from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.report.content import report_content
+from lumbar_ext.report.html import report_html
+from lumbar_ext.report.mesh_files import write_gltf_scene, write_label_map, write_ply
+from lumbar_ext.report.pdf import report_pdf
+from lumbar_ext.report.pictures import build_pictures
+from lumbar_ext.workflow.progress import Progress
+
+STAGE = "measure the spine"
+
+
+class MeasureSpine(Transform):
+    """Measures what was registered.
+
+    Args:
+        shape_model: the shape model, whose triangles the meshes have.
+        progress: stages and their seconds.
+    """
+
+    def __init__(self, shape_model: nn.Module, progress: Progress) -> None:
+        self.triangles = shape_model.triangles
+        self.progress = progress
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds `assessment`."""
+        with self.progress.stage(STAGE):
+            triangles = self.triangles.cpu().numpy()
+            return {**data, "assessment": assess_registration(data["pred"], triangles, data["landmarks"])}
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Which files beside the usual ones.
+
+    Args:
+        label_map: NIfTI label map of 1 mm.
+        pdf: `report.pdf`.
+    """
+
+    label_map: bool = False
+    pdf: bool = True
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the files of a measurement are made from; landmarks in the pixels of the radiographs."""
+
+    study: BiplanarStudy
+    landmarks: StudyLandmarks
+    result: RegistrationResult
+    assessment: Assessment
+    triangles: np.ndarray
+
+
+def write_measurement_files(folder: Path, measured: Measured, options: ReportOptions | None = None) -> None:
+    """Writes `measurements.json` and `.csv`, PLY meshes, the glTF scene and, on request, the label map.
+
+    Args:
+        folder: an existing folder.
+        measured: what was measured.
+        options: what to write.
+    """
+    fits, assessment, triangles = measured.result.vertebrae, measured.assessment, measured.triangles
+    poses = {level: fit.world_from_vertebra for level, fit in fits.items()}
+    write_measurements(folder / "measurements.json", measurements_document(assessment, poses))
+    write_measurements_csv(folder / "measurements.csv", assessment)
+    meshes = {level: fit.vertices_mm for level, fit in fits.items()}
+    for level, vertices in meshes.items():
+        spread = assessment.vertex_sd_mm.get(level)
+        write_ply(folder / f"{level}.ply", vertices, triangles, {} if spread is None else {"sd_mm": spread})
+    write_gltf_scene(folder / "scene.glb", meshes, triangles)
+    if (options or ReportOptions()).label_map:
+        write_label_map(folder / "labels.nii.gz", meshes, triangles)
+
+
+def write_report(
+    folder: Path,
+    measured: Measured,
+    run: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    options: ReportOptions | None = None,
+) -> None:
+    """Writes `report.html` and `report.pdf`.
+
+    Args:
+        folder: an existing folder.
+        measured: what was measured.
+        run: the content of `run.json`.
+        seconds: of the stages so far.
+        options: what to write.
+    """
+    assessment, result = measured.assessment, measured.result
+    content = report_content(measured.study, assessment, result.missing_levels, run, seconds)
+    meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
+    pictures = build_pictures(measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm)
+    write_text(folder / "report.html", report_html(content, pictures))
+    if (options or ReportOptions()).pdf:
+        write_bytes(folder / "report.pdf", report_pdf(content, pictures))

@@ -1,0 +1,258 @@
+"""Bad input, dead disks, many requests at once and hostile clients: a clear answer, and the server stays up."""
+
+import json
+import pickle
+import resource
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.deploy.dicom_study import SAMPLE
+
+
+def infer(server, model="landmarks", image="case1_ap", params=None, **kwargs):
+    data = {"params": json.dumps(params or {})}
+    return requests.post(f"{server.url}/infer/{model}", params={"image": image}, data=data, timeout=600, **kwargs)
+
+
+def put_label(server, content, image="case1_ap", tag="final", name="a.mrk.json"):
+    files = {"label": (name, content)}
+    return requests.put(f"{server.url}/datastore/label", params={"image": image, "tag": tag}, files=files, timeout=60)
+
+
+def detail(response):
+    return response.json()["detail"]
+
+
+@pytest.fixture
+def added(server):
+    """A function that puts a file among the images and tells its name to the server; removed afterwards."""
+    names = []
+
+    def add(name, content):
+        (server.studies / name).write_bytes(content)
+        names.append(name)
+        image = name.split(".")[0]
+        for _ in range(100):
+            if image in requests.get(f"{server.url}/datastore/?output=all", timeout=60).json()["objects"]:
+                return image
+        raise AssertionError(f"{name} was not noticed")
+
+    yield add
+    for name in names:
+        (server.studies / name).unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def stays_up(server):
+    yield
+    assert server.process.poll() is None
+    assert requests.get(f"{server.url}/info/", timeout=600).status_code == 200
+
+
+@pytest.mark.parametrize("image", ["nothing", "/etc/passwd", "../case1_ap", "labels", "case1_calibration", "$1"])
+def test_an_image_is_a_name_in_the_studies_folder_and_nothing_else(server, image):
+    for answer in (infer(server, image=image), infer(server, params={"image": image})):
+        assert answer.status_code == 400 and "not among the images of the studies folder" in detail(answer)
+
+
+def test_an_existing_path_is_no_name_either(server):
+    answer = infer(server, image=str(server.studies / "case1_ap.png"))
+    assert answer.status_code == 400 and "not among the images" in detail(answer)
+
+
+def test_images_are_not_taken_with_a_request(server):
+    answer = infer(server, image="", files={"file": ("a.png", b"x")})
+    assert answer.status_code == 400 and "not among the images" in detail(answer)
+
+
+def test_a_link_out_of_the_folder_is_not_followed(server, added, tmp_path):
+    shutil.copy(SAMPLE / "ap.png", tmp_path / "outside.png")
+    image = added("inside_ap.png", b"")
+    (server.studies / "inside_ap.png").unlink()
+    (server.studies / "inside_ap.png").symlink_to(tmp_path / "outside.png")
+    answer = infer(server, image=image)
+    assert answer.status_code == 400 and "outside the studies folder" in detail(answer)
+
+
+@pytest.mark.parametrize(
+    "model, params, message",
+    [
+        ("nothing", {}, "expected one of ['decomposition', 'landmarks', 'reconstruction']"),
+        ("landmarks", {"view": "front"}, "view is 'front'"),
+        ("landmarks", {"pixel_spacing_mm": "$__import__('os')"}, "expected a number from 0.01 to 5"),
+        ("reconstruction", {"partner": "case1_ap"}, "both show the ap view"),
+        ("reconstruction", {"partner": "film"}, "both show the ap view"),
+        ("reconstruction", {"partner": "/etc/passwd"}, "not among the images"),
+        ("reconstruction", {"calibration": {"views": {}}}, "lacks 'ap'"),
+        ("reconstruction", {"calibration": "no json"}, "not valid JSON"),
+    ],
+)
+def test_wrong_parameters_are_said(server, model, params, message):
+    answer = infer(server, model=model, params=params)
+    assert answer.status_code == 400 and message in detail(answer)
+
+
+def test_parameters_that_are_no_json_are_said(server):
+    url = f"{server.url}/infer/landmarks?image=case1_ap"
+    answer = requests.post(url, data={"params": "{"}, timeout=60)
+    assert answer.status_code == 400 and "not valid JSON" in detail(answer)
+
+
+def test_one_view_alone_and_no_calibration_are_said(server, added):
+    content = (SAMPLE / "ap.png").read_bytes()
+    image = added("single_ap.png", content)
+    assert "no pixel spacing" in detail(infer(server, image=image))
+    assert infer(server, image=image, params={"pixel_spacing_mm": 0.417}).status_code == 200
+    assert "'single_lat': not among the images" in detail(infer(server, model="reconstruction", image=image))
+    added("single_lat.png", (SAMPLE / "lat.png").read_bytes())
+    assert "no calibration" in detail(infer(server, model="reconstruction", image=image))
+
+
+@pytest.mark.parametrize("name", ["broken_ap.png", "broken_ap.dcm", "broken_ap.nii.gz"])
+def test_corrupt_images_are_said_and_left_out_of_active_learning(server, added, name):
+    image = added(name, b"\x89PNG\r\n\x1a\n" + b"\0" * 200 if name.endswith("png") else b"\0" * 128 + b"DICMxx")
+    answer = infer(server, image=image, params={"pixel_spacing_mm": 0.4})
+    assert answer.status_code == 400 and name in detail(answer)
+    assert requests.post(f"{server.url}/activelearning/uncertainty", json={}, timeout=600).json().get("id") != image
+
+
+@pytest.mark.parametrize("tag", ["../../out", "/tmp/lumbar_ext-out", "..", "a/b", ".hidden"])
+def test_a_tag_is_no_path(server, tag):
+    answer = put_label(server, b"{}", tag=tag)
+    assert answer.status_code == 400 and "no path" in detail(answer)
+    assert not (server.studies.parent / "out").exists() and not Path("/tmp/lumbar_ext-out").exists()
+
+
+@pytest.mark.parametrize("image", ["../evil", "/tmp/lumbar_ext-evil", "a/b", ".hidden"])
+def test_an_added_image_is_no_path(server, image):
+    files = {"file": ("a.png", (SAMPLE / "ap.png").read_bytes())}
+    answer = requests.put(f"{server.url}/datastore/image", params={"image": image}, files=files, timeout=60)
+    assert answer.status_code == 400 and "no path" in detail(answer)
+
+
+def test_images_are_added_once_and_of_known_types(server):
+    put = f"{server.url}/datastore/image"
+    answer = requests.put(put, params={"image": "x"}, files={"file": ("a.pkl", b"x")}, timeout=60)
+    assert "expected a file of type" in detail(answer)
+    png = {"file": ("a.png", (SAMPLE / "ap.png").read_bytes())}
+    assert "already" in detail(requests.put(put, params={"image": "case1_ap"}, files=png, timeout=60))
+    png = {"file": ("a.png", (SAMPLE / "ap.png").read_bytes())}
+    assert requests.put(put, params={"image": "new_ap"}, files=png, timeout=60).json() == {"image": "new_ap"}
+    assert requests.delete(put, params={"id": "new_ap"}, timeout=60).status_code == 200
+
+
+def test_ten_requests_at_once_are_all_answered(server):
+    images = ["case1_ap", "case1_lat", "film"] * 3 + ["case1_ap"]
+    with ThreadPoolExecutor(10) as pool:
+        asked = [pool.submit(infer, server, image=image) for image in images]
+        answers = [future.result() for future in asked]
+    assert [answer.status_code for answer in answers] == [200] * 10
+    same = [answer.content.split(b'"landmarks"')[1][:2000] for answer in answers if b"film" not in answer.content]
+    assert same[0] == same[3] == same[6] == same[9]
+
+
+@pytest.fixture
+def label(server):
+    """A good label of case1_ap, saved; its content."""
+    url = f"{server.url}/infer/landmarks?image=case1_ap&output=image"
+    content = requests.post(url, data={"params": "{}"}, timeout=600).content
+    assert put_label(server, content).status_code == 200
+    return content
+
+
+def saved(server):
+    return requests.get(
+        f"{server.url}/datastore/label", params={"label": "case1_ap", "tag": "final"}, timeout=60
+    ).content
+
+
+@pytest.mark.parametrize(
+    "content, name, image, message",
+    [
+        (b"", "a.mrk.json", "case1_ap", "label of 'case1_ap': no markups file"),
+        (b"{}", "a.mrk.json", "case1_ap", "no point list"),
+        (pickle.dumps({"markups": []}), "a.mrk.json", "case1_ap", "no markups file"),
+        (b"{}", "a.nii.gz", "case1_ap", "expected a markups file"),
+        (b"{}", "a.mrk.json", "nothing", "not among the images"),
+    ],
+)
+def test_a_bad_label_is_refused_and_the_good_one_stays(server, label, content, name, image, message):
+    answer = put_label(server, content, image=image, name=name)
+    assert answer.status_code == 400 and message in detail(answer)
+    assert saved(server) == label
+
+
+def test_a_full_disk_is_said_and_saved_labels_stay(server, label):
+    """A limit on file sizes makes the server's writes fail half-way, as a full disk does."""
+    process = psutil.Process(server.process.pid)
+    index = (server.studies / "datastore_v2.json").read_bytes()
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    try:
+        for answer in (put_label(server, label), infer(server)):
+            assert answer.status_code == 507 and "cannot read or write a file" in detail(answer)
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
+    assert saved(server) == label and (server.studies / "datastore_v2.json").read_bytes() == index
+    assert put_label(server, label).status_code == 200
+
+
+def test_a_dead_disk_is_said_and_the_server_recovers(server, label):
+    final, aside = server.studies / "labels" / "final", server.studies / "labels" / "aside"
+    final.rename(aside)
+    final.symlink_to("/nonexistent/disk")
+    try:
+        answer = put_label(server, label)
+        assert answer.status_code == 507 and "cannot read or write a file" in detail(answer)
+    finally:
+        final.unlink()
+        aside.rename(final)
+    assert put_label(server, label).status_code == 200 and saved(server) == label
+
+
+class Payload:
+    """Runs a command where it is unpickled."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path("/tmp/lumbar_ext-unpickled"),))
+
+
+def test_weights_are_never_unpickled(server):
+    Path("/tmp/lumbar_ext-unpickled").unlink(missing_ok=True)
+    weights = server.studies / ".lumbar_ext" / "multitask.pt"
+    aside = weights.with_suffix(".aside")
+    if weights.exists():
+        weights.rename(aside)
+    weights.write_bytes(pickle.dumps(Payload()))
+    try:
+        answer = infer(server)
+        assert answer.status_code == 400 and "multitask.pt: not weights of LumbarMultitaskNet" in detail(answer)
+    finally:
+        weights.unlink()
+        if aside.exists():
+            aside.rename(weights)
+    assert not Path("/tmp/lumbar_ext-unpickled").exists()
+
+
+def test_weights_and_archives_are_not_taken_from_clients(server):
+    answer = requests.put(f"{server.url}/model/landmarks", files={"file": ("model.pt", b"x")}, timeout=60)
+    assert answer.status_code >= 400
+    answer = requests.put(f"{server.url}/session/?uncompress=true", files={"files": ("a.zip", b"x")}, timeout=60)
+    assert answer.status_code == 406
+
+
+def test_pages_of_other_sites_get_nothing(server):
+    answer = requests.get(f"{server.url}/info/", headers={"Host": "evil.example"}, timeout=60)
+    assert answer.status_code == 400
+    answer = requests.get(f"{server.url}/info/", headers={"Origin": "http://evil.example"}, timeout=60)
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_errors_are_in_the_log(server):
+    infer(server, image="nothing_at_all")
+    assert "400: image 'nothing_at_all': not among the images" in server.log.read_text()

@@ -1,0 +1,135 @@
+"""Measurements through assessment to files and back."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.json_document import check_document
+from lumbar_ext.measurements.assessment import assess_registration, assess_values
+from lumbar_ext.measurements.calibration import NORMAL_90, Calibration
+from lumbar_ext.measurements.document import (
+    SCHEMA,
+    measurements_document,
+    read_measurements,
+    read_poses,
+    write_measurements,
+    write_measurements_csv,
+)
+from lumbar_ext.measurements.quality import Grade
+from lumbar_ext.measurements.reference import reference_range
+from lumbar_ext.measurements.spine import Values
+from tests.measurements.registered_fixture import SIZE, registration
+from tests.measurements.solids import HEIGHT_MM
+
+CALIBRATION = Calibration({"anterior_height": 2.0, "vertex": 1.5}, {})
+
+
+def assessed(levels=LEVELS, calibration=CALIBRATION):
+    result = registration(np.full(SIZE, 0.02), levels=levels)
+    triangles = result.vertebrae[levels[0]].shape.surface.triangles
+    return result, assess_registration(result, triangles, calibration=calibration)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return assessed()
+
+
+def document_of(pair):
+    result, assessment = pair
+    return measurements_document(assessment, {k: f.world_from_vertebra for k, f in result.vertebrae.items()})
+
+
+def test_a_document_is_valid_and_comes_back(whole, tmp_path):
+    write_measurements(tmp_path / "measurements.json", document_of(whole))
+    again = read_measurements(tmp_path / "measurements.json")
+    for mine, theirs in zip(whole[1].measurements, again, strict=True):
+        assert (mine.subject, mine.id, mine.reason, mine.grade) == (
+            theirs.subject,
+            theirs.id,
+            theirs.reason,
+            theirs.grade,
+        )
+        assert mine.value == pytest.approx(theirs.value, abs=1e-4) if mine.value is not None else theirs.value is None
+    poses = read_poses(tmp_path / "measurements.json")
+    assert poses["L3"].translation_mm == pytest.approx(whole[0].vertebrae["L3"].world_from_vertebra.translation_mm)
+
+
+def test_intervals_are_the_calibrated_90_percent(whole):
+    height = whole[1].get("L3", "anterior_height")
+    assert height.value == pytest.approx(HEIGHT_MM, abs=0.01)
+    assert height.interval_90[1] - height.value == pytest.approx(NORMAL_90 * height.sd)
+
+
+def test_what_is_not_calibrated_has_no_interval(whole):
+    assert whole[1].get("L3", "posterior_height").sd is None
+    bare = assessed(calibration=Calibration({}, {}))[1]
+    assert not bare.calibrated
+    assert not bare.vertex_sd_mm
+    assert all(m.sd is None for m in bare.measurements)
+
+
+def test_missing_levels_give_nulls_with_reasons(tmp_path):
+    pair = assessed(("L2", "L3"))
+    document = document_of(pair)
+    check_document(document, SCHEMA)
+    by_key = {(m["subject"], m["id"]): m for m in document["measurements"]}
+    assert by_key["L4", "anterior_height"]["value"] is None
+    assert by_key["L4", "anterior_height"]["reason"] == "L4 is missing"
+    assert document["vertebrae"]["L4"]["world_from_vertebra"] is None
+    assert pair[1].quality["L4"].grade is Grade.FAILED
+    assert by_key["L2-L3", "disc_angle"]["value"] is not None
+
+
+def test_a_null_without_a_reason_is_refused(whole):
+    document = json.loads(json.dumps(document_of(whole)))
+    document["measurements"][0].update(value=None, reason=None)
+    with pytest.raises(InputError, match="reason"):
+        check_document(document, SCHEMA)
+
+
+def test_the_table_has_one_row_a_value(whole, tmp_path):
+    write_measurements_csv(tmp_path / "m.csv", whole[1])
+    with (tmp_path / "m.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(whole[1].measurements)
+    row = next(r for r in rows if (r["subject"], r["id"]) == ("L5", "anterior_height"))
+    assert float(row["value"]) == pytest.approx(HEIGHT_MM, abs=0.01)
+    assert (row["unit"], row["outside_reference"]) == ("mm", "False")
+    assert float(row["reference_low"]) == pytest.approx(26.5)
+
+
+@pytest.mark.parametrize(
+    ("slip", "percent", "name", "grade"),
+    [
+        (5.0, 15.0, "anterolisthesis", "Meyerding I"),
+        (-4.0, -12.0, "retrolisthesis", None),
+        (1.0, 3.0, None, None),
+        (12.0, 30.0, "anterolisthesis", "Meyerding II"),
+    ],
+)
+def test_slips_are_named_and_graded_beyond_normal_variation(slip, percent, name, grade):
+    found = {("L4-L5", "sagittal_slip"): np.array(slip), ("L4-L5", "sagittal_slip_percent"): np.array(percent)}
+    reported = {m.id: m for m in assess_values(Values(found, {})) if m.subject == "L4-L5"}
+    assert reported["sagittal_slip"].grade == name
+    assert reported["sagittal_slip_percent"].grade == grade
+    assert reported["sagittal_slip"].outside_reference is (abs(slip) > 3)
+
+
+def test_only_the_largest_loss_carries_genants_grade():
+    found = {("L2", "wedge_ratio"): np.array(0.7), ("L2", "biconcavity_ratio"): np.array(0.78)}
+    reported = {m.id: m for m in assess_values(Values(found, {})) if m.subject == "L2"}
+    assert reported["wedge_ratio"].grade == "Genant 2"
+    assert reported["biconcavity_ratio"].grade is None
+
+
+def test_ranges_state_their_source_and_may_be_open():
+    ratio = reference_range("wedge_ratio", "L1")
+    assert ratio.holds(5.0)
+    assert not ratio.holds(0.79)
+    assert "Genant" in ratio.source
+    assert reference_range("spinous_length", "L3") is None

@@ -1,0 +1,201 @@
+"""The page and the paper of a made-up study: complete, self-contained, and safe against what a header may hold."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.io.landmarks import StudyLandmarks
+from lumbar_ext.io.radiograph import Radiograph
+from lumbar_ext.io.study import BiplanarStudy
+from lumbar_ext.measurements.assessment import assess_registration
+from lumbar_ext.measurements.calibration import Calibration
+from lumbar_ext.measurements.definitions import DEFINITIONS
+from lumbar_ext.report.content import MISSING, report_content
+from lumbar_ext.report.html import report_html
+from lumbar_ext.report.pdf import report_pdf
+from lumbar_ext.report.pictures import build_pictures
+from tests.measurements.registered_fixture import SIZE, registration
+
+EVIL = '<script>alert("x")</script>'
+RUN = {
+    "date": "2026-01-02T03:04:05+00:00",
+    "versions": {"lumbar_ext": "9.9"},
+    "inputs": {"ap_image": {"path": "/somewhere/ap.png", "sha256": "ab" * 32}},
+}
+
+
+def camera(source, axis):
+    spacing, size = 1.2, 300
+    origin = -np.array(source) * 0.3 - np.array(axis) * spacing * size / 2 + np.array([0, 0, 90.0])
+    return Camera(source, origin, axis, [0, 0, -1], (spacing, spacing), (size, size))
+
+
+def study(patient_id=None, study_date=None):
+    pixels = np.random.default_rng(0).random((300, 300)).astype(np.float32)
+    radiographs = [
+        Radiograph(pixels + k, Path(f"/somewhere/{view}.png"), 16, patient_id=patient_id, study_date=study_date)
+        for k, view in enumerate(("ap", "lat"))
+    ]
+    geometry = BiplanarGeometry(camera([900.0, 0, -74.0], [0, 1, 0]), camera([0, 900.0, -74.0], [-1, 0, 0]))
+    return BiplanarStudy(*radiographs, geometry, ("a doubt about the study",))
+
+
+def seen_landmarks():
+    shape = (len(LEVELS), len(LANDMARKS))
+    places = np.full((*shape, 2), np.nan)
+    places[2, 0] = [150.0, 120.0]
+    return StudyLandmarks(
+        np.zeros((*shape, 3)), places, places, np.full(shape, 0.9), np.full(shape, 0.9), np.zeros(shape)
+    )
+
+
+def made(levels=LEVELS, calibration=None, **header):
+    result = registration(np.full(SIZE, 0.02), levels=levels)
+    triangles = result.vertebrae[levels[0]].shape.surface.triangles
+    calibration = calibration or Calibration({d.id: 1.0 for d in DEFINITIONS} | {"vertex": 1.0}, {})
+    assessment = assess_registration(result, triangles, calibration=calibration)
+    images = study(**header)
+    meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
+    pictures = build_pictures(images, seen_landmarks(), meshes, triangles, assessment.vertex_sd_mm)
+    return report_content(images, assessment, result.missing_levels, RUN, {"register": 1.5}), pictures
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return made(study_date="20260304")
+
+
+@pytest.fixture(scope="module")
+def page(whole):
+    return report_html(*whole)
+
+
+class Links(HTMLParser):
+    """Gathers everything a page would load, and its visible text."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.text, self.scripts, self.inside = [], [], 0, ""
+
+    def handle_starttag(self, tag, attrs):
+        self.inside = tag
+        self.scripts += tag == "script"
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data):
+        if self.inside not in ("script", "style"):
+            self.text.append(data)
+
+
+def parsed(page):
+    parser = Links()
+    parser.feed(page)
+    return parser
+
+
+def test_the_page_loads_nothing_from_elsewhere(page):
+    links = parsed(page).links
+    assert links
+    assert all(link.startswith("data:image/") for link in links)
+    assert "default-src 'none'" in page
+
+
+def test_the_page_says_every_value_and_its_limits(page, whole):
+    text = " ".join(" ".join(parsed(page).text).split())
+    for definition in DEFINITIONS:
+        assert definition.title in text
+    for expected in (*LEVELS, "2026-03-04", "a doubt about the study", "Research only", "sha256", "not stated"):
+        assert expected in text
+    for table in whole[0].tables:
+        for row in table.rows:
+            assert all(cell.text in text for cell in row.cells)
+
+
+def test_the_3d_view_holds_all_vertebrae_with_their_uncertainty(page):
+    text = re.search(r'<script type="application/json" id="figure">(.*?)</script>', page, re.DOTALL)[1]
+    traces = json.loads(text)["data"]
+    assert [trace["name"] for trace in traces] == list(LEVELS)
+    points = np.frombuffer(base64.b64decode(traces[0]["z"]["bdata"]), dtype="<f4")
+    corners = np.frombuffer(base64.b64decode(traces[0]["i"]["bdata"]), dtype="<u2")
+    spread = np.frombuffer(base64.b64decode(traces[0]["meta"]["intensity"]["bdata"]), dtype="<f4")
+    assert corners.max() < len(points) == len(spread)
+
+
+def test_outlines_enclose_the_vertebrae_in_both_radiographs(whole):
+    for figure in whole[1].radiographs:
+        heights = [np.concatenate(figure.outlines[level])[:, 1].mean() for level in LEVELS]
+        assert heights == sorted(heights)
+        assert len(figure.landmarks) == 1
+        assert figure.landmarks[0]["u"] == pytest.approx((150.5 * 1024 / 300) - 0.5)
+
+
+def test_a_header_cannot_inject_markup():
+    content, pictures = made(patient_id=EVIL)
+    page = report_html(content, pictures)
+    assert EVIL not in page
+    assert "&lt;script&gt;alert" in page
+    assert report_pdf(content, pictures).startswith(b"%PDF")
+
+
+def test_missing_vertebrae_are_said_to_be_missing():
+    content, pictures = made(levels=("L3", "L4"))
+    assert any("L1, L2, L5" in warning for warning in content.warnings)
+    cells = {}
+    for table in content.tables:
+        for row in table.rows:
+            cells |= {(row.title, column): cell for column, cell in zip(table.columns, row.cells, strict=True)}
+    assert cells["Anterior height Ha", "L1"].text == MISSING
+    assert cells["Anterior height Ha", "L1"].hint == "L1 is missing"
+    assert dict(content.headlines)["Lumbar lordosis L1-L5"].text == MISSING
+    assert "L1 is missing" in report_html(content, pictures)
+
+
+def test_without_calibration_no_interval_is_printed():
+    content, pictures = made(calibration=Calibration({}, {}))
+    assert not any("±" in cell.text for table in content.tables for row in table.rows for cell in row.cells)
+    assert any("not calibrated" in warning for warning in content.warnings)
+    assert "colour by uncertainty" not in report_html(content, pictures)
+
+
+def test_values_outside_their_range_are_flagged_with_the_side(whole):
+    rows = {row.title: row for table in whole[0].tables for row in table.rows}
+    # Discs of 9 mm are low for L4-L5; bodies of 28 mm are high enough for L5 in front.
+    assert rows["Anterior disc height"].cells[3].flag == "below"
+    assert rows["Anterior height Ha"].cells[4].flag is None
+
+
+def test_the_paper_has_the_pages_and_pictures(whole):
+    paper = report_pdf(*whole)
+    assert paper.startswith(b"%PDF-")
+    assert 2 <= paper.count(b"/Type /Page\n") <= 8
+    assert paper.count(b"/Subtype /Image") >= 4
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+def test_the_page_runs_in_chromium(page, tmp_path):
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--virtual-time-budget=5000",
+    ]
+    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command = ["chromium", *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    finished = subprocess.run(
+        [*command, f"file://{tmp_path / 'report.html'}"], capture_output=True, text=True, timeout=240, check=True
+    )
+    # Plotly has made its view, or the still pictures stand in for it where there is no WebGL.
+    assert "js-plotly-plot" in finished.stdout or 'style="display: grid' in finished.stdout
+    assert "no-landmarks" in finished.stdout
