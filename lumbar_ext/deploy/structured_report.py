@@ -40,6 +40,7 @@ from lumbar_ext.deploy.result_header import (
     software_version,
 )
 from lumbar_ext.io import StudyLandmarks, read_landmarks, read_mesh
+from lumbar_ext.shape.surface import Surface
 
 MEASUREMENTS = "measurements.json"
 _UNITS = {
@@ -120,7 +121,7 @@ def _measured(path: Path) -> dict[str, list[Measurement]]:
 def _vertebra(
     level: str, landmarks: StudyLandmarks, folder: Path, images: list[Dataset], measured: list[Measurement]
 ) -> MeasurementsAndQualitativeEvaluations:
-    volume_mm3 = _volume_mm3(*read_mesh(folder / f"{level}.stl"))
+    volume_mm3 = round(float(Surface(*read_mesh(folder / f"{level}.stl")).volume_mm3), 1)
     volume = Measurement(codes.SCT.Volume, volume_mm3, codes.UCUM.CubicMillimeter)
     values = [volume, *_distances(LEVELS.index(level), landmarks, images), *measured]
     return _group(level, VERTEBRAE[level], values, images)
@@ -166,9 +167,3 @@ def _distances(level: int, landmarks: StudyLandmarks, images: list[Dataset]) -> 
                 if np.isfinite(lines[view]).all()
             ],
         )
-
-
-def _volume_mm3(vertices_mm: np.ndarray, triangles: np.ndarray) -> float:
-    """Volume inside a closed mesh, by the divergence theorem."""
-    a, b, c = (vertices_mm[triangles[:, corner]] for corner in range(3))
-    return round(float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6), 1)

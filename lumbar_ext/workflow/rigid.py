@@ -10,27 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.inferers import Inferer
 from monai.transforms import Transform
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
-from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import Camera
 from lumbar_ext.io import StudyLandmarks, write_calibration, write_landmarks, write_nifti_image, write_png, write_stl
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.io.study import BiplanarStudy
-from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.register import RegistrationInput
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.registration.rigid import SubjectVertebra, register_rigidly
 from lumbar_ext.shape.alignment import align_from_starts, axis_starts
 from lumbar_ext.shape.surface import Surface, load_surface
 from lumbar_ext.shape.surface_fit import LinearModel, SurfaceFit, fit_to_surface
+from lumbar_ext.simulation.bone_images import decomposition
+from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.workflow.outputs import write_json
-from lumbar_ext.workflow.progress import Progress
-from lumbar_ext.workflow.stages import STAGES, prepare_registration
+from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
 
 _FIT_MODES = 20
 
@@ -84,20 +81,8 @@ def prepare_rigid(batch: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[tup
     return (inputs, batch["subject"]), None
 
 
-class RegisterRigidly(Inferer):
-    """Poses the subject's vertebrae; the shape model is not used.
-
-    Args:
-        config: what the registration is composed of.
-        progress: shows levels and losses.
-        max_seconds: limit of the search, none when null.
-    """
-
-    def __init__(self, config: RegistrationConfig, progress: Progress, max_seconds: float | None = None) -> None:
-        super().__init__()
-        self.config = config
-        self.progress = progress
-        self.max_seconds = max_seconds
+class RegisterRigidly(Register):
+    """Poses the subject's vertebrae; the shape model is not used. Arguments are those of `Register`."""
 
     def __call__(
         self,
@@ -141,11 +126,12 @@ def write_labels(
     """
     truth = folder / "truth"
     truth.mkdir(parents=True, exist_ok=True)
+    solids = tuple(Solid(vertices, triangles) for vertices, triangles in meshes.values())
     for view in VIEWS:
         camera = study.geometry[view]
         write_png(folder / f"{view}.png", _as_uint16(study[view].pixels))
         write_nifti_image(
-            truth / f"decomposition_{view}.nii.gz", _decomposition(meshes, camera), camera.pixel_spacing_mm
+            truth / f"decomposition_{view}.nii.gz", decomposition(solids, camera), camera.pixel_spacing_mm
         )
     write_calibration(study.geometry, folder / "calibration.json")
     pixels = {view: study.geometry[view].project(landmarks_mm) for view in VIEWS}
@@ -170,12 +156,6 @@ def _meta(data: Mapping[str, Any], result: RegistrationResult) -> dict[str, Any]
             for level, fit in result.vertebrae.items()
         },
     }
-
-
-def _decomposition(meshes: Mapping[str, tuple[np.ndarray, np.ndarray]], camera: Camera) -> np.ndarray:
-    projector = MeshProjector(camera)
-    lengths = [projector.path_length(vertices, triangles.astype(np.int32)) for vertices, triangles in meshes.values()]
-    return drr_from_path_length(sum(lengths, np.zeros(camera.size_px[::-1], np.float32)))
 
 
 def _as_uint16(pixels: np.ndarray) -> np.ndarray:
