@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.simulation.material_paths import Inclusion, ShelledBone
 from lumbar_ext.simulation.outline import Sections
@@ -114,7 +114,9 @@ def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[S
 def _screws(rng: np.random.Generator, posture: Posture) -> list[Solid]:
     """Pedicle screws of 5.5-7.5 mm by 40-50 mm in two or three neighbours, joined by rods of 5.5 mm."""
     first, count = rng.integers(1, 4), rng.integers(2, 4)
-    levels = range(first, min(first + count, len(LEVELS)))
+    present = len(posture.skeleton.lumbar)  # four in some people
+    first = min(first, present - 2)
+    levels = range(first, min(first + count, present))
     solids = []
     for side in _PEDICLES:
         heads = []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from lumbar_ext.simulation.inclusions import _screws
 from lumbar_ext.simulation.parameters import SimulationParameters
 from lumbar_ext.simulation.posture import sample_posture
 from lumbar_ext.simulation.scene import assemble_scene
@@ -54,6 +55,17 @@ def test_metal_appears_when_it_must(skeleton):
     posture = sample_posture(rng, skeleton, direction="neutral")
     scene = assemble_scene(rng, posture, parameters)
     assert len([part for part in scene.inclusions if part.material == "metal"]) >= 7
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_screws_stay_in_the_four_vertebrae_of_a_sacralised_spine(skeleton, seed):
+    posture = sample_posture(np.random.default_rng(0), skeleton, direction="neutral")
+    four = replace(posture, skeleton=replace(skeleton, lumbar=skeleton.lumbar[:4]))
+    rng = np.random.default_rng(seed)
+    solids = _screws(rng, four)
+    lowest = four.world_from_vertebra[3].translation_mm[2] - 40
+    assert len(solids) in (6, 8)  # two or three screws and a rod on either side
+    assert min(solid.vertices_mm[:, 2].min() for solid in solids) > lowest
 
 
 def test_density_follows_the_level(posed):
