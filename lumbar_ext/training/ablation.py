@@ -19,7 +19,7 @@ from lumbar_ext.metrics.paper import PAPER
 from lumbar_ext.metrics.tables import ByView, comparison_tables
 from lumbar_ext.training.runs import TrainingRun
 
-_IMAGE_TERMS = ("ncc", "l2")
+_IMAGE_TERMS = ("ncc", "l2", "l1")
 _LANDMARK_TERMS = ("focal", "centre_offset", "landmark_offsets")
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},

@@ -18,7 +18,7 @@ def target():
 
 def test_a_perfect_prediction_costs_nothing_but_the_heatmap(target):
     parts = loss_components(target[:, :PACKED_CHANNELS], target)
-    for name in ("ncc", "l2", "centre_offset", "landmark_offsets"):
+    for name in ("ncc", "l2", "l1", "centre_offset", "landmark_offsets"):
         assert getattr(parts, name).item() == pytest.approx(0, abs=1e-4), name
     assert parts.focal.item() < 0.5
 
@@ -38,7 +38,7 @@ def test_a_masked_landmark_does_not_count(target):
 
 def test_the_total_is_the_weighted_sum(target):
     packed = target[:, :PACKED_CHANNELS] + 0.1
-    loss = MultiTaskLoss(ncc=1, l2=2, focal=3, centre_offset=4, landmark_offsets=5)
+    loss = MultiTaskLoss(ncc=1, l2=2, l1=6, focal=3, centre_offset=4, landmark_offsets=5)
     total = loss(packed, target).item()
     weighted = sum(loss.weights[name] * value for name, value in loss.latest.items())
     assert total == pytest.approx(weighted, rel=1e-5)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.losses.similarity import l2_loss, ncc_loss
+from lumbar_ext.losses.similarity import l1_loss, l2_loss, ncc_loss
 
 
 def test_ncc_ignores_gain_and_offset():
@@ -34,10 +34,18 @@ def test_gradients():
     a, b = (torch.rand(2, 1, 3, 4, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(2))
     assert torch.autograd.gradcheck(ncc_loss, (a, b))
     assert torch.autograd.gradcheck(l2_loss, (a, b))
+    assert torch.autograd.gradcheck(l1_loss, (a, b))
+
+
+def test_l1_is_least_at_the_median():
+    """Of 0, 0, 1 the median is 0 with a mean distance of 1/3, the mean is 1/3 with 4/9."""
+    seen = torch.tensor([[0.0, 0.0, 1.0]])
+    assert l1_loss(torch.zeros(1, 3), seen).item() == pytest.approx(1 / 3)
+    assert l1_loss(torch.full((1, 3), 1 / 3), seen).item() == pytest.approx(4 / 9)
 
 
 def test_l2_by_hand_and_shape_errors():
     assert l2_loss(torch.tensor([0.0, 3.0]), torch.tensor([1.0, 1.0])).item() == 2.5
-    for loss in (ncc_loss, l2_loss):
+    for loss in (ncc_loss, l2_loss, l1_loss):
         with pytest.raises(InputError, match="shapes differ"):
             loss(torch.zeros(1, 3), torch.zeros(1, 4))
