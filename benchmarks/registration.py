@@ -12,6 +12,7 @@ Settings are chosen on validation studies only: none of these commands is meant 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.evaluation.network_error import ObserveSpoilt
 from lumbar_ext.evaluation.truth import ObserveTruth, study_items, true_surfaces
+from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.study import read_study
 from lumbar_ext.registration import (
     GaussNewton,
@@ -91,37 +94,62 @@ def ablation(dataset_dir: str, n: int = 10, network: bool = True) -> None:
 
 
 def speed(dataset_dir: str, n: int = 5) -> None:
-    """Prints median seconds, evaluations and errors of the optimisers, cold and warm."""
+    """Prints median seconds, evaluations and errors of the optimisers, and what the number of threads changes."""
     cases = list(read_cases(dataset_dir, n, False))
     first = register(cases[0].truth, model(), RegistrationConfig()).seconds
     rows = {
-        f"Gauss-Newton, {threads} thread{'s' * (threads > 1)}": RegistrationConfig(
-            optimiser=GaussNewton(threads=threads)
-        )
-        for threads in (1, 2)
+        "Gauss-Newton, 1 thread": RegistrationConfig(optimiser=GaussNewton(threads=1)),
+        "Gauss-Newton, 2 threads": RegistrationConfig(optimiser=GaussNewton(threads=2)),
+        "BOBYQA in blocks (the paper's objective)": bobyqa_config(),
     }
-    rows["BOBYQA in blocks (the paper's objective)"] = bobyqa_config()
-    print(
-        "| five vertebrae, true decompositions | median s | best s | evaluations | mean error, mm |\n|---|---|---|---|---|"
-    )
+    print("| five vertebrae, true decompositions | median s | best s | processor s | evaluations | mean error, mm |")
+    print("|---|---|---|---|---|---|")
+    found = {}
     for name, config in rows.items():
-        results = [register(case.truth, model(), config) for case in cases]
+        worked = time.process_time()
+        results = found[name] = [register(case.truth, model(), config) for case in cases]
+        worked = (time.process_time() - worked) / len(cases)
         error = np.mean([e for c, r in zip(cases, results, strict=True) for e in errors_mm(c, r).values()])
         seconds = [result.seconds for result in results]
         evaluations = np.median([result.evaluations for result in results])
-        print(
-            f"| {name} | {np.median(seconds):.2f} | {min(seconds):.2f} | {evaluations:.0f} | {error:.2f} |", flush=True
-        )
-    print(f"| Gauss-Newton, first of this process | {first:.2f} | | | |")
+        figures = f"{np.median(seconds):.2f} | {min(seconds):.2f} | {worked:.2f} | {evaluations:.0f} | {error:.2f}"
+        print(f"| {name} | {figures} |", flush=True)
+    print(f"| Gauss-Newton, first of this process | {first:.2f} | | | | |")
+    print(f"\nOne and two threads differ by {_largest_difference_mm(*list(found.values())[:2]):.1g} mm at most.")
 
 
-def joint(dataset_dir: str) -> None:
-    """Runs the paper's joint BOBYQA on one study to its end and prints what it took."""
+def _largest_difference_mm(first: list[RegistrationResult], second: list[RegistrationResult]) -> float:
+    """The largest distance of corresponding vertices."""
+    return max(
+        float(np.linalg.norm(fit.vertices_mm - other.vertebrae[level].vertices_mm, axis=1).max())
+        for one, other in zip(first, second, strict=True)
+        for level, fit in one.vertebrae.items()
+    )
+
+
+def joint(dataset_dir: str, max_evaluations: int = 60_000) -> None:
+    """Runs the paper's joint BOBYQA (100 parameters) on one study to its end and prints what it took.
+
+    Args:
+        dataset_dir: a cohort; its first study counts.
+        max_evaluations: a limit that should not be what ends the search.
+    """
     (case,) = read_cases(dataset_dir, 1, False)
-    for name, config in (("joint BOBYQA", bobyqa_config(joint=True)), ("Gauss-Newton", RegistrationConfig())):
+    paper = bobyqa_config(joint=True)
+    paper = replace(paper, optimiser=replace(paper.optimiser, max_evaluations=max_evaluations))
+    print("| one study, true decompositions | ends by | evaluations | wall s | processor s | mean error, mm |")
+    print("|---|---|---|---|---|---|")
+    for name, config in {
+        "joint BOBYQA (the paper)": paper,
+        "BOBYQA in blocks": bobyqa_config(),
+        "Gauss-Newton (default)": RegistrationConfig(),
+    }.items():
+        worked = time.process_time()
         result = register(case.truth, model(), config)
+        worked = time.process_time() - worked
         error = np.mean(list(errors_mm(case, result).values()))
-        print(f"{name}: {result.stop_reason}, {result.evaluations} evaluations, {result.seconds:.1f} s, {error:.2f} mm")
+        figures = f"{result.evaluations} | {result.seconds:.1f} | {worked:.1f} | {error:.2f}"
+        print(f"| {name} | {result.stop_reason} | {figures} |", flush=True)
 
 
 def convergence(dataset_dir: str, n: int = 10, starts: int = 2, seed: int = 0) -> None:
@@ -141,30 +169,85 @@ def convergence(dataset_dir: str, n: int = 10, starts: int = 2, seed: int = 0) -
 
 
 def repeatability(dataset_dir: str, n: int = 1, starts: int = 20, seed: int = 0) -> None:
-    """Prints the spread of rigid registrations from random starts within the bounds (10 mm, 15 deg)."""
-    rng, places, angles = np.random.default_rng(seed), [], []
-    for case in read_cases(dataset_dir, n, False):
+    """Prints the spread and the error of rigid registrations from random starts within the bounds (10 mm, 15 deg).
+
+    Args:
+        dataset_dir: a cohort.
+        n: studies.
+        starts: of each study and kind of decomposition.
+        seed: of the starts, and of the errors that spoil the truth.
+    """
+    print(
+        f"| {starts} starts, {n} stud{'ies' if n > 1 else 'y'} | SD: mean (largest) | distance to the truth: mean (largest) |"
+    )
+    print("|---|---|---|")
+    for name, inputs_of in {
+        "true decompositions": lambda study, _: study.truth,
+        "truth with measured network errors": lambda study, _: study.spoilt(seed),
+        "the same, new errors for every start": lambda study, start: study.spoilt(seed + start),
+        "the network's own decompositions": lambda study, _: study.network,
+    }.items():
+        rng, spreads, errors = np.random.default_rng(seed), [], []
+        for study in read_rigid_studies(dataset_dir, n):
+            found = [_rigid_poses(study, inputs_of(study, start), rng) for start in range(starts)]
+            for level, true in study.poses.items():
+                offsets = [true.inverse() @ poses[level] for poses in found if level in poses]
+                places = np.stack([offset.translation_mm for offset in offsets])
+                turns = np.degrees([offset.euler_rad() for offset in offsets])
+                spreads.append((places.std(0), turns.std(0)))
+                errors.append((np.linalg.norm(places.mean(0)), np.linalg.norm(turns.mean(0))))
+        print(f"| {name} | {_mean_and_largest(spreads)} | {_mean_and_largest(errors)} |", flush=True)
+
+
+def _rigid_poses(study: RigidStudy, inputs: RegistrationInput, rng: np.random.Generator) -> dict[str, RigidTransform]:
+    """The poses found from a random start."""
+    limits = np.array([10.0] * 3 + [np.radians(15)] * 3)
+    offsets = {level: rng.uniform(-limits, limits) for level in study.subject}
+    found = register_rigidly(inputs, study.subject, start_offsets=offsets).vertebrae
+    return {level: fit.world_from_vertebra for level, fit in found.items()}
+
+
+def _mean_and_largest(pairs: list[tuple]) -> str:
+    """The mean and the largest of values in mm and in degrees."""
+    mm, degrees = (np.concatenate([np.atleast_1d(pair[i]) for pair in pairs]) for i in (0, 1))
+    return f"{mm.mean():.3f} ({mm.max():.3f}) mm, {degrees.mean():.3f} ({degrees.max():.3f}) deg"
+
+
+@dataclass(frozen=True)
+class RigidStudy:
+    """A study with the subject's own vertebrae and their true poses.
+
+    Args:
+        item: its files, see `evaluation.truth.study_items`.
+        subject: its vertebrae in world mm, so that the true pose moves nothing.
+        poses: true pose of the vertebra frame by level.
+        truth, network: what a perfect network and ours see.
+    """
+
+    item: dict[str, str]
+    subject: dict[str, SubjectVertebra]
+    poses: dict[str, RigidTransform]
+    truth: RegistrationInput
+    network: RegistrationInput
+
+    def spoilt(self, seed: int) -> RegistrationInput:
+        """The truth with errors of the size of the network's."""
+        study = read_study(self.item["ap_image"], self.item["lat_image"], self.item["calibration"])
+        data = {"study": study, "truth_dir": self.item["truth_dir"]}
+        return _input(ObserveSpoilt(seed)(data)["observed"])
+
+
+def read_rigid_studies(dataset_dir: str, n: int) -> Iterator[RigidStudy]:
+    """The first studies of a cohort."""
+    items = study_items(dataset_dir, dataset_dir)
+    for item, case in zip(items, read_cases(dataset_dir, n, True), strict=False):
+        points = {level: case.landmarks_mm[LEVELS.index(level)] for level in case.surfaces}
         subject = {
-            level: SubjectVertebra(
-                case.surfaces[level].vertices_mm, case.surfaces[level].triangles, case.landmarks_mm[i]
-            )
-            for i, level in enumerate(LEVELS)
-            if level in case.surfaces
+            level: SubjectVertebra(surface.vertices_mm, surface.triangles, points[level])
+            for level, surface in case.surfaces.items()
         }
-        limits = np.array([10.0] * 3 + [np.radians(15)] * 3)
-        results = [
-            register_rigidly(
-                case.truth, subject, start_offsets={level: rng.uniform(-limits, limits) for level in subject}
-            )
-            for _ in range(starts)
-        ]
-        for level in subject:
-            poses = [result.vertebrae[level].world_from_vertebra for result in results]
-            places.append(np.stack([pose.translation_mm for pose in poses]).std(0))
-            turns = [(poses[0].inverse() @ pose).euler_rad() for pose in poses]
-            angles.append(np.degrees(turns).std(0))
-    print(f"standard deviation over {starts} starts, mean (largest) over vertebrae and axes: ", end="")
-    print(f"{np.mean(places):.3f} ({np.max(places):.3f}) mm, {np.mean(angles):.3f} ({np.max(angles):.3f}) deg")
+        poses = {level: vertebra.ct_from_vertebra for level, vertebra in subject.items()}
+        yield RigidStudy(item, subject, poses, case.truth, case.network)
 
 
 def read_cases(dataset_dir: str, n: int, network: bool) -> Iterator[Case]:
@@ -202,7 +285,6 @@ def _input(observed: ObservedStudy) -> RegistrationInput:
 
 def _shifted(case: Case, rng: np.random.Generator) -> RegistrationInput:
     """The true input with every vertebra's landmarks in space moved rigidly, which moves its start."""
-    from lumbar_ext.geometry import RigidTransform
     from lumbar_ext.shape.frame import world_from_vertebra
 
     moved = case.landmarks_mm.copy()

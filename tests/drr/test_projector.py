@@ -150,6 +150,25 @@ def test_a_window_is_a_cutout(cameras):
     assert projector.full_window == Window(0, 0, 512, 512)
 
 
+@pytest.mark.parametrize("subdivisions", [2, 6])
+def test_coarse_and_fine_triangles_at_the_border_are_those_of_a_larger_image(cameras, subdivisions):
+    """Triangles within 2 x 2 pixels, larger ones and those at the border are added by different loops."""
+    vertices, triangles, _ = turned(trimesh.creation.icosphere(subdivisions=subdivisions, radius=25))
+    whole = path_length(vertices, triangles, cameras["ap"])
+    rows, columns = np.nonzero(whole)
+    # An image whose corner cuts the ball, and whose last row and column cut it, too.
+    window = Window(int(columns.min()) + 7, int(rows.min()) + 9, int(np.ptp(columns)) - 20, int(np.ptp(rows)) - 24)
+    part = MeshProjector(cameras["ap"]).path_length(vertices, triangles, window)
+    np.testing.assert_allclose(part, whole[window.slices], atol=2e-3)
+    assert part[-1].max() > 1 and part[:, -1].max() > 1 and part[0].max() > 1 and part[:, 0].max() > 1
+
+
+def test_a_mesh_far_off_the_detector_changes_nothing(cameras):
+    vertices, triangles, _ = turned(trimesh.creation.icosphere(subdivisions=4, radius=20))
+    for shift in ((0, 5e3, 0), (0, -5e7, 0), (0, 0, 1e12)):
+        assert (path_length(vertices + np.array(shift), triangles, cameras["ap"]) == 0).all()
+
+
 def test_degenerate_triangles_change_nothing(cameras):
     vertices, triangles, _ = turned(trimesh.creation.icosphere(subdivisions=2, radius=20))
     flat = np.array([[0, 0, 5], [7, 7, 7], [3, 4, 3]], dtype=np.int32)
