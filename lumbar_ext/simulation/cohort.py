@@ -3,13 +3,16 @@
     python -m lumbar_ext.simulation.cohort --output_dir DIR --n 100 --seed 0 --split train --workers 2
     python -m lumbar_ext.simulation.cohort --output_dir DIR --n 50 --split test --pathology mixed --meshes true
     python -m lumbar_ext.simulation.cohort --output_dir DIR --n 8 --split test --protocol poses18
+    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 16 --split test --variation none --renderer voxels
 
 A run that was interrupted is resumed by the same command.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,10 +26,12 @@ from lumbar_ext.simulation.parameters import SimulationParameters
 from lumbar_ext.simulation.pathology import CHOICES
 from lumbar_ext.simulation.population import Population
 from lumbar_ext.simulation.protocol import StudyPlan, plan_studies
-from lumbar_ext.simulation.study import SPLITS, simulate_study
+from lumbar_ext.simulation.study import RENDERERS, SPLITS, VARIATIONS, simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
 
 DEFAULT_ANATOMY = Path("bundles/lumbar_reconstruction/models/anatomy.pt")
+_VOXEL_MM = (0.4, 2.0)
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class CohortJob:
         meshes: whether to write meshes.
         parameters: ranges of everything random.
         pathology: one of `pathology.CHOICES`.
+        variation: one of `study.VARIATIONS`.
+        voxel_mm: voxels of the voxel renderer; None renders meshes.
     """
 
     output_dir: Path
@@ -50,6 +57,8 @@ class CohortJob:
     meshes: bool
     parameters: SimulationParameters
     pathology: str = "none"
+    variation: str = "full"
+    voxel_mm: float | None = None
 
 
 def write_cohort(
@@ -66,8 +75,11 @@ def write_cohort(
     parameters: str | None = None,
     pathology: str = "none",
     protocol: str = "single",
+    variation: str = "full",
+    renderer: str = "meshes",
+    voxel_mm: float = 1.0,
 ) -> None:
-    """Writes studies of `n` people, named by split, pathology and seed, skipping those that exist.
+    """Writes studies of `n` people, named by split, pathology, variation, renderer and seed, skipping those that exist.
 
     Args:
         output_dir: folder to fill.
@@ -82,29 +94,60 @@ def write_cohort(
         parameters: JSON file that overrides ranges of `parameters`; all are written to `parameters.json` in the folder.
         pathology: "none", one of `pathology.KINDS` for all, or "mixed" for the shares of the parameters.
         protocol: "single", a study of each person, or "poses18": six directions of motion at three excursions.
+        variation: "full", people drawn from the population, or "none", the real subjects of a held-out split as they are.
+        renderer: "meshes", or "voxels": rays through a volume of CT numbers, which training never sees.
+        voxel_mm: edge of its voxels, 0.4 to 2.
 
     Raises:
-        InputError: for an unknown split, parameter, pathology or protocol, a missing anatomy file, or a folder with other
-            parameters.
+        InputError: for an unknown split, parameter, pathology, protocol, variation or renderer, voxels out of range, a
+            missing anatomy file, or a folder with other parameters.
     """
-    if split not in SPLITS:
-        raise InputError(f"split must be one of {SPLITS}, found {split!r}")
-    if pathology not in CHOICES:
-        raise InputError(f"pathology must be one of {', '.join(CHOICES)}, found {pathology!r}")
-    plans = plan_studies(protocol, int(n), int(seed), split if pathology == "none" else f"{split}-{pathology}")
+    known = {"split": SPLITS, "pathology": CHOICES, "variation": VARIATIONS, "renderer": RENDERERS}
+    given = {"split": split, "pathology": pathology, "variation": variation, "renderer": renderer}
+    for name, choices in known.items():
+        if given[name] not in choices:
+            raise InputError(f"{name} must be one of {', '.join(choices)}, found {given[name]!r}")
+    if not _VOXEL_MM[0] <= float(voxel_mm) <= _VOXEL_MM[1]:
+        raise InputError(f"voxel_mm must be {_VOXEL_MM[0]} to {_VOXEL_MM[1]}, found {voxel_mm!r}")
+    plans = plan_studies(protocol, int(n), int(seed), _label(split, pathology, variation, renderer))
     ranges = read_parameters(parameters)
     if inverted_share is not None:
         ranges = replace(ranges, appearance=replace(ranges.appearance, inverted_share=float(inverted_share)))
-    job = CohortJob(Path(output_dir), Path(anatomy), split, int(size_px), _is_true(meshes), ranges, pathology)
+    job = CohortJob(
+        Path(output_dir),
+        Path(anatomy),
+        split,
+        int(size_px),
+        _is_true(meshes),
+        ranges,
+        pathology,
+        variation,
+        float(voxel_mm) if renderer == "voxels" else None,
+    )
     job.output_dir.mkdir(parents=True, exist_ok=True)
     record_parameters(ranges, job.output_dir / "parameters.json")
     todo = [plan for plan in plans if not is_complete(job.output_dir / plan.name)]
+    for plan in set(plans) - set(todo):
+        _refuse_other_voxels(job.output_dir / plan.name, job.voxel_mm)
     started = time.perf_counter()
     for _ in tqdm(_run(job, todo, int(workers)), total=len(todo), desc=f"{split} studies"):
         pass
     elapsed = time.perf_counter() - started
     rate = len(todo) / max(elapsed, 1e-9)
     print(f"{len(todo)} studies written, {len(plans) - len(todo)} found, {elapsed:.1f} s, {rate:.2f} studies/s")
+
+
+def _label(split: str, pathology: str, variation: str, renderer: str) -> str:
+    """How the names of the folders begin: what is not the default."""
+    parts = [split, pathology if pathology != "none" else "", "real" if variation == "none" else ""]
+    return "-".join(part for part in [*parts, renderer if renderer != "meshes" else ""] if part)
+
+
+def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
+    """Raises InputError if a finished study was rendered with other voxels: one folder holds studies of one kind."""
+    found = json.loads((study / "truth" / "meta.json").read_text()).get("voxel_mm")
+    if found != voxel_mm:
+        raise InputError(f"{study}: was made with voxel_mm {found}, expected {voxel_mm}, or another folder")
 
 
 def _is_true(value: bool | str) -> bool:
@@ -117,6 +160,10 @@ def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[str]:
         _prepare(job)
         yield from map(_write_one, plans)
         return
+    # Workers share the cores already: threads of the numerical libraries beside them would only wait for each other. The
+    # new processes read this when they load those libraries.
+    for name in _THREAD_LIMITS:
+        os.environ.setdefault(name, "1")
     # Fork would copy the thread pools of numerical libraries in an undefined state.
     with multiprocessing.get_context("spawn").Pool(workers, initializer=_prepare, initargs=(job,)) as pool:
         yield from pool.imap_unordered(_write_one, plans)
@@ -142,6 +189,8 @@ def _write_one(plan: StudyPlan) -> str:
         level=plan.level,
         pathology=job.pathology,
         person_seed=plan.person_seed,
+        variation=job.variation,
+        voxel_mm=job.voxel_mm,
     )
     write_study(study, job.output_dir / plan.name, meshes=job.meshes)
     return plan.name

@@ -23,7 +23,12 @@ from lumbar_ext.simulation.solid import Solid
 # Landmarks need the shape as a whole, not its last tenth of a millimetre.
 _STAGES = SMOOTH_TARGET_STAGES[:3]
 _LARGEST_MEAN_MM = 2.0
+# Share of its surface at which a vertebra counts as cut, and at which too little is left to fit the mean shape to.
 _MOST_CUT = 0.005
+_TOO_LITTLE_LEFT = 0.03
+# What lies nearer to the end of the image than this, or outside the label, was not seen.
+_UNSEEN_MM = 8.0
+_BEYOND_MM = 2.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class LabelledVertebrae:
     Args:
         solids: five surfaces, world mm; None for levels without a label.
         landmarks_mm: [5, 7, 3], world mm; NaN where unknown.
-        cut: levels that the edge of the image cuts through; they have no landmarks.
+        cut: levels that the edge of the image cuts through; their landmarks near that edge are unknown.
     """
 
     solids: tuple[Solid | None, ...]
@@ -80,7 +85,8 @@ def read_vertebrae(
     cut = tuple(level for level, found in present.items() if found.is_cut.mean() > _MOST_CUT)
     points = np.full((len(LEVELS), len(LANDMARKS), 3), np.nan)
     if anatomy is not None:
-        _fit(points, {level: found for level, found in present.items() if level not in cut}, Atlas.load(anatomy))
+        fit = {level: found for level, found in present.items() if found.is_cut.mean() <= _TOO_LITTLE_LEFT}
+        _fit(points, fit, Atlas.load(anatomy))
     if landmarks is not None:
         _read(points, Path(landmarks), label_map.ours_from_file)
     solids = tuple(_solid(present[level]) if level in present else None for level in LEVELS)
@@ -105,7 +111,18 @@ def _fit(points_mm: np.ndarray, present: dict[str, LabelSurface], atlas: Atlas) 
                 f"{level}: the mean shape fits its label with {fitted.mean_mm:.1f} mm, expected {_LARGEST_MEAN_MM} at "
                 "most; is the label another level, or the orientation in the header wrong? Give landmarks otherwise"
             )
-        points_mm[index] = atlas.reference.landmarks_mm(fitted.vertices_mm)
+        points_mm[index] = _seen(atlas.reference.landmarks_mm(fitted.vertices_mm), found)
+
+
+def _seen(landmarks_mm: np.ndarray, found: LabelSurface) -> np.ndarray:
+    """Landmarks [7, 3], NaN for those at or beyond the end of the image: there the mean shape went on unguided."""
+    if found.is_cut.mean() <= _MOST_CUT:
+        return landmarks_mm
+    vertices = found.surface.vertices_mm
+    to_end = np.linalg.norm(landmarks_mm[:, None] - vertices[found.is_cut], axis=-1).min(axis=1)
+    low, high = vertices.min(0) - _BEYOND_MM, vertices.max(0) + _BEYOND_MM
+    seen = (to_end > _UNSEEN_MM) & ((landmarks_mm > low) & (landmarks_mm < high)).all(axis=1)
+    return np.where(seen[:, None], landmarks_mm, np.nan)
 
 
 def _read(points_mm: np.ndarray, path: Path, ours_from_file: np.ndarray) -> None:

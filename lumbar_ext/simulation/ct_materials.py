@@ -7,25 +7,30 @@ tissues in the same way).
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
-from lumbar_ext.simulation.materials import ct_number
+from lumbar_ext.simulation.materials import MATERIALS, ct_number
 
-_BY_CT_NUMBER = ("fat", "soft", "bone", "metal")
-_AIR_HU = -1000.0
+AIR_HU = -1000.0
 # Below this a voxel counts as air: noise around the person must not add up along a ray.
 _NOISE_HU = -950.0
+_BY_CT_NUMBER = ("fat", "soft", "bone", "metal")
+
+NODES_HU = np.float32([AIR_HU, *(ct_number(name) for name in _BY_CT_NUMBER)])
+"""CT numbers of air and of the materials, increasing."""
+
+NODE_MATERIALS = np.array([-1, *(MATERIALS.index(name) for name in _BY_CT_NUMBER)])
+"""The index in `MATERIALS` of each node, -1 for air."""
 
 
-def material_share(ct_numbers_hu: np.ndarray, material: str) -> np.ndarray:
-    """Volume share of one of `MATERIALS` in voxels, float32 of the same shape; what all four leave of 1 is air.
-
-    Args:
-        ct_numbers_hu: Hounsfield units.
-        material: its name.
-    """
-    nodes = [_AIR_HU, *(ct_number(name) for name in _BY_CT_NUMBER)]
-    values = np.where(ct_numbers_hu < _NOISE_HU, np.float32(_AIR_HU), ct_numbers_hu)
-    tent = np.zeros(len(nodes))
-    tent[1 + _BY_CT_NUMBER.index(material)] = 1.0
-    return np.interp(values, nodes, tent).astype(np.float32)
+@numba.njit(nogil=True, cache=True)
+def mixture(ct_number_hu, nodes_hu):
+    """The node at or below a CT number, and the share of the next one; air for what is hardly denser than it."""
+    if ct_number_hu < _NOISE_HU:
+        return 0, 0.0
+    lower = 0
+    while lower < nodes_hu.shape[0] - 2 and ct_number_hu >= nodes_hu[lower + 1]:
+        lower += 1
+    share = (ct_number_hu - nodes_hu[lower]) / (nodes_hu[lower + 1] - nodes_hu[lower])
+    return lower, min(max(share, 0.0), 1.0)

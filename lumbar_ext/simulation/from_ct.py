@@ -12,26 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import zoom
 from tqdm import tqdm
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
+from lumbar_ext.geometry import Camera, RigidTransform
 from lumbar_ext.io.volume import Volume, read_volume
 from lumbar_ext.simulation.acquisition import sample_geometry
 from lumbar_ext.simulation.appearance import finish
 from lumbar_ext.simulation.bone_images import bone_images
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.ct_labels import LabelledVertebrae, read_vertebrae
-from lumbar_ext.simulation.ct_materials import material_share
-from lumbar_ext.simulation.ct_projection import project_volume
+from lumbar_ext.simulation.ct_projection import ct_paths
 from lumbar_ext.simulation.ct_surroundings import with_surroundings
 from lumbar_ext.simulation.materials import MATERIALS
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.parameters import SimulationParameters
 from lumbar_ext.simulation.radiograph import expose, sample_exposures
-from lumbar_ext.simulation.soft_tissue import coarser
 from lumbar_ext.simulation.study import SimulatedStudy, Truth
 from lumbar_ext.simulation.study_files import is_complete, write_study
 
@@ -162,11 +159,10 @@ def simulate_ct_study(
     if fill:
         spine = np.array([solid.vertices_mm.mean(0) for solid in subject.vertebrae.solids if solid])
         body = with_surroundings(rng, body, subject.bones_mm, _at_least_two(spine), parameters.trunk)
-    paths = _paths(subject.ct, body, geometry)
     pictures, images = {}, {}
     for view in VIEWS:
         camera = geometry[view]
-        signal = expose(rng, paths[view], camera, exposures[view])
+        signal = expose(rng, _paths(subject.ct, body, camera), camera, exposures[view])
         pictures[view] = finish(rng, signal, camera, _shown_mm(subject, camera), _shuttered(parameters).appearance)
         images[view] = bone_images(subject.vertebrae.solids, camera)
     truth = Truth(
@@ -185,26 +181,13 @@ def simulate_ct_study(
     return SimulatedStudy(pictures, geometry, truth)
 
 
-def _paths(ct: Volume, body: Volume, geometry: BiplanarGeometry) -> dict[str, np.ndarray]:
-    """Path lengths [4, rows, columns] in `MATERIALS` by view: bone and metal from the CT, the rest from the whole body.
-
-    Soft tissue is cast at half the resolution: its voxels are larger than pixels.
-    """
-    paths = {view: [] for view in VIEWS}
-    for material in MATERIALS:
-        hard = material in ("bone", "metal")
-        source = ct if hard else body
-        share = Volume(material_share(source.values, material), source.world_from_voxel)
-        for view in VIEWS:
-            camera = geometry[view]
-            cast = project_volume(share, camera if hard else coarser(camera, 2))
-            paths[view].append(cast if hard else _doubled(cast, camera.size_px[::-1]))
-    return {view: np.stack(parts) for view, parts in paths.items()}
-
-
-def _doubled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The image read linearly in pixels half as large, cut to a shape."""
-    return zoom(image, 2, order=1, grid_mode=True, mode="nearest")[: shape[0], : shape[1]]
+def _paths(ct: Volume, body: Volume, camera: Camera) -> np.ndarray:
+    """Path lengths [4, rows, columns] in `MATERIALS`: bone and metal from the CT, the rest from the whole body."""
+    paths = ct_paths(body, camera)
+    if body is not ct:
+        hard = [MATERIALS.index(name) for name in ("bone", "metal")]
+        paths[hard] = ct_paths(ct, camera)[hard]
+    return paths
 
 
 def _provenance(subject: CtSubject, fill: bool) -> dict:

@@ -18,6 +18,23 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell_px: floa
     return rows @ lattice @ columns.T
 
 
+def smooth_field(rng: np.random.Generator, shape: tuple[int, int, int], cell_voxels: float | np.ndarray) -> np.ndarray:
+    """As `smooth_noise` in three dimensions, float32 [I, J, K].
+
+    Args:
+        rng: the source of randomness.
+        shape: voxels along the axes.
+        cell_voxels: spacing of the lattice, at least one voxel; one or along each axis.
+    """
+    cells = np.maximum(np.broadcast_to(cell_voxels, 3), 1.0)
+    weights = [_spline_weights(n, cell, rng.random()) for n, cell in zip(shape, cells, strict=True)]
+    field = rng.standard_normal([w.shape[1] for w in weights], dtype=np.float32)
+    # Each product takes the first axis of the lattice and puts that of the voxels last: three turn the axes full circle.
+    for weight in weights:
+        field = np.tensordot(field, weight, axes=(0, 1))
+    return np.ascontiguousarray(field)
+
+
 def waves(rng: np.random.Generator, points_mm: np.ndarray, wave_mm: tuple[float, float], count: int = 10) -> np.ndarray:
     """A zero-mean, unit-variance field of random plane waves at points [V, 3], float32 [V].
 

@@ -41,14 +41,14 @@ class Subject:
         vertices_mm: [5, V, 3] float32, each level in its vertebra frame.
         landmarks_mm: [5, 7, 3] in the same frames.
         sex: "female" or "male".
-        stature_mm: standing height.
+        stature_mm: standing height; None for a real subject, of whom it is not known.
         base: what the subject was made from: "mean" or the name of a real subject.
     """
 
     vertices_mm: np.ndarray
     landmarks_mm: np.ndarray
     sex: str
-    stature_mm: float
+    stature_mm: float | None
     base: str
 
 
@@ -111,15 +111,34 @@ class Population:
             build = draw_build(rng)
             vertices = self._training.training_subject(rng, self._means_mm[build.sex], build.log_size)
             return self._subject(vertices, build.sex, build.stature_mm, "mean")
-        if not self._bases.get(split):
-            raise InputError(
-                f"split is {split!r}, expected train or one of {[s for s in self._bases if self._bases[s]]}"
-            )
         return self._held_out(rng, split)
+
+    def sample_real(self, rng: np.random.Generator, split: str) -> Subject:
+        """One of the real subjects that a held-out split starts from, as it is: neither warped, scaled nor mirrored.
+
+        Its sex is not known either; the one drawn shapes the pelvis.
+
+        Args:
+            rng: random generator; the same state gives the same subject.
+            split: "validation" or "test".
+
+        Raises:
+            InputError: for another split, or if the anatomy file has no base for it.
+        """
+        index = self._base_index(rng, split)
+        return self._subject(self.atlas.bases_mm[index], draw_build(rng).sex, None, self.atlas.base_names[index])
+
+    def _base_index(self, rng: np.random.Generator, split: str) -> int:
+        if not self._bases.get(split):
+            known = [name for name in self._bases if self._bases[name]]
+            raise InputError(
+                f"split is {split!r}, expected one with real subjects: {', '.join(known) or 'there is none'}"
+            )
+        return int(rng.choice(self._bases[split]))
 
     def _held_out(self, rng: np.random.Generator, split: str) -> Subject:
         """A subject on a real base, half of them mirrored, with parameters and a residual of random waves."""
-        index = int(rng.choice(self._bases[split]))
+        index = self._base_index(rng, split)
         base = self.atlas.bases_mm[index]
         if rng.random() < 0.5:
             base = self.atlas.mirror.apply(base)
@@ -129,7 +148,7 @@ class Population:
         vertices = self._training.in_vertebra_frames(shape)
         return self._subject(vertices, build.sex, build.stature_mm, self.atlas.base_names[index])
 
-    def _subject(self, vertices_mm: np.ndarray, sex: str, stature_mm: float, base: str) -> Subject:
+    def _subject(self, vertices_mm: np.ndarray, sex: str, stature_mm: float | None, base: str) -> Subject:
         landmarks = self.atlas.reference.landmarks_mm(vertices_mm)
         return Subject(vertices_mm, landmarks, sex, stature_mm, base)
 

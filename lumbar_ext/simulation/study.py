@@ -1,6 +1,7 @@
 """Simulates one biplanar study with known ground truth.
 
 subject -> skeleton -> posture -> scene -> two radiographs, each step one function; a pathology changes the first three.
+Two renderers lead from the scene to path lengths: that of meshes, which training sees, and a voxel renderer for tests.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lumbar_ext.simulation.acquisition import sample_geometry, with_calibration_
 from lumbar_ext.simulation.appearance import Picture, finish
 from lumbar_ext.simulation.bone_images import bone_images
 from lumbar_ext.simulation.composition import Composition
+from lumbar_ext.simulation.ct_projection import ct_paths
 from lumbar_ext.simulation.material_paths import material_paths
 from lumbar_ext.simulation.parameters import SimulationParameters
 from lumbar_ext.simulation.pathology import Pathology, sample_pathology
@@ -26,8 +28,14 @@ from lumbar_ext.simulation.radiograph import Exposure, expose, sample_exposures
 from lumbar_ext.simulation.scene import assemble_scene
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.subject import assemble_skeleton
+from lumbar_ext.simulation.voxel_body import voxel_body
 
 SPLITS = ("train", "validation", "test")
+RENDERERS = ("meshes", "voxels")
+"""Path lengths of triangle meshes (`material_paths`), or rays cast through a CT-like volume (`voxel_body`)."""
+VARIATIONS = ("full", "none")
+"""People drawn from the population, or the real subjects of a held-out split as they are."""
+
 _OVERSAMPLED_BELOW_PX = 700
 
 
@@ -50,6 +58,7 @@ class Truth:
         other_landmarks_mm: [7, 3] of vertebrae beyond L5, by name, world frame.
         pathology: what the person has, None for most.
         person_seed: of the person, where it is not the study's.
+        voxel_mm: edge of the voxels that the rays were cast through; None for pictures of meshes, and for a CT.
     """
 
     vertebrae: tuple[Solid | None, ...]
@@ -67,6 +76,7 @@ class Truth:
     other_landmarks_mm: dict[str, np.ndarray] = field(default_factory=dict)
     pathology: Pathology | None = None
     person_seed: int | None = None
+    voxel_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,8 @@ def simulate_study(
     level: int | None = None,
     pathology: str | Pathology = "none",
     person_seed: int | None = None,
+    variation: str = "full",
+    voxel_mm: float | None = None,
 ) -> SimulatedStudy:
     """Simulates the study of a seed; equal arguments give equal studies.
 
@@ -108,17 +120,23 @@ def simulate_study(
         pathology: what the person has, or one of `pathology.CHOICES` to draw it from.
         person_seed: of all that a person keeps between studies: anatomy, pathology, neutral posture and habitus; drawn
             with the rest if omitted.
+        variation: one of `VARIATIONS`.
+        voxel_mm: edge of the voxels of the voxel renderer; meshes are rendered if omitted. Person, posture, geometry
+            and truth are the same either way.
 
     Raises:
         ValueError: for an unknown split, direction, level or pathology.
+        InputError: for a split without real subjects.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, found {split!r}")
     parameters = parameters or SimulationParameters()
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     seeds = _PersonSeeds(seed if person_seed is None else person_seed, SPLITS.index(split))
-    person_rng, habitus_rng = (rng, rng) if person_seed is None else (seeds.generator("body"), seeds.generator("habitus"))
-    subject = population.sample(person_rng, split)
+    person_rng, habitus_rng = (
+        (rng, rng) if person_seed is None else (seeds.generator("body"), seeds.generator("habitus"))
+    )
+    subject = (population.sample_real if variation == "none" else population.sample)(person_rng, split)
     if not isinstance(pathology, Pathology):
         pathology = sample_pathology(seeds.generator("pathology"), pathology, parameters.pathology)
     skeleton = assemble_skeleton(person_rng, subject, population.triangles, population.background)
@@ -138,12 +156,17 @@ def simulate_study(
     geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=size_px)
     scene = assemble_scene(habitus_rng, posture, parameters)
     exposures = sample_exposures(rng, parameters.beam)
+    body = None if voxel_mm is None else voxel_body(rng, scene, geometry, voxel_mm)
     pictures = {}
     for view in VIEWS:
-        oversampling = 2 if size_px < _OVERSAMPLED_BELOW_PX else 1
-        paths = material_paths(rng, scene, geometry[view], oversampling=oversampling)
-        signal = expose(rng, paths, geometry[view], exposures[view])
-        pictures[view] = finish(rng, signal, geometry[view], landmarks, parameters.appearance)
+        camera = geometry[view]
+        if body is None:
+            oversampling = 2 if size_px < _OVERSAMPLED_BELOW_PX else 1
+            paths = material_paths(rng, scene, camera, oversampling=oversampling)
+        else:
+            paths = ct_paths(body, camera)
+        signal = expose(rng, paths, camera, exposures[view])
+        pictures[view] = finish(rng, signal, camera, landmarks, parameters.appearance)
     images = {view: bone_images(vertebrae, geometry[view]) for view in VIEWS}
     truth = Truth(
         vertebrae=vertebrae,
@@ -154,13 +177,14 @@ def simulate_study(
         geometry=geometry,
         exposures=exposures,
         composition=scene.composition,
-        subject={"sex": subject.sex, "stature_mm": float(subject.stature_mm), "base": subject.base},
+        subject={"sex": subject.sex, "stature_mm": subject.stature_mm, "base": subject.base, "variation": variation},
         seed=seed,
         split=split,
         levels=posture.skeleton.levels,
         other_landmarks_mm=dict(zip(posture.skeleton.levels[len(LEVELS) :], landmarks[len(LEVELS) :], strict=True)),
         pathology=pathology,
         person_seed=person_seed,
+        voxel_mm=voxel_mm,
     )
     stated = with_calibration_noise(rng, geometry, parameters.geometry.calibration_noise_mm)
     return SimulatedStudy(pictures, stated, truth)

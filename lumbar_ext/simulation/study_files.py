@@ -114,6 +114,7 @@ def _meta(study: SimulatedStudy) -> dict:
         "posture": _posture_document(truth) if truth.posture else None,
         "inverted": {view: study.pictures[view].inverted for view in VIEWS},
         "collimated": {view: study.pictures[view].collimated for view in VIEWS},
+        "voxel_mm": truth.voxel_mm,
         "bones": dataclasses.asdict(truth.composition) if truth.composition else None,
         "exposure": {view: _exposure_document(truth.exposures[view]) for view in VIEWS},
     }

@@ -62,9 +62,30 @@ def test_meshes_are_written_on_demand(tmp_path, meshes, expected):
     assert len(list((tmp_path / "train-000000" / "truth").glob("*.stl"))) == expected
 
 
-def test_an_unknown_split_is_refused(tmp_path):
-    with pytest.raises(InputError, match="split"):
-        write(tmp_path, split="holdout")
+@pytest.mark.parametrize(
+    "wrong",
+    [{"split": "holdout"}, {"variation": "some"}, {"renderer": "gl"}, {"voxel_mm": 0.01}, {"pathology": "gout"}],
+)
+def test_an_unknown_choice_is_refused_by_name(tmp_path, wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        write(tmp_path, **wrong)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_voxel_renderer_and_real_subjects_have_names_of_their_own(tmp_path):
+    write(tmp_path, n=1, renderer="voxels", voxel_mm=2, split="test")
+    write(tmp_path, n=1, split="test")
+    kept = {
+        name: json.loads((tmp_path / name / "truth" / "meta.json").read_text())["voxel_mm"]
+        for name in ("test-voxels-000000", "test-000000")
+    }
+    assert kept == {"test-voxels-000000": 2, "test-000000": None}
+
+
+def test_voxels_of_another_size_do_not_join_a_set(tmp_path):
+    write(tmp_path, n=1, renderer="voxels", voxel_mm=2)
+    with pytest.raises(InputError, match="voxel_mm"):
+        write(tmp_path, n=1, renderer="voxels", voxel_mm=1.5)
 
 
 def test_the_contact_sheet_holds_all_studies(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import euler_rotation
 from lumbar_ext.shape.atlas import Atlas
@@ -42,6 +42,20 @@ def test_landmarks_are_found_on_a_label(voxelised):
     assert distance.max() < 2 * VOXEL_MM
     assert list(found.poses) == ["L3"]
     assert [solid is not None for solid in found.solids] == [level == "L3" for level in LEVELS]
+
+
+def test_landmarks_beyond_the_end_of_the_image_are_unknown(voxelised, tmp_path):
+    """The image ends within the left transverse process: its tip was not seen, the rest is where it was."""
+    path, expected = voxelised
+    whole = nibabel.load(path)
+    labels = np.asanyarray(whole.dataobj)
+    last = np.flatnonzero(labels.any(axis=(0, 2)))[-1]
+    nibabel.save(nibabel.Nifti1Image(labels[:, : last - 7], whole.affine), tmp_path / "cut.nii.gz")
+    found = read_vertebrae(tmp_path / "cut.nii.gz", anatomy=DEFAULT_ANATOMY)
+    assert found.cut == ("L3",)
+    known = np.isfinite(found.landmarks_mm[2]).all(-1)
+    assert known.tolist() == [name != "left_transverse_process" for name in LANDMARKS]
+    assert np.linalg.norm(found.landmarks_mm[2] - expected, axis=-1)[known].max() < 2 * VOXEL_MM
 
 
 @pytest.mark.parametrize(

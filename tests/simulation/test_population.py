@@ -83,3 +83,23 @@ def test_a_split_without_bases_is_refused(population):
 def test_missing_background_is_explained(population):
     with pytest.raises(InputError, match="background"):
         _ = population.background
+
+
+def test_real_subjects_are_the_bases_as_they_are(population):
+    bases = {
+        name: shape
+        for name, shape, own in zip(
+            population.atlas.base_names, population.atlas.bases_mm, population.atlas.base_splits, strict=True
+        )
+        if own == "test"
+    }
+    drawn = [population.sample_real(np.random.default_rng(seed), "test") for seed in range(12)]
+    assert {subject.base for subject in drawn} == set(bases)
+    for subject in drawn:
+        assert np.array_equal(subject.vertices_mm, bases[subject.base])
+        assert subject.stature_mm is None
+
+
+def test_there_are_no_real_training_subjects(population):
+    with pytest.raises(InputError, match="split"):
+        population.sample_real(np.random.default_rng(0), "train")
