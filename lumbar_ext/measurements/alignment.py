@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.measurements.endplates import endplate
+from lumbar_ext.measurements.endplates import body_axes, endplate
 from lumbar_ext.measurements.frames import (
     Axes,
     angle_between_deg,
@@ -86,8 +86,8 @@ def axial_rotation_deg(vertebra: MarkedVertebra) -> np.ndarray:
 
 
 def orientation_deg(vertebra: MarkedVertebra) -> np.ndarray:
-    """(lateral, flexion, axial) [..., 3] of the vertebra in the room; see `frames.cardan_rad`."""
-    return np.degrees(cardan_rad(vertebra_axes(vertebra).rotation))
+    """(lateral, flexion, axial) [..., 3] of the vertebra in the room; see `frames.cardan_rad` and `endplates.body_axes`."""
+    return np.degrees(cardan_rad(body_axes(vertebra).rotation))
 
 
 def regional_axes(spine: Mapping[str, MarkedVertebra]) -> Axes:

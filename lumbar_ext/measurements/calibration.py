@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -21,6 +22,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
+from lumbar_ext.measurements.definitions import DEFINITIONS
 
 NORMAL_90 = 1.6448536269514722
 """Half width of the central 90 % of a standard normal distribution."""
@@ -29,7 +31,8 @@ VERTEX = "vertex"
 """The kind of value that the position of a vertex along its normal is."""
 
 LEVELS_OF_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-_MIN_CASES = 20
+_MIN_CASES = 15
+_FEW_CASES = 60
 _SHIPPED = "calibration.json"
 
 
@@ -60,7 +63,11 @@ def shipped_calibration() -> Calibration:
 def fit_factors(
     errors: dict[str, np.ndarray], deviations: dict[str, np.ndarray], confidence: float = 0.9
 ) -> Calibration:
-    """Factors for which the interval of a confidence holds that share of cases, kind by kind.
+    """Factors for which the interval of a confidence holds that share of new cases, kind by kind.
+
+    The quantile of n cases is that of rank `ceil((n + 1) confidence)`, as in split conformal prediction (Vovk et al. 2005;
+    Lei et al., JASA 113, 2018): with few cases the plain quantile holds fewer of the next ones. Where a study has but one
+    case, as of values of the whole spine, chance decides still; such a factor is at least the median one of its unit.
 
     Args:
         errors: by kind, [n] estimate minus truth.
@@ -72,8 +79,23 @@ def fit_factors(
     factors = {}
     for kind in kinds:
         scaled = np.abs(errors[kind]) / np.maximum(deviations[kind], 1e-9)
-        factors[kind] = float(np.quantile(scaled, confidence, method="higher") / half_width)
-    return Calibration(factors, {kind: len(errors[kind]) for kind in kinds})
+        rank = min(math.ceil((len(scaled) + 1) * confidence), len(scaled))
+        factors[kind] = float(np.sort(scaled)[rank - 1] / half_width)
+    return Calibration(_not_below_their_unit(factors, errors), {kind: len(errors[kind]) for kind in kinds})
+
+
+def _not_below_their_unit(factors: dict[str, float], errors: dict[str, np.ndarray]) -> dict[str, float]:
+    """Raises the factors of kinds with few cases to the median over kinds of their unit that have many."""
+    units = {definition.id: definition.unit for definition in DEFINITIONS}
+    many: dict[str | None, list[float]] = {}
+    for kind, factor in factors.items():
+        if len(errors[kind]) >= _FEW_CASES:
+            many.setdefault(units.get(kind), []).append(factor)
+    few = {kind for kind in factors if len(errors[kind]) < _FEW_CASES and units.get(kind) in many}
+    return {
+        kind: max(factor, float(np.median(many[units.get(kind)]))) if kind in few else factor
+        for kind, factor in factors.items()
+    }
 
 
 def coverage(errors: np.ndarray, deviations: np.ndarray, confidence: float) -> float:

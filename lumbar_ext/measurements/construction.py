@@ -20,6 +20,7 @@ from lumbar_ext.measurements.frames import (
     angle_between_deg,
     angle_in_plane_deg,
     cardan_rad,
+    levelled_axes,
     lumbar_axes,
     relative_rotation,
     unit,
@@ -52,7 +53,7 @@ def constructed_values(meshes: Mapping[str, Mesh], poses: Mapping[str, RigidTran
     values: dict[Key, float] = {}
     for level in LEVELS:
         left = axes[level].left
-        lateral, flexion, _ = np.degrees(cardan_rad(axes[level].rotation))
+        lateral, flexion, _ = np.degrees(cardan_rad(_levelled(axes[level], plates[level]).rotation))
         values[level, "axial_rotation"] = np.degrees(np.arctan2(-left[0], left[1]))
         values[level, "coronal_tilt"], values[level, "sagittal_tilt"] = lateral, flexion
         above, below = plates[level].superior, plates[level].inferior
@@ -72,7 +73,8 @@ def _segment_values(
 ) -> dict[Key, float]:
     left = unit(upper.left + lower.left)
     above, below = upper_plates.inferior, lower_plates.superior
-    lateral, flexion, axial = np.degrees(cardan_rad(relative_rotation(upper, lower)))
+    turned = relative_rotation(_levelled(upper, upper_plates), _levelled(lower, lower_plates))
+    lateral, flexion, axial = np.degrees(cardan_rad(turned))
     return {
         (name, "relative_lateral_bend"): lateral,
         (name, "relative_flexion"): flexion,
@@ -83,6 +85,10 @@ def _segment_values(
         ),
         (name, "middle_disc_height"): (above.centre_mm - below.centre_mm) @ unit(below.normal - above.normal),
     }
+
+
+def _levelled(axes: Axes, plates: EndplatePair) -> Axes:
+    return levelled_axes(axes, unit(plates.superior.normal - plates.inferior.normal))
 
 
 def _cobb(plates: Mapping[str, EndplatePair], lumbar: Axes) -> float:

@@ -129,11 +129,13 @@ _VERTEBRA = (
         "turn of the whole person is part of it.",
         STOKES, _vertebra(alignment.axial_rotation_deg)),
     Definition("sagittal_tilt", "Sagittal tilt", "deg", Scope.VERTEBRA,
-        "Rotation about Y of the vertebra frame in the room, sequence Y-X'-Z''; positive where the top leans forward.",
-        STOKES, _angle(1)),
+        "Rotation about Y of the vertebra in the room, sequence Y-X'-Z''; positive where the top leans forward. Its Z bisects "
+        "the normals of its endplates, its Y joins the pedicles.",
+        STOKES + "; Z from endplate planes", _angle(1)),
     Definition("coronal_tilt", "Coronal tilt", "deg", Scope.VERTEBRA,
-        "Rotation about X' of the vertebra frame in the room, sequence Y-X'-Z''; positive where the left side is higher.",
-        STOKES, _angle(0)),
+        "Rotation about X' of the vertebra in the room, sequence Y-X'-Z'', in the same frame; positive where the left side is "
+        "higher.",
+        STOKES + "; Z from endplate planes", _angle(0)),
     Definition("anterior_height", "Anterior height Ha", "mm", Scope.VERTEBRA,
         "Distance of the anterior rim points of both endplates in the vertebra's midsagittal plane.",
         SIX_POINTS, _vertebra(body.anterior_height_mm)),
@@ -230,7 +232,8 @@ _SEGMENT = (
         "right-to-left axis; positive to the left.", OWN, _segment(segment.lateral_slip_mm)),
     *(
         Definition(f"relative_{name}", f"Relative {name.replace('_', ' ')}", "deg", Scope.SEGMENT,
-            f"Rotation of the upper vertebra in the lower one's frame, sequence Y-X'-Z'': {text}.", STOKES, _relative(which))
+            f"Rotation of the upper vertebra in the lower one's frame, sequence Y-X'-Z'': {text}. Frames as for tilts.",
+            STOKES + "; Z from endplate planes", _relative(which))
         for name, text, which in (
             ("flexion", "about Y, positive forward", 1),
             ("lateral_bend", "about X', positive with the left side up", 0),

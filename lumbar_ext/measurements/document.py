@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.atomic import write_text
@@ -86,21 +84,6 @@ def read_measurements(path: str | Path) -> tuple[Measurement, ...]:
         InputError: naming the file and key, if it is missing or violates its schema.
     """
     return tuple(_measurement(entry) for entry in read_document(path, SCHEMA)["measurements"])
-
-
-def read_poses(path: str | Path) -> dict[str, RigidTransform]:
-    """`world_from_vertebra` of the levels in a `measurements.json` that were found.
-
-    Raises:
-        InputError: naming the file and key, if it is missing or violates its schema.
-    """
-    poses = {}
-    for level, entry in read_document(path, SCHEMA)["vertebrae"].items():
-        if entry["world_from_vertebra"] is not None:
-            matrix = np.array(entry["world_from_vertebra"])
-            u, _, vt = np.linalg.svd(matrix[:3, :3])
-            poses[level] = RigidTransform(u @ vt, matrix[:3, 3])
-    return poses
 
 
 def write_measurements_csv(path: str | Path, assessment: Assessment) -> None:

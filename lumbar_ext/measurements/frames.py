@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lumbar_ext.geometry import euler_rotation
 from lumbar_ext.measurements.marks import MarkedVertebra
 
 
@@ -50,6 +51,12 @@ def vertebra_axes(vertebra: MarkedVertebra) -> Axes:
     return Axes((superior + inferior) / 2, np.stack([front, np.cross(up, front), up], axis=-1))
 
 
+def levelled_axes(axes: Axes, up: np.ndarray) -> Axes:
+    """A vertebra frame with another direction [..., 3] for Z; Y stays as close as it can, the origin where it is."""
+    front = unit(np.cross(axes.left, up))
+    return Axes(axes.origin_mm, np.stack([front, np.cross(up, front), up], axis=-1))
+
+
 def lumbar_axes(vertebrae: list[Axes]) -> Axes:
     """The regional frame: Z vertical in the room, Y the horizontal mean of the vertebrae's right-to-left axes.
 
@@ -77,6 +84,12 @@ def cardan_rad(rotation: np.ndarray) -> np.ndarray:
         ],
         axis=-1,
     )
+
+
+def cardan_rotation(angles_rad: np.ndarray) -> np.ndarray:
+    """The rotation [3, 3] of (lateral, flexion, axial) [3]: the inverse of `cardan_rad`."""
+    lateral, flexion, axial = angles_rad
+    return euler_rotation(0, flexion, 0) @ euler_rotation(lateral, 0, 0) @ euler_rotation(0, 0, axial)
 
 
 def relative_rotation(upper: Axes, lower: Axes) -> np.ndarray:

@@ -2,14 +2,14 @@
 
     python -m lumbar_ext.measurements.motion --first_dir out/flexion --second_dir out/extension --output motion.json
 
-Both folders hold the `measurements.json` of a reconstruction. Only what both have is compared.
+Both folders hold the `measurements.json` of a reconstruction. Only what both have is compared. Rotations come from the measured
+orientation of each vertebra (`endplates.body_axes`), which the person's shape decides in both studies alike.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.measurements.assessment import Measurement
-from lumbar_ext.measurements.document import read_measurements, read_poses
-from lumbar_ext.measurements.frames import cardan_rad
+from lumbar_ext.measurements.document import read_measurements
+from lumbar_ext.measurements.frames import cardan_rad, cardan_rotation
+from lumbar_ext.measurements.spine import Key
 
 TRANSLATION_LIMIT_MM = 4.0
 """Sagittal translation from flexion to extension above which a segment is called unstable on radiographs: more than 3 to
@@ -36,6 +36,7 @@ THRESHOLD_SOURCE = (
     "knowledge"
 )
 _SLIP = "sagittal_slip"
+_ANGLES = ("relative_lateral_bend", "relative_flexion", "relative_axial_rotation")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class SegmentMotion:
     Args:
         subject: such as "L3-L4".
         flexion_deg: rotation of the upper vertebra in the lower one's frame, sequence Y-X'-Z'': about Y.
+        flexion_sd_deg: its standard deviation.
         lateral_bend_deg: about X'.
         axial_rotation_deg: about Z''.
         translation_mm: change of the sagittal slip, positive to the front.
@@ -56,6 +58,7 @@ class SegmentMotion:
 
     subject: str
     flexion_deg: float | None
+    flexion_sd_deg: float | None
     lateral_bend_deg: float | None
     axial_rotation_deg: float | None
     translation_mm: float | None
@@ -65,45 +68,24 @@ class SegmentMotion:
     reason: str | None
 
 
-def relative_motion_deg(
-    first_upper: RigidTransform, first_lower: RigidTransform, second_upper: RigidTransform, second_lower: RigidTransform
-) -> np.ndarray:
-    """(lateral, flexion, axial) [3] by which the upper vertebra turns in the lower one's frame between two poses.
+def relative_motion_deg(first_deg: np.ndarray, second_deg: np.ndarray) -> np.ndarray:
+    """(lateral, flexion, axial) [3] by which the upper vertebra turns in the lower one's frame between two studies.
 
     Args:
-        first_upper, first_lower: `world_from_vertebra` in the first study.
-        second_upper, second_lower: in the second; its world may be another one.
+        first_deg, second_deg: [3] the same angles of the upper vertebra in the lower one's frame, in each study.
     """
-    before = first_lower.inverse() @ first_upper
-    after = second_lower.inverse() @ second_upper
-    return np.degrees(cardan_rad((after @ before.inverse()).rotation))
+    before, after = (cardan_rotation(np.radians(angles)) for angles in (first_deg, second_deg))
+    return np.degrees(cardan_rad(after @ before.T))
 
 
-def compare_studies(
-    first_poses: Mapping[str, RigidTransform],
-    second_poses: Mapping[str, RigidTransform],
-    first_values: tuple[Measurement, ...],
-    second_values: tuple[Measurement, ...],
-) -> tuple[SegmentMotion, ...]:
+def compare_studies(first: tuple[Measurement, ...], second: tuple[Measurement, ...]) -> tuple[SegmentMotion, ...]:
     """The motion of every segment between two studies.
 
     Args:
-        first_poses, second_poses: `world_from_vertebra` of the levels that each study found.
-        first_values, second_values: their measurements.
+        first, second: measurements of each study.
     """
-    slips = [{m.subject: m for m in values if m.id == _SLIP} for values in (first_values, second_values)]
-    motions = []
-    for upper, lower in pairwise(LEVELS):
-        missing = sorted(
-            {level for poses in (first_poses, second_poses) for level in (upper, lower) if level not in poses}
-        )
-        name = f"{upper}-{lower}"
-        if missing:
-            motions.append(_missing(name, f"{', '.join(missing)}: missing in a study"))
-            continue
-        turned = relative_motion_deg(first_poses[upper], first_poses[lower], second_poses[upper], second_poses[lower])
-        motions.append(_motion(name, turned, slips[0].get(name), slips[1].get(name)))
-    return tuple(motions)
+    studies = [{(m.subject, m.id): m for m in values} for values in (first, second)]
+    return tuple(_motion(f"{upper}-{lower}", studies) for upper, lower in pairwise(LEVELS))
 
 
 def compare(first_dir: str, second_dir: str, output: str | None = None) -> None:
@@ -118,8 +100,7 @@ def compare(first_dir: str, second_dir: str, output: str | None = None) -> None:
         InputError: if a folder holds no valid `measurements.json`.
     """
     files = [Path(folder) / "measurements.json" for folder in (first_dir, second_dir)]
-    poses, values = [read_poses(file) for file in files], [read_measurements(file) for file in files]
-    motions = compare_studies(*poses, *values)
+    motions = compare_studies(*(read_measurements(file) for file in files))
     print(
         "| segment | flexion deg | lateral deg | axial deg | translation mm | beyond threshold |\n|---|---|---|---|---|---|"
     )
@@ -133,25 +114,42 @@ def compare(first_dir: str, second_dir: str, output: str | None = None) -> None:
         write_text(output, json.dumps(document, indent=1) + "\n")
 
 
-def _motion(name: str, turned_deg: np.ndarray, first: Measurement | None, second: Measurement | None) -> SegmentMotion:
-    lateral, flexion, axial = (float(angle) for angle in turned_deg)
-    translation = deviation = reason = None
-    if first is None or second is None or first.value is None or second.value is None:
-        reason = next((m.reason for m in (first, second) if m is not None and m.reason), "no slip was measured")
-    else:
-        translation = second.value - first.value
-        if first.sd is not None and second.sd is not None:
-            deviation = math.hypot(first.sd, second.sd)
+def _motion(name: str, studies: list[dict[Key, Measurement]]) -> SegmentMotion:
+    angles = [[study.get((name, angle)) for angle in _ANGLES] for study in studies]
+    reason = _why_unknown([m for own in angles for m in own])
+    if reason is not None:
+        return SegmentMotion(name, None, None, None, None, None, None, None, _threshold(name), reason)
+    lateral, flexion, axial = map(float, relative_motion_deg(*([m.value for m in own] for own in angles)))
+    slips = [study.get((name, _SLIP)) for study in studies]
+    reason = _why_unknown(slips)
+    translation = None if reason else slips[1].value - slips[0].value
     beyond = abs(flexion) > ROTATION_LIMIT_DEG[name] or abs(translation or 0.0) > TRANSLATION_LIMIT_MM
-    # Without the translation a rotation below its limit proves nothing.
-    known = beyond or translation is not None
     return SegmentMotion(
-        name, flexion, lateral, axial, translation, deviation, beyond if known else None, _threshold(name), reason
+        subject=name,
+        flexion_deg=flexion,
+        flexion_sd_deg=_deviation([own[1] for own in angles]),
+        lateral_bend_deg=lateral,
+        axial_rotation_deg=axial,
+        translation_mm=translation,
+        translation_sd_mm=None if reason else _deviation(slips),
+        # Without the translation a rotation below its limit proves nothing.
+        beyond_threshold=beyond if beyond or translation is not None else None,
+        threshold=_threshold(name),
+        reason=reason,
     )
 
 
-def _missing(name: str, reason: str) -> SegmentMotion:
-    return SegmentMotion(name, None, None, None, None, None, None, _threshold(name), reason)
+def _why_unknown(values: list[Measurement | None]) -> str | None:
+    """Why one of the values is missing; None if none is."""
+    for value in values:
+        if value is None or value.value is None:
+            return (value.reason if value is not None else None) or "not measured in both studies"
+    return None
+
+
+def _deviation(values: list[Measurement]) -> float | None:
+    """Of the difference of two independent values."""
+    return None if any(m.sd is None for m in values) else math.hypot(*(m.sd for m in values))
 
 
 def _threshold(name: str) -> str:

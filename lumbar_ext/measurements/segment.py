@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lumbar_ext.measurements.endplates import Endplate, endplate
+from lumbar_ext.measurements.endplates import Endplate, body_axes, endplate
 from lumbar_ext.measurements.frames import angle_in_plane_deg, cardan_rad, dot, relative_rotation, unit, vertebra_axes
 from lumbar_ext.measurements.marks import MarkedVertebra
 
@@ -79,8 +79,8 @@ def meyerding_grade(slip_percent: float) -> int:
 
 
 def relative_angles_deg(upper: MarkedVertebra, lower: MarkedVertebra) -> np.ndarray:
-    """(lateral, flexion, axial) [..., 3] of the upper vertebra in the frame of the lower one; see `frames.cardan_rad`."""
-    return np.degrees(cardan_rad(relative_rotation(vertebra_axes(upper), vertebra_axes(lower))))
+    """(lateral, flexion, axial) [..., 3] of the upper vertebra in the lower one's frame; see `cardan_rad`, `body_axes`."""
+    return np.degrees(cardan_rad(relative_rotation(body_axes(upper), body_axes(lower))))
 
 
 def _facing(upper: MarkedVertebra, lower: MarkedVertebra) -> tuple[Endplate, Endplate]:

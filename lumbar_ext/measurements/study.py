@@ -28,7 +28,7 @@ from lumbar_ext.io.mesh import read_mesh
 from lumbar_ext.measurements.calibration import VERTEX, shipped_calibration
 from lumbar_ext.measurements.construction import constructed_poses, constructed_values
 from lumbar_ext.measurements.definitions import BY_ID, DEFINITIONS
-from lumbar_ext.measurements.quality import Grade, vertebra_quality
+from lumbar_ext.measurements.quality import Grade, Quality, vertebra_quality
 from lumbar_ext.measurements.registered import measure_registration
 from lumbar_ext.measurements.spine import Mesh, Values, mark_spine, measure_spine
 from lumbar_ext.registration.landmarks3d import Landmarks3D
@@ -156,11 +156,17 @@ def _vertex_rows(
 
 @dataclass(frozen=True)
 class GradedVertebra:
-    """The quality grade of a reconstructed vertebra beside its true error: mean distance of its vertices, mm."""
+    """The quality of a reconstructed vertebra beside its true error: mean distance of its vertices, mm."""
 
+    study: str
     level: str
-    grade: Grade
+    quality: Quality
     error_mm: float
+
+    @property
+    def grade(self) -> Grade:
+        """Its grade."""
+        return self.quality.grade
 
 
 def graded_vertebrae(
@@ -180,9 +186,8 @@ def graded_vertebrae(
         distances = np.array([error.pipeline_error for error in own])
         known = factor is not None and len(own) > 0
         spread = factor * np.array([error.laplace_sd for error in own]) if known else None
-        graded.append(
-            GradedVertebra(level, vertebra_quality(fit, landmarks, spread).grade, float(np.abs(distances).mean()))
-        )
+        quality = vertebra_quality(fit, landmarks, spread)
+        graded.append(GradedVertebra(errors[0].study, level, quality, float(np.abs(distances).mean())))
     return graded
 
 
@@ -249,6 +254,7 @@ class MeasurementErrorTable:
 
     def _finish(self, engine: Engine) -> None:
         write_rows(self.csv_path, self.errors)
+        write_quality(self.csv_path.with_name("vertebra_quality.csv"), self.graded)
         print(format_table(self.title, self.errors), file=sys.stdout)
         print(format_sensitivity(self.graded), file=sys.stdout, flush=True)
 
@@ -262,6 +268,17 @@ def write_rows(csv_path: str | Path, errors: list[MeasurementError]) -> None:
         rows.writerows(
             {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(error).items()} for error in errors
         )
+
+
+def write_quality(csv_path: str | Path, graded: list[GradedVertebra]) -> None:
+    """Writes the signs and grades of vertebrae beside their true errors, from which limits can be chosen."""
+    with Path(csv_path).open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["study", "level", "grade", "error_mm", "residual", "gap_mm", "bound_hits", "vertex_sd_mm"])
+        for own in graded:
+            signs = (own.quality.residual, own.quality.gap_mm, own.quality.bound_hits, own.quality.vertex_sd_mm)
+            texts = ["" if sign is None else f"{sign:.4g}" for sign in signs]
+            rows.writerow([own.study, own.level, own.grade, f"{own.error_mm:.3f}", *texts])
 
 
 def format_table(title: str, errors: list[MeasurementError]) -> str:

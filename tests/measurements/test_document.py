@@ -15,7 +15,6 @@ from lumbar_ext.measurements.document import (
     SCHEMA,
     measurements_document,
     read_measurements,
-    read_poses,
     write_measurements,
     write_measurements_csv,
 )
@@ -55,8 +54,8 @@ def test_a_document_is_valid_and_comes_back(whole, tmp_path):
             theirs.grade,
         )
         assert mine.value == pytest.approx(theirs.value, abs=1e-4) if mine.value is not None else theirs.value is None
-    poses = read_poses(tmp_path / "measurements.json")
-    assert poses["L3"].translation_mm == pytest.approx(whole[0].vertebrae["L3"].world_from_vertebra.translation_mm)
+    pose = json.loads((tmp_path / "measurements.json").read_text())["vertebrae"]["L3"]["world_from_vertebra"]
+    np.testing.assert_allclose(pose, whole[0].vertebrae["L3"].world_from_vertebra.to_matrix(), atol=1e-6)
 
 
 def test_intervals_are_the_calibrated_90_percent(whole):

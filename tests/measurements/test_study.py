@@ -12,7 +12,7 @@ from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.io.mesh import write_stl
 from lumbar_ext.measurements.calibration import read_errors
-from lumbar_ext.measurements.quality import Grade
+from lumbar_ext.measurements.quality import Grade, Quality
 from lumbar_ext.measurements.study import (
     GradedVertebra,
     format_sensitivity,
@@ -20,6 +20,7 @@ from lumbar_ext.measurements.study import (
     graded_vertebrae,
     measurement_errors,
     studies_with_truth,
+    write_quality,
     write_rows,
 )
 from lumbar_ext.registration.landmarks3d import Landmarks3D
@@ -92,11 +93,18 @@ def test_rows_go_to_a_table_and_to_a_file_that_calibration_reads(rows, tmp_path)
     assert float(cells[6]) == pytest.approx(STRETCH * HEIGHT_MM, abs=0.01)
 
 
-def test_the_sensitivity_counts_doubts_among_large_and_small_errors():
+def test_the_sensitivity_counts_doubts_among_large_and_small_errors(tmp_path):
     made = [("L1", Grade.CHECK, 2.5), ("L2", Grade.GOOD, 2.1), ("L3", Grade.GOOD, 0.5), ("L4", Grade.FAILED, 1.9)]
-    text = format_sensitivity([GradedVertebra(*vertebra) for vertebra in made])
+    qualities = [Quality(grade, 0.05, 1.5, 0, None, ()) for _, grade, _ in made]
+    graded = [GradedVertebra("s", level, own, error) for own, (level, _, error) in zip(qualities, made, strict=True)]
+    text = format_sensitivity(graded)
     assert "over 2 mm: 1 of 2 vertebrae" in text
     assert "up to 2 mm: 1 of 2 vertebrae" in text
+    write_quality(tmp_path / "quality.csv", graded)
+    with (tmp_path / "quality.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["level"], row["grade"], float(row["error_mm"])) for row in rows] == made
+    assert (rows[0]["gap_mm"], rows[0]["vertex_sd_mm"]) == ("1.5", "")
 
 
 def test_vertebrae_are_graded_beside_their_error(rows):
