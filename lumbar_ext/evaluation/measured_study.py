@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from monai.transforms import Transform
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.error_map import ErrorMap
 from lumbar_ext.evaluation.regions import vertex_regions
 from lumbar_ext.evaluation.surface_error import SurfaceError, compare
@@ -73,7 +75,7 @@ class CompareRegistrations(Inferer):
     def __call__(
         self, inputs: RegistrationInput | None, network: nn.Module, *args: Any, **kwargs: Any
     ) -> dict[str, RegistrationResult | None]:
-        """The result of each method; None where the study failed."""
+        """The result of each method; None where the study or the method could not be used."""
         return {name: self._register(inputs, network, config) for name, config in self.methods.items()}
 
     def _register(
@@ -81,7 +83,11 @@ class CompareRegistrations(Inferer):
     ) -> RegistrationResult | None:
         if inputs is None:
             return None
-        return register(inputs, network, config, max_seconds=self.max_seconds)
+        try:
+            return register(inputs, network, config, max_seconds=self.max_seconds)
+        except InputError as error:
+            print(f"a study counts as not found: {error}", file=sys.stderr)
+            return None
 
 
 class MeasureSurfaceErrors(Transform):
@@ -106,7 +112,7 @@ class MeasureSurfaceErrors(Transform):
             for index, level in enumerate(LEVELS):
                 if level not in truth:
                     continue
-                error = SurfaceError(study, data["inputs"], method, level)
+                error = SurfaceError(study, data["inputs"], method, level, set_name=data.get("set_name", ""))
                 fit = None if result is None else result.vertebrae.get(level)
                 if fit is not None:
                     found = compare(Surface(fit.vertices_mm, self._triangles), truth[level], self._regions[index])
@@ -129,7 +135,7 @@ class EvaluationReport:
         self.output_dir = Path(output_dir)
         self.errors: list[SurfaceError] = []
         self._triangles = shape_model.triangles.cpu().numpy()
-        self._maps: dict[tuple[str, str], ErrorMap] = defaultdict(partial(ErrorMap, shape_model))
+        self._maps: dict[tuple[str, str, str], ErrorMap] = defaultdict(partial(ErrorMap, shape_model))
 
     def attach(self, engine: Engine) -> None:
         """Registers with an evaluator."""
@@ -147,10 +153,10 @@ class EvaluationReport:
         if "failure" in study:
             print(f"{study['truth_dir']}: its five vertebrae count as missing: {study['failure']}", file=sys.stderr)
         for method, result in output["pred"].items():
-            if result is not None and (study["inputs"], method) not in self._maps:
+            if result is not None and (*_group(study), method) not in self._maps:
                 self._draw_overlays(study, method, result)
         for (method, level), distances in output["vertex_errors_mm"].items():
-            self._maps[study["inputs"], method].add(level, distances)
+            self._maps[*_group(study), method].add(level, distances)
 
     def _draw_overlays(self, study: Mapping[str, Any], method: str, result: RegistrationResult) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -158,7 +164,7 @@ class EvaluationReport:
         for view in VIEWS:
             radiograph, camera = study["study"][view].pixels, study["study"].geometry[view]
             picture = draw_overlay(radiograph, camera, meshes, self._triangles)
-            picture.save(self.output_dir / f"overlay_{_file_name(study['inputs'], method)}_{view}.png")
+            picture.save(self.output_dir / f"overlay_{_file_name(*_group(study), method)}_{view}.png")
 
     def _finish(self, engine: Engine) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -168,11 +174,16 @@ class EvaluationReport:
             rows.writerows(asdict(error) for error in self.errors)
         text = error_tables(self.errors)
         (self.output_dir / "tables.md").write_text(text + "\n", encoding="utf-8")
-        for (inputs, method), own in self._maps.items():
-            picture = own.draw(f"{method}, {inputs}")
-            picture.save(self.output_dir / f"error_distribution_{_file_name(inputs, method)}.png")
+        for (name, inputs, method), own in self._maps.items():
+            picture = own.draw(", ".join(filter(None, (method, inputs, name))))
+            picture.save(self.output_dir / f"error_distribution_{_file_name(name, inputs, method)}.png")
         print(text, file=sys.stdout, flush=True)
 
 
-def _file_name(inputs: str, method: str) -> str:
-    return "_".join(f"{inputs} {method}".replace(",", "").split())
+def _group(study: Mapping[str, Any]) -> tuple[str, str]:
+    """The set that a study belongs to, and what the registration is given."""
+    return study.get("set_name", ""), study["inputs"]
+
+
+def _file_name(*names: str) -> str:
+    return "_".join(re.sub(r"[^\w.-]+", " ", " ".join(names)).split())

@@ -28,6 +28,7 @@ class SurfaceError:
         body_mm, pedicles_mm, articular_mm, lamina_mm, transverse_mm, spinous_mm: `mean_mm` over the vertices of a region.
         seconds: wall-clock of the registration of the study.
         flagged: the registration itself warned about this vertebra.
+        set_name: the set of studies it belongs to, empty where there is only one.
     """
 
     study: str
@@ -50,6 +51,7 @@ class SurfaceError:
     spinous_mm: float = float("nan")
     seconds: float = float("nan")
     flagged: bool = False
+    set_name: str = ""
 
     @property
     def missing(self) -> bool:

@@ -25,17 +25,31 @@ PAPER_ROWS = {
 
 
 def error_tables(errors: list[SurfaceError]) -> str:
-    """All tables of some errors, one group for each kind of input."""
-    parts = []
-    for inputs in dict.fromkeys(error.inputs for error in errors):
-        own = [error for error in errors if error.inputs == inputs]
+    """All tables of some errors, one group for each set of studies and kind of input; of several sets, a summary first."""
+    groups = dict.fromkeys((error.set_name, error.inputs) for error in errors)
+    several = len({name for name, _ in groups}) > 1
+    parts = ["## All sets, simulated radiographs", _summary_table(errors)] if several else []
+    for name, inputs in groups:
+        own = [error for error in errors if (error.set_name, error.inputs) == (name, inputs)]
         studies = len({error.study for error in own})
-        parts.append(f"## Simulated studies ({studies}), {inputs}")
+        parts.append(f"## Simulated studies ({studies}), {', '.join(filter(None, (name, inputs)))}")
         parts.append(_paper_table("mean distance", own, lambda e: e.mean_mm))
         parts.append(_paper_table("Hausdorff distance", own, lambda e: e.hausdorff_mm))
         parts.append(_further_table(own))
         parts.append(_region_table(own))
     return "\n\n".join(parts)
+
+
+def _summary_table(errors: list[SurfaceError]) -> str:
+    rows = [["set", "input", "method", "mean ± SD, mm", "median, mm", "Hausdorff, mm", "below 1 mm", "found"]]
+    for key in dict.fromkeys((e.set_name, e.inputs, e.method) for e in errors):
+        own = [e for e in errors if (e.set_name, e.inputs, e.method) == key]
+        means = [e.mean_mm for e in own if not e.missing]
+        below = sum(mean < 1 for mean in means) / len(own)
+        median = f"{np.median(means):.2f}" if means else ""
+        spreads = _spread([e.mean_mm for e in own]), median, _spread([e.hausdorff_mm for e in own])
+        rows.append([*key, *spreads, f"{below:.0%}", f"{len(means)} of {len(own)}"])
+    return _markdown(rows)
 
 
 def _by_method(errors: list[SurfaceError]) -> dict[str, list[SurfaceError]]:

@@ -21,7 +21,11 @@ from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
 
 
 def study_items(
-    cohort_dir: str | Path, output_dir: str | Path, inputs: Sequence[str] = ("",), limit: int | None = None
+    cohort_dir: str | Path,
+    output_dir: str | Path,
+    inputs: Sequence[str] = ("",),
+    limit: int | None = None,
+    every: int = 1,
 ) -> list[dict[str, str]]:
     """The inputs of every study folder in a cohort, as `workflow.stages.ReadStudy` takes them.
 
@@ -29,7 +33,8 @@ def study_items(
         cohort_dir: folder of study folders.
         output_dir: each study's results go to a folder of its name in here.
         inputs: what the registration is given, kept under the same name; each study is listed once for each.
-        limit: the first studies only.
+        limit: the first of these studies only.
+        every: take one study in so many, for a part of many poses of few people.
 
     Raises:
         InputError: if there is no study.
@@ -47,8 +52,31 @@ def study_items(
             "output_dir": str(Path(output_dir) / folder.name),
         }
         for kind in inputs
-        for folder in folders[:limit]
+        for folder in folders[::every][:limit]
     ]
+
+
+def set_items(
+    sets: Mapping[str, str | Path],
+    output_dir: str | Path,
+    inputs: Sequence[str],
+    limit: int | None = None,
+    every: int | Mapping[str, int] = 1,
+) -> list[dict[str, str]]:
+    """`study_items` of several cohorts, each with its name as `set_name`.
+
+    `every` may hold a number for each name, 1 where it holds none.
+
+    Raises:
+        InputError: if there is no set, or one holds no study.
+    """
+    if not sets:
+        raise InputError("sets: expected at least one name with its folder of studies, found none")
+    items = []
+    for name, folder in sets.items():
+        step = every.get(name, 1) if isinstance(every, Mapping) else every
+        items += [{**item, "set_name": name} for item in study_items(folder, output_dir, inputs, limit, step)]
+    return items
 
 
 def true_surfaces(truth_dir: str | Path) -> dict[str, Surface]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lumbar_ext.errors import InputError
 from lumbar_ext.registration.result import Curvature, HistoryEntry, LevelSearch
 
 Progress = Callable[[str, int, float], None]
@@ -19,7 +20,7 @@ class Record:
 
     def __init__(self, progress: Progress | None, max_seconds: float | None) -> None:
         if max_seconds is not None and not max_seconds > 0:
-            raise ValueError(f"max_seconds must be positive, found {max_seconds}")
+            raise InputError(f"max_seconds must be positive, found {max_seconds}")
         self.evaluations = 0
         self.history: list[HistoryEntry] = []
         self.curvature: Curvature | None = None

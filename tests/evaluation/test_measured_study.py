@@ -61,6 +61,15 @@ def test_a_study_that_cannot_be_used_is_an_outcome():
     assert CompareRegistrations({"ours": None})(None, MODEL) == {"ours": None}
 
 
+def test_a_registration_that_refuses_its_input_counts_as_not_found(monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise InputError("landmarks3d puts L1 outside the images")
+
+    monkeypatch.setattr("lumbar_ext.evaluation.measured_study.register", refuse)
+    assert CompareRegistrations({"ours": None})(object(), MODEL) == {"ours": None}
+    assert "outside the images" in capsys.readouterr().err
+
+
 def test_other_errors_are_not_swallowed():
     def crash(data):
         raise KeyError("a defect")

@@ -1,5 +1,7 @@
 """The tables of an evaluation."""
 
+from dataclasses import replace
+
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.evaluation.surface_error import SurfaceError
 from lumbar_ext.evaluation.tables import error_tables
@@ -37,3 +39,12 @@ def test_inputs_are_kept_apart_and_every_row_has_the_headers_columns():
     for table in error_tables(errors).split("\n\n"):
         assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) <= 1
     assert error_tables(errors).count("## Simulated studies (1)") == 2
+
+
+def test_several_sets_have_a_summary_of_all():
+    healthy = [replace(example("L1", 0.5), set_name="healthy"), replace(example("L2", 1.5), set_name="healthy")]
+    text = error_tables([*healthy, SurfaceError("two", "radiographs", "ours", "L1", set_name="ill")])
+    assert row(text, "healthy")[1:] == ["radiographs", "ours", "1.00 ± 0.50", "1.00", "4.00 ± 2.00", "50%", "2 of 2"]
+    assert row(text, "ill")[3:] == ["", "", "", "0%", "0 of 1"]
+    assert "## Simulated studies (1), healthy, radiographs" in text
+    assert "All sets" not in error_tables(healthy)

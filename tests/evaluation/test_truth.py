@@ -7,7 +7,7 @@ import pytest
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.evaluation.truth import ObserveTruth, study_items, true_surfaces
+from lumbar_ext.evaluation.truth import ObserveTruth, set_items, study_items, true_surfaces
 from lumbar_ext.io import write_nifti_image
 from lumbar_ext.io.study import read_study
 
@@ -50,3 +50,17 @@ def test_every_study_of_a_cohort_is_listed(true_study, tmp_path):
     }
     with pytest.raises(InputError, match="holds no study"):
         study_items(tmp_path, tmp_path)
+
+
+def test_sets_are_listed_by_name_and_thinned(tmp_path):
+    for name, studies in (("a", 5), ("b", 1)):
+        for index in range(studies):
+            folder = tmp_path / name / f"study_{index}"
+            folder.mkdir(parents=True)
+            (folder / "calibration.json").touch()
+    sets = {"healthy": tmp_path / "a", "ill": tmp_path / "b"}
+    items = set_items(sets, tmp_path, ("radiographs",), limit=2, every={"healthy": 2})
+    found = [(item["set_name"], item["ap_image"].split("/")[-2]) for item in items]
+    assert found == [("healthy", "study_0"), ("healthy", "study_2"), ("ill", "study_0")]
+    with pytest.raises(InputError, match="at least one name"):
+        set_items({}, tmp_path, ("radiographs",))
