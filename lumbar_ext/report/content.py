@@ -231,12 +231,14 @@ def _header(study: BiplanarStudy, run: Mapping[str, Any]) -> tuple[tuple[str, st
     date = next((r.study_date for r in radiographs if r.study_date), None)
     when = f"{date[:4]}-{date[4:6]}-{date[6:8]}" if date and len(date) == 8 else NOT_STATED
     images = [f"{r.path.name} ({r.size_px[0]} x {r.size_px[1]} px)" for r in radiographs]
+    by_hand = run.get("landmarks_by_hand", [])
     return (
         ("Patient", patient),
         ("Study date", when),
         ("AP radiograph", images[0]),
         ("Lateral radiograph", images[1]),
         ("Reconstructed", str(run.get("date", NOT_STATED)).replace("T", " ").replace("+00:00", " UTC")),
+        *((("Landmarks set by hand", ", ".join(by_hand).replace("_", " ")),) if by_hand else ()),
     )
 
 

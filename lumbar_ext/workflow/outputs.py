@@ -11,6 +11,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry import Camera
 from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.io.markups import SUFFIX, write_points
 from lumbar_ext.io.mesh import write_stl
 from lumbar_ext.io.nifti import write_nifti_image
 from lumbar_ext.io.study import BiplanarStudy
@@ -69,7 +70,10 @@ def write_reconstruction(
     meshes = {level: result.vertebrae[level].vertices_mm for level in LEVELS if level in result.vertebrae}
     for level, vertices_mm in meshes.items():
         write_stl(mesh_path(folder, level), vertices_mm, triangles)
-    write_landmarks(folder / "landmarks.json", study_landmarks(observed, landmarks))
+    found = study_landmarks(observed, landmarks)
+    write_landmarks(folder / "landmarks.json", found)
+    # Slicer takes the axes of STL and PLY files for LPS as they are; points of the same numbers lie on the meshes.
+    write_points(folder / f"landmarks{SUFFIX}", found.position_mm, found.confidence_ap * found.confidence_lat)
     for view in VIEWS:
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm

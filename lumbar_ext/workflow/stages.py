@@ -2,8 +2,8 @@
 -> files.
 
 Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them
-in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given); `study`, `observed`, `landmarks`
-(stages below); `pred` (the registration, from the bundle's inferer).
+in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file` (may be empty); `study`,
+`observed`, `landmarks`, `by_hand` (stages below); `pred` (the registration, from the bundle's inferer).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.inferers import Inferer
 from monai.transforms import Transform
@@ -26,6 +27,7 @@ from lumbar_ext.registration.landmarks3d import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
+from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, weighed
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import observe, to_network_grids
@@ -86,27 +88,30 @@ class ObserveViews(Transform):
 
 
 class LocateLandmarks(Transform):
-    """Triangulates the landmarks of the two views.
+    """Triangulates the landmarks of the two views, and puts those of a `landmarks_file` in their place.
 
     Raises:
-        InputError: if no vertebra is seen in both views.
+        InputError: if no vertebra is seen in both views, or the file cannot be used.
     """
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `landmarks`."""
+        """Adds `landmarks` and `by_hand`, which of them a user has set."""
         with self.progress.stage(STAGES[2]):
             observed = data["observed"]
             landmarks = triangulate_landmarks(observed.geometry, observed.landmarks)
-            if not landmarks.present.any():
+            edited = EditedLandmarks(observed, landmarks, np.zeros_like(landmarks.confidence, dtype=bool))
+            if data.get("landmarks_file"):
+                edited = edited_landmarks(str(data["landmarks_file"]), observed, landmarks)
+            if not edited.landmarks.present.any():
                 seen = ", ".join(f"{int(observed.decoded[view].present.sum())} in the {view} view" for view in VIEWS)
                 raise InputError(
                     f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({seen}); "
                     "expected radiographs of a standing person's lumbar spine"
                 )
-            return {**data, "landmarks": landmarks}
+            return {**data, "observed": edited.observed, "landmarks": edited.landmarks, "by_hand": edited.by_hand}
 
 
 def prepare_registration(
@@ -114,8 +119,8 @@ def prepare_registration(
 ) -> tuple[RegistrationInput, None]:
     """What the registration inferer is given; the signature is that of MONAI's `prepare_batch`."""
     observed = batch["observed"]
-    inputs = RegistrationInput(observed.decompositions, observed.geometry, batch["landmarks"], observed.landmarks)
-    return inputs, None
+    seen = weighed(observed.landmarks, batch["by_hand"])
+    return RegistrationInput(observed.decompositions, observed.geometry, batch["landmarks"], seen), None
 
 
 def only_study(batch: list[dict[str, Any]]) -> dict[str, Any]:
@@ -201,9 +206,9 @@ class WriteReconstruction(Transform):
 
     def _run_document(self, data: Mapping[str, Any]) -> dict[str, Any]:
         observed = data["observed"]
-        document = provenance(
-            inputs={name: data[name] for name in INPUTS}, weights=self.weights, parameters=self.parameters
-        )
+        inputs = {name: data[name] for name in (*INPUTS, "landmarks_file") if data.get(name)}
+        document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
+        document["landmarks_by_hand"] = landmark_names(data["by_hand"])
         document["warnings"] = [*data["study"].warnings, *data["pred"].warnings]
         document["missing_levels"] = list(data["pred"].missing_levels)
         document["inverted_views"] = list(observed.inverted)

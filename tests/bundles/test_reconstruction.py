@@ -27,7 +27,7 @@ SCHEMA = Path(__file__).with_name("metadata.schema.json")
 FILES = {
     *(f"{level}.{kind}" for level in LEVELS for kind in ("stl", "ply")),
     *(f"{name}_{view}.{kind}" for view in VIEWS for name, kind in (("decomposition", "nii.gz"), ("overlay", "png"))),
-    *("landmarks.json", "measurements.csv", "measurements.json", "registration.json", "run.json"),
+    *("landmarks.json", "landmarks.mrk.json", "measurements.csv", "measurements.json", "registration.json", "run.json"),
     *("report.html", "report.pdf", "scene.glb"),
 }
 MAX_ERROR_MM = 1.2

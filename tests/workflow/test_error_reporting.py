@@ -8,7 +8,12 @@ import threading
 import pytest
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.workflow.error_reporting import input_error_behind, report_input_errors
+from lumbar_ext.workflow.error_reporting import (
+    bare_input_errors,
+    disk_error_behind,
+    input_error_behind,
+    report_input_errors,
+)
 
 
 @pytest.fixture
@@ -52,6 +57,37 @@ def test_only_input_errors_are_found():
     inner = InputError("bad")
     assert input_error_behind(wrapped(inner)) is inner
     assert input_error_behind(wrapped(ValueError("other"))) is None
+
+
+@pytest.mark.parametrize("raised", [InputError("bad"), wrapped(InputError("bad"))], ids=["bare", "wrapped"])
+def test_an_input_error_leaves_a_block_as_itself(raised):
+    with pytest.raises(InputError, match=r"^bad$") as caught, bare_input_errors():
+        raise raised
+    assert caught.value is input_error_behind(raised)
+
+
+def test_a_wrapped_input_error_leaves_its_engine_behind():
+    with pytest.raises(InputError) as caught, bare_input_errors():
+        raise wrapped(InputError("bad"))
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("raised", [KeyError("x"), wrapped(ValueError("x")), KeyboardInterrupt()], ids=repr)
+def test_other_errors_leave_a_block_unchanged(raised):
+    with pytest.raises(type(raised)) as caught, bare_input_errors():
+        raise raised
+    assert caught.value is raised
+
+
+def test_a_block_without_an_error_ends_well():
+    with bare_input_errors():
+        done = True
+    assert done
+
+
+def test_a_disk_error_is_found_behind_an_engine():
+    full = OSError(28, "No space left on device")
+    assert disk_error_behind(wrapped(full)) is full and disk_error_behind(wrapped(ValueError("x"))) is None
 
 
 def test_sigterm_becomes_an_exception(reporting):

@@ -1,0 +1,103 @@
+"""Edit and refit: landmarks dragged in a markups file move the vertebrae, an untouched file changes nothing."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.errors import InputError
+from lumbar_ext.io import read_landmarks, read_mesh
+from lumbar_ext.io.markups import NAMES
+
+L3 = LEVELS.index("L3")
+MISLED_MM = (20.0, 20.0, 0.0)
+DRAGGED = ("superior_endplate", "inferior_endplate", "left_pedicle", "right_pedicle")
+
+
+@pytest.fixture(scope="module")
+def misled(true_study, reconstruct, tmp_path_factory):
+    """A study whose network sees the landmarks of L3 beside it, and what is reconstructed from it."""
+    landmarks = true_study.landmarks_mm.copy()
+    landmarks[L3] += MISLED_MM
+    study = replace(true_study, landmarks_mm=landmarks)
+    folder = tmp_path_factory.mktemp("misled")
+    reconstruct(study, folder)
+    return study, folder
+
+
+def points_of(folder):
+    return json.loads((folder / "landmarks.mrk.json").read_text())
+
+
+def drag(document, level, names, landmarks_mm):
+    """The document with points of a level moved to their true places."""
+    for point in document["markups"][0]["controlPoints"]:
+        own, landmark = point["label"].split(" ")
+        if own == level and landmark in names:
+            point["position"] = landmarks_mm[LEVELS.index(own), LANDMARKS.index(landmark)].tolist()
+    return document
+
+
+def saved(folder, document):
+    path = folder / "edited.mrk.json"
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def centre_error_mm(folder, true_study, level):
+    vertices, _ = read_mesh(folder / f"{level}.stl")
+    return np.linalg.norm(vertices.mean(0) - true_study.vertebrae[LEVELS.index(level)].vertices_mm.mean(0))
+
+
+def test_an_untouched_file_reproduces_the_result(true_study, reconstruct, tmp_path):
+    reconstruct(true_study, tmp_path / "first")
+    path = str(tmp_path / "first" / "landmarks.mrk.json")
+    reconstruct(true_study, tmp_path / "second", landmarks=path)
+    for level in LEVELS:
+        before, after = (read_mesh(tmp_path / name / f"{level}.stl")[0] for name in ("first", "second"))
+        np.testing.assert_array_equal(before, after)
+    assert json.loads((tmp_path / "second" / "run.json").read_text())["landmarks_by_hand"] == []
+
+
+def test_the_points_lie_where_the_landmarks_are(misled):
+    _, folder = misled
+    positions = [point["position"] for point in points_of(folder)["markups"][0]["controlPoints"]]
+    np.testing.assert_allclose(
+        np.reshape(positions, (5, 7, 3)), read_landmarks(folder / "landmarks.json").position_mm, atol=1e-3
+    )
+
+
+def test_dragged_points_bring_a_misplaced_vertebra_home(true_study, misled, reconstruct, tmp_path):
+    study, folder = misled
+    assert centre_error_mm(folder, true_study, "L3") > 5
+    document = drag(points_of(folder), "L3", DRAGGED, true_study.landmarks_mm)
+    reconstruct(study, tmp_path / "out", landmarks=saved(tmp_path, document))
+    assert centre_error_mm(tmp_path / "out", true_study, "L3") < 1
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["landmarks_by_hand"] == [f"L3 {name}" for name in LANDMARKS if name in DRAGGED]
+    assert run["inputs"]["landmarks_file"]["path"].endswith("edited.mrk.json")
+    assert "set by hand" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_level_whose_points_are_deleted_is_missing(true_study, misled, reconstruct, tmp_path):
+    document = points_of(misled[1])
+    points = document["markups"][0]["controlPoints"]
+    document["markups"][0]["controlPoints"] = [point for point in points if not point["label"].startswith("L1")]
+    with pytest.warns(UserWarning, match="L1: not found in both views"):
+        reconstruct(misled[0], tmp_path / "out", landmarks=saved(tmp_path, document))
+    assert not (tmp_path / "out" / "L1.stl").exists()
+
+
+def test_points_of_other_axes_are_refused(true_study, misled, reconstruct, tmp_path):
+    document = points_of(misled[1])
+    document["markups"][0]["controlPoints"][0]["position"] = [900.0, 900.0, 900.0]
+    with pytest.raises(InputError, match=rf"edited\.mrk\.json: {NAMES[0]}: lies far outside of the ap radiograph"):
+        reconstruct(misled[0], tmp_path / "out", landmarks=saved(tmp_path, document))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_is_named(true_study, reconstruct, tmp_path):
+    with pytest.raises(InputError, match=r"nothing\.mrk\.json: no markups file"):
+        reconstruct(true_study, tmp_path / "out", landmarks=str(tmp_path / "nothing.mrk.json"))
