@@ -7,12 +7,13 @@ TORCH_INDEX_URL ?=
 
 BIN := $(VENV)/bin
 RECONSTRUCTION := bundles/lumbar_reconstruction
+NETWORK := bundles/lumbar_multitask
 SAMPLE := $(RECONSTRUCTION)/sample
 CONFIGS := $(RECONSTRUCTION)/configs
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate test lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network calibrate-network test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +49,57 @@ evaluate: install-test  ## simulate ten unseen subjects and print the error tabl
 	$(BIN)/python -m monai.bundle run --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate.json']" \
 	    --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/test --output_dir out/evaluation
 
+# Validation studies choose the factors of the intervals, test studies check them.
+evaluate-measurements: install-test  ## calibrate the measurements' intervals on validation studies, check on test studies
+	for split in validation:900000 test:950000; do \
+	    $(BIN)/python -m lumbar_ext.simulation.cohort --output_dir out/cohort/measure-$${split%:*} --n 20 \
+	        --seed $${split#*:} --split $${split%:*} --meshes true || exit 1; \
+	    $(BIN)/python -m monai.bundle run \
+	        --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate_measurements.json']" \
+	        --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/measure-$${split%:*} \
+	        --output_dir out/measurements/$${split%:*} || exit 1; \
+	    test $${split%:*} = test || $(BIN)/python -m lumbar_ext.measurements.calibration fit \
+	        --csv_path out/measurements/validation/measurement_errors.csv \
+	        --calibration lumbar_ext/measurements/calibration.json || exit 1; \
+	done
+	$(BIN)/python -m lumbar_ext.measurements.calibration check \
+	    --csv_path out/measurements/test/measurement_errors.csv \
+	    --picture $(RECONSTRUCTION)/docs/images/measurement_calibration.png
+
+# The network's sets; studies that are there are kept. CT and LABELS, files of a real CT, add one more.
+SETS ?= out/network_sets
+CT ?=
+LABELS ?=
+FINDINGS := sacralised lumbarised fusion scoliosis
+COHORT = $(BIN)/python -m lumbar_ext.simulation.cohort --workers 2 --meshes true
+NETWORK_RUN = $(BIN)/python -m monai.bundle run \
+    --config_file "['$(NETWORK)/configs/train.json','$(NETWORK)/configs/evaluate.json']" --bundle_root $(NETWORK)
+comma := ,
+CT_SET = $(if $(or $(CT),$(wildcard $(SETS)/ct)),$(comma) 'real CT': '$(SETS)/ct')
+
+evaluate-network: install-test  ## simulate the network's test sets and print its tables (an hour on two cores)
+	$(COHORT) --split test --output_dir $(SETS)/test18 --n 8 --seed 600000 --protocol poses18
+	$(COHORT) --split test --output_dir $(SETS)/test_pathology --n 24 --seed 650000 --pathology mixed
+	for finding in $(FINDINGS); do \
+	    $(COHORT) --split test --output_dir $(SETS)/test_pathology --n 4 --seed 651000 --pathology $$finding || exit 1; done
+	$(COHORT) --split test --output_dir $(SETS)/test_voxels --n 8 --seed 660000 --renderer voxels
+	$(COHORT) --split test --output_dir $(SETS)/real --n 8 --seed 670000 --variation none --renderer voxels
+	$(if $(CT),$(BIN)/python -m lumbar_ext.simulation.from_ct --ct $(CT) --labels $(LABELS) --output_dir $(SETS)/ct --n 4)
+	$(NETWORK_RUN) --output_dir out/network_evaluation \
+	    --sets "{'unseen people': '$(SETS)/test18', 'findings': '$(SETS)/test_pathology', \
+	'voxel renderer': '$(SETS)/test_voxels', 'real anatomies': '$(SETS)/real'$(CT_SET)}" \
+	    --foreign_sets "{'foreign chain': '$(SETS)/test18'}"
+
+# Validation studies choose the maps, the test studies of evaluate-network check them.
+calibrate-network: evaluate-network  ## fit the network's confidences on validation studies, check them on the test sets
+	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 0
+	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 100000 --pathology mixed
+	$(NETWORK_RUN) --output_dir out/network_validation --sets "{'validation': '$(SETS)/validation'}"
+	$(BIN)/python -m lumbar_ext.training.calibration fit --landmarks out/network_validation/landmarks.csv \
+	    --output $(NETWORK)/models/confidence.json --source "32 simulated validation studies"
+	$(BIN)/python -m lumbar_ext.training.calibration diagram --landmarks out/network_evaluation/landmarks.csv \
+	    --calibration $(NETWORK)/models/confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
+
 test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
@@ -62,40 +114,47 @@ clean:  ## remove what the targets made
 # MONAI Deploy and MONAI Label exclude each other (pydicom, numpy), so each has an environment of its own.
 DEPLOY_VENV ?= .venv-deploy
 LABEL_VENV ?= .venv-label
+# Bytecode is made where it is imported: most of these packages never is, and compiling takes longer than unpacking.
+PIP_OPTIONS := -q --disable-pip-version-check --no-compile
 STUDIES ?= studies
 PORT ?= 8000
 CUDA_RUNTIME = $(abspath $(wildcard $(DEPLOY_VENV)/lib/python3.*/site-packages/nvidia/cu13/lib))
 
-.PHONY: install-deploy test-deploy map install-label test-label label-server
+.PHONY: install-deploy test-deploy map install-label test-label label-server test-all
 
 $(DEPLOY_VENV)/.installed: constraints-deploy.txt pyproject.toml
 	$(PYTHON) -m venv $(DEPLOY_VENV)
-	$(DEPLOY_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-deploy.txt torch \
+	$(DEPLOY_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-deploy.txt torch \
 	    $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
-	$(DEPLOY_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-deploy.txt -e '.[deploy]' pytest
+	$(DEPLOY_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-deploy.txt -e '.[deploy]' pytest
 	@touch $@
 
 install-deploy: $(DEPLOY_VENV)/.installed  ## create .venv-deploy for the MONAI Deploy application
 
 test-deploy: install-deploy  ## test the MONAI Deploy application
-	LD_LIBRARY_PATH=$(CUDA_RUNTIME) $(DEPLOY_VENV)/bin/python -m pytest tests/deploy
+	OMP_NUM_THREADS=1 LD_LIBRARY_PATH=$(CUDA_RUNTIME) $(DEPLOY_VENV)/bin/python -m pytest tests/deploy
 
 map: install-deploy  ## make build/map, the folder that becomes a MONAI Application Package
 	$(DEPLOY_VENV)/bin/python -m lumbar_ext.deploy.packaging --output_dir build/map
 
 $(LABEL_VENV)/.installed: constraints-label.txt pyproject.toml
 	$(PYTHON) -m venv $(LABEL_VENV)
-	$(LABEL_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-label.txt torch \
+	$(LABEL_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label.txt torch \
 	    $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
-	$(LABEL_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-label.txt -e '.[label]' pytest
+	$(LABEL_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label.txt -e '.[label]' pytest
 	@# Their own requirements include CUDA builds and an old jsonschema; '.[label]' lists what is really used.
-	$(LABEL_VENV)/bin/pip install -q --disable-pip-version-check -c constraints-label.txt --no-deps monailabel pydicom-seg
+	$(LABEL_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label.txt --no-deps monailabel pydicom-seg
 	@touch $@
 
 install-label: $(LABEL_VENV)/.installed  ## create .venv-label for the MONAI Label server
 
 test-label: install-label  ## test the MONAI Label server
-	$(LABEL_VENV)/bin/python -m pytest tests/label
+	OMP_NUM_THREADS=1 $(LABEL_VENV)/bin/python -m pytest tests/label
+
+# One environment after the other, as both write lumbar_ext.egg-info; then both test suites at once, a core each.
+test-all: test  ## run all tests: the package, then both applications in their own environments
+	$(MAKE) --no-print-directory install-deploy install-label
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-deploy test-label
 
 label-server: install-label  ## serve the radiographs in STUDIES to MONAI Label clients on this machine
 	$(LABEL_VENV)/bin/python -m lumbar_ext.label --studies $(STUDIES) --port $(PORT)

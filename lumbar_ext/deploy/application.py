@@ -11,16 +11,13 @@ from monai.deploy.conditions import CountCondition
 from monai.deploy.core import AppContext, Application
 
 from lumbar_ext.deploy.bundle_operator import BundleOperator
-from lumbar_ext.deploy.encapsulated_stl import encapsulated_meshes
 from lumbar_ext.deploy.loader_operator import INPUTS, StudyLoaderOperator
-from lumbar_ext.deploy.secondary_capture import overlay_captures
-from lumbar_ext.deploy.structured_report import measurement_report
 from lumbar_ext.deploy.writer_operators import DicomWriterOperator
 from lumbar_ext.errors import InputError
+from lumbar_ext.report.dicom_files import ENCODERS
 
 BUNDLE = "lumbar_reconstruction"
 DICOM_FOLDER = "dicom"
-_WRITERS = {"report": measurement_report, "meshes": encapsulated_meshes, "overlays": overlay_captures}
 
 
 class LumbarReconstructionApp(Application):
@@ -57,7 +54,7 @@ class LumbarReconstructionApp(Application):
             self, bundle_root=bundle, inputs=INPUTS, output_dir=output_dir, overrides=self.overrides, name=BUNDLE
         )
         self.add_flow(loader, reconstruct, {(name, name) for name in INPUTS})
-        for name, encode in _WRITERS.items():
+        for name, encode in ENCODERS.items():
             writer = DicomWriterOperator(
                 self, encode=encode, output_dir=output_dir / DICOM_FOLDER, name=f"{name}_writer"
             )

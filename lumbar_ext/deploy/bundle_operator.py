@@ -11,8 +11,7 @@ from typing import Any
 from monai.bundle import ConfigWorkflow
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
-from lumbar_ext.errors import InputError
-from lumbar_ext.workflow.error_reporting import bare_input_errors
+from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 
 
 class BundleOperator(Operator):
@@ -60,28 +59,9 @@ class BundleOperator(Operator):
         """
         item = {name: op_input.receive(name) for name in self.inputs} | {"output_dir": str(self.output_dir)}
         start = time.perf_counter()
-        with bare_input_errors():
-            workflow = self._initialised()
-            workflow.dataset.data = [item]
-            workflow.run()
+        if self._workflow is None:
+            self._workflow = bundle_workflow(self.bundle_root, output_dir=str(self.output_dir), **self.overrides)
+        run_on(self._workflow, item)
         seconds = time.perf_counter() - start
         logging.getLogger(__name__).info("%s: done in %.1f s", self.bundle_root.name, seconds)
         op_output.emit(self.output_dir, "folder")
-
-    def _initialised(self) -> ConfigWorkflow:
-        if self._workflow is None:
-            configs = self.bundle_root / "configs"
-            if not (configs / "inference.json").is_file():
-                raise InputError(f"{configs / 'inference.json'}: no such file, expected a bundle in {self.bundle_root}")
-            workflow = ConfigWorkflow(
-                config_file=str(configs / "inference.json"),
-                meta_file=str(configs / "metadata.json"),
-                logging_file=False,
-                workflow_type="infer",
-                bundle_root=str(self.bundle_root),
-                output_dir=str(self.output_dir),
-                **self.overrides,
-            )
-            workflow.initialize()
-            self._workflow = workflow
-        return self._workflow

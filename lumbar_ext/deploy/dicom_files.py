@@ -51,7 +51,7 @@ def find_radiographs(folder: str | Path) -> list[DicomRadiograph]:
     """
     folder = Path(folder)
     files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
-    headers = {path: _read_header(path) for path in files if not path.name.startswith(".")}
+    headers = {path: read_header(path) for path in files if not path.name.startswith(".")}
     found = []
     for path, header in headers.items():
         if header is None:
@@ -67,8 +67,12 @@ def find_radiographs(folder: str | Path) -> list[DicomRadiograph]:
     return found
 
 
-def _read_header(path: Path) -> Dataset | None:
-    """The header of a DICOM file; None for other files and for a DICOMDIR."""
+def read_header(path: Path) -> Dataset | None:
+    """The header of a DICOM file; None for other files and for a DICOMDIR.
+
+    Raises:
+        InputError: if the file cannot be read, is damaged, or is called DICOM by its name alone.
+    """
     if path.name == "DICOMDIR":
         return None
     try:

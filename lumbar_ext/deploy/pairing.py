@@ -38,8 +38,8 @@ def pair_radiographs(radiographs: list[DicomRadiograph]) -> RadiographPair:
         InputError: for two patients, two studies, or anything but one AP and one lateral radiograph; the message lists
             what was found.
     """
-    _require_one(radiographs, "PatientID", "patients")
-    _require_one(radiographs, "StudyInstanceUID", "studies")
+    require_one(radiographs, "PatientID", "patients")
+    require_one(radiographs, "StudyInstanceUID", "studies")
     evidence = _without_raw_copies({radiograph.path: (radiograph, tell_view(radiograph)) for radiograph in radiographs})
     by_view = {view: [found for found, said in evidence if said.view == view] for view in VIEWS}
     remarks = [_contradiction(found, said) for found, said in evidence if said.contradictions]
@@ -53,7 +53,17 @@ def pair_radiographs(radiographs: list[DicomRadiograph]) -> RadiographPair:
     return RadiographPair(by_view["ap"][0], by_view["lat"][0], tuple(remarks))
 
 
-def _require_one(radiographs: list[DicomRadiograph], keyword: str, what: str) -> None:
+def require_one(radiographs: list[DicomRadiograph], keyword: str, what: str) -> None:
+    """Refuses radiographs that differ in an identifier.
+
+    Args:
+        radiographs: any number.
+        keyword: of the data element; one that is absent counts as empty.
+        what: its plural, for the message.
+
+    Raises:
+        InputError: if it has more than one value; the message names files, never the values.
+    """
     first: dict[str, DicomRadiograph] = {}
     for radiograph in radiographs:
         first.setdefault(radiograph.text(keyword), radiograph)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from monai.deploy.core import Fragment, Operator, OperatorSpec
-from pydicom.dataset import Dataset
 
-from lumbar_ext.deploy.pairing import RadiographPair
-from lumbar_ext.errors import InputError
-from lumbar_ext.io import atomic_path
-
-Encode = Callable[[Path, RadiographPair], dict[str, Dataset]]
-"""From a reconstruction's folder and the radiographs to DICOM objects by file name (without suffix)."""
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.report.dicom_files import Encode, write_objects
 
 
 class DicomWriterOperator(Operator):
-    """Writes the DICOM objects that a function makes of a reconstruction.
+    """Writes the DICOM objects of one kind that belong to a reconstruction.
 
     Input ports: `folder` (the reconstruction's files) and `pair` (`RadiographPair`).
 
@@ -40,18 +34,12 @@ class DicomWriterOperator(Operator):
         spec.input("pair")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
-        """Encodes and writes; a file is complete or absent.
+        """Encodes and writes; the files are complete or absent.
 
         Raises:
-            InputError: if a file cannot be written.
+            InputError: if the folder holds no reconstruction, or a file cannot be written.
         """
-        objects = self.encode(op_input.receive("folder"), op_input.receive("pair"))
-        for name, dataset in objects.items():
-            path = self.output_dir / f"{name}.dcm"
-            try:
-                self.output_dir.mkdir(parents=True, exist_ok=True)
-                with atomic_path(path) as temporary:
-                    dataset.save_as(temporary, enforce_file_format=True)
-            except OSError as error:
-                raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        folder, pair = op_input.receive("folder"), op_input.receive("pair")
+        objects = self.encode(folder, {view: pair[view].header for view in VIEWS})
+        for path in write_objects(objects, self.output_dir):
             logging.getLogger(__name__).info("written: %s", path)

@@ -67,12 +67,16 @@ def _serve(options: argparse.Namespace) -> None:
 
     # Not by the environment: the processes that train stumble over URLs there (MONAI Label 0.8.5).
     settings.MONAI_LABEL_CORS_ORIGINS = [f"http://{host}:{options.port}" for host in (LOOPBACK, "localhost")]
+    from monailabel.interfaces.utils.app import app_instance
+
     from lumbar_ext.label.server import app
 
     try:
-        uvicorn.run(app, host=options.host, port=options.port, log_level="info")
+        # MONAI Label keeps it; within Uvicorn's start a refusal would be a traceback.
+        app_instance()
     except InputError as error:
         sys.exit(f"error: {error}")
+    uvicorn.run(app, host=options.host, port=options.port, log_level="info")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pydicom
-
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.deploy.dicom_files import DicomRadiograph
+from lumbar_ext.deploy.dicom_files import DicomRadiograph, read_header
 from lumbar_ext.deploy.view_evidence import tell_view
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.dicom import is_dicom
 
 _NAME = re.compile(r"(?P<case>.*)_(?P<view>ap|lat)", re.IGNORECASE)
 
@@ -28,12 +25,21 @@ def view_of(image_id: str, path: Path) -> str:
     match = _NAME.fullmatch(image_id)
     if match:
         return match["view"].lower()
-    if path.is_file() and is_dicom(path):
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        view = tell_view(DicomRadiograph(path, header)).view
-        if view:
-            return view
+    radiograph = dicom_radiograph(path)
+    view = radiograph and tell_view(radiograph).view
+    if view:
+        return view
     raise InputError(f"{image_id}: cannot tell the view; expected a name ending in _ap or _lat, or the parameter view")
+
+
+def dicom_radiograph(path: Path) -> DicomRadiograph | None:
+    """A DICOM file with its header, None for a file of another kind or none.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    header = read_header(path) if path.is_file() else None
+    return None if header is None else DicomRadiograph(path, header)
 
 
 def partner_of(image_id: str) -> str:

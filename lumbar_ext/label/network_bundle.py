@@ -13,7 +13,7 @@ from monai.bundle import ConfigWorkflow
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import StudyLandmarks, read_landmarks, read_nifti_image
 from lumbar_ext.label.parameters import ViewParameters
-from lumbar_ext.workflow.error_reporting import bare_input_errors
+from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 from lumbar_ext.workflow.provenance import sha256
 
 MULTITASK, RECONSTRUCTION = "lumbar_multitask", "lumbar_reconstruction"
@@ -86,13 +86,11 @@ class NetworkBundle:
         """
         with self._lock:
             workflow = self._workflow(parameters)
-            workflow.dataset.data = [{"image": str(image), "view": view}]
             try:
-                with bare_input_errors():
-                    workflow.run()
+                run_on(workflow, {"image": str(image), "view": view})
                 return _read(Path(self._output.name), view)
             except Exception:
-                # Ignite's engine does nothing, in silence, in the run after one that failed.
+                # A workflow is spent once it has failed.
                 self._workflows.clear()
                 raise
             finally:
@@ -105,19 +103,13 @@ class NetworkBundle:
         key = (weights.sha256, parameters.pixel_spacing_mm, parameters.polarity)
         if key not in self._workflows:
             kept = {other: made for other, made in self._workflows.items() if other[0] == weights.sha256}
-            configs = self.root / "configs"
-            made = ConfigWorkflow(
-                config_file=str(configs / "inference.json"),
-                meta_file=str(configs / "metadata.json"),
-                logging_file=False,
-                workflow_type="infer",
-                bundle_root=str(self.root),
+            made = bundle_workflow(
+                self.root,
                 output_dir=self._output.name,
                 ckpt_path=str(weights.path),
                 pixel_spacing_mm=parameters.pixel_spacing_mm,
                 polarity=parameters.polarity,
             )
-            made.initialize()
             self._workflows = dict([*kept.items(), (key, made)][-4:])
         return self._workflows[key]
 

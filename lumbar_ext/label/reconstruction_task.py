@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.deploy.pairing import require_one
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
-from lumbar_ext.label.names import calibration_of, partner_of, view_of
+from lumbar_ext.label.names import calibration_of, dicom_radiograph, partner_of, view_of
 from lumbar_ext.label.network_bundle import RECONSTRUCTION, NetworkBundle
 from lumbar_ext.label.parameters import number
-from lumbar_ext.workflow.error_reporting import bare_input_errors
+from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 
 _MAX_CALIBRATION_CHARACTERS = 100_000
 
@@ -84,6 +84,8 @@ class ReconstructionTask(InferTask):
             raise InputError(
                 f"{image_id} and {partner_id}: both show the {next(iter(views))} view, expected AP and lateral"
             )
+        headers = [header for header in map(dicom_radiograph, views.values()) if header]
+        require_one(headers, "PatientID", "patients")
         return {f"{view}_image": str(found) for view, found in views.items()}
 
     def _calibration(self, request: Mapping[str, Any], folder: Path) -> Path:
@@ -105,22 +107,15 @@ class ReconstructionTask(InferTask):
         return beside
 
     def _run(self, inputs: dict[str, str], output: Path, max_seconds: float) -> None:
-        configs = self.root / "configs"
-        with self._lock, bare_input_errors():
-            workflow = ConfigWorkflow(
-                config_file=str(configs / "inference.json"),
-                meta_file=str(configs / "metadata.json"),
-                logging_file=False,
-                workflow_type="infer",
-                bundle_root=str(self.root),
+        with self._lock:
+            workflow = bundle_workflow(
+                self.root,
                 multitask_root=str(self.network.root),
                 multitask_weights=str(self.network.weights().path),
                 max_seconds=max_seconds,
                 output_dir=str(output),
             )
-            workflow.initialize()
-            workflow.dataset.data = [{**inputs, "output_dir": str(output)}]
-            workflow.run()
+            run_on(workflow, {**inputs, "output_dir": str(output)})
 
 
 def _packed(folder: Path) -> Path:

@@ -4,14 +4,18 @@ MONAI Label declares its endpoints `async` but computes within them, which stops
 behind plain endpoints run in FastAPI's thread pool.
 """
 
+import json
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, File, Form, UploadFile
 from monailabel.config import settings
-from monailabel.endpoints import activelearning, infer
+from monailabel.endpoints import activelearning, infer, train
 from monailabel.endpoints.user.auth import RBAC, User
 
+from lumbar_ext.errors import InputError
+
 _USER = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+_ADMIN = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
 _router = APIRouter()
 
 
@@ -28,6 +32,8 @@ def run_inference(
     output: infer.ResultType | None = None,
 ):
     """As MONAI Label's own endpoint."""
+    if not isinstance(json.loads(params or "{}"), dict):
+        raise InputError("the parameters are no JSON object")
     return infer.run_inference(background_tasks, model, image, session_id, params, file, label, output)
 
 
@@ -35,6 +41,12 @@ def run_inference(
 def next_sample(strategy: str, user: _USER, params: Annotated[dict | None, Body()] = None):
     """As MONAI Label's own endpoint."""
     return activelearning.sample(strategy, params, user.username)
+
+
+@_router.post("/train/{model}")
+def run_training(model: str, user: _ADMIN, params: dict | None = None, run_sync: bool = False, enqueue: bool = False):
+    """As MONAI Label's own endpoint."""
+    return train.run_model(model, params, run_sync, enqueue)
 
 
 def answer_in_threads(app: FastAPI) -> None:

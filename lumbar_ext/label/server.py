@@ -14,6 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.responsive import answer_in_threads
+from lumbar_ext.label.served import serve_only_what_is_used
 from lumbar_ext.workflow.error_reporting import disk_error_behind, input_error_behind
 
 HOSTS_VARIABLE = "LUMBAR_EXT_HOSTS"
@@ -22,6 +23,7 @@ _BAD_REQUEST, _NO_STORAGE, _SERVER_ERROR = 400, 507, 500
 __all__ = ["app"]
 
 answer_in_threads(app)
+serve_only_what_is_used(app)
 
 # A page that a browser shows may ask this machine under a name of its own; only the names served are answered.
 app.add_middleware(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
@@ -24,6 +23,7 @@ from lumbar_ext.label.network_bundle import NetworkBundle
 from lumbar_ext.label.parameters import TrainingParameters, ViewParameters
 from lumbar_ext.label.view_tasks import settled_parameters
 from lumbar_ext.training.views import ViewRecord
+from lumbar_ext.workflow.bundle_workflow import bundle_workflow
 from lumbar_ext.workflow.error_reporting import bare_input_errors
 
 SUMMARY = "training.json"
@@ -108,7 +108,6 @@ class TrainingTask(TrainTask):
         validation: list[ViewRecord],
         parameters: TrainingParameters,
     ) -> None:
-        root = self.network.root
         datasets = {
             f"{part}#dataset": {
                 "_target_": _DATASET,
@@ -117,26 +116,22 @@ class TrainingTask(TrainTask):
             }
             for part, records in (("train", training), ("validate", validation))
         }
+        workflow = bundle_workflow(
+            self.network.root,
+            "train",
+            ckpt_dir=str(folder),
+            output_dir=str(folder),
+            init_weights=str(self.network.weights().path),
+            resume="",
+            max_epochs=parameters.max_epochs,
+            learning_rate=parameters.learning_rate,
+            batch_size=min(parameters.batch_size, len(training)),
+            num_workers=0,
+            bfloat16=torch.cuda.is_available(),
+            tensorboard=False,
+            mlflow=False,
+            **datasets,
+        )
         with bare_input_errors():
-            workflow = ConfigWorkflow(
-                config_file=str(root / "configs" / "train.json"),
-                meta_file=str(root / "configs" / "metadata.json"),
-                logging_file=False,
-                workflow_type="train",
-                bundle_root=str(root),
-                ckpt_dir=str(folder),
-                output_dir=str(folder),
-                init_weights=str(self.network.weights().path),
-                resume="",
-                max_epochs=parameters.max_epochs,
-                learning_rate=parameters.learning_rate,
-                batch_size=min(parameters.batch_size, len(training)),
-                num_workers=0,
-                bfloat16=torch.cuda.is_available(),
-                tensorboard=False,
-                mlflow=False,
-                **datasets,
-            )
-            workflow.initialize()
             workflow.run()
             workflow.finalize()

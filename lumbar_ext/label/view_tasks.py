@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration, read_radiograph
+from lumbar_ext.io.markups import NAMES, SUFFIX
 from lumbar_ext.label.image_space import ImageSpace
-from lumbar_ext.label.markups import NAMES, SUFFIX, write_markups
+from lumbar_ext.label.markups import write_markups
 from lumbar_ext.label.names import calibration_of, view_of
 from lumbar_ext.label.network_bundle import NetworkBundle, SeenRadiograph
 from lumbar_ext.label.parameters import ViewParameters
@@ -44,16 +46,19 @@ def settled_parameters(image_id: str, path: Path, given: ViewParameters) -> View
     return replace(given, view=view, pixel_spacing_mm=read_calibration(calibration)[view].pixel_spacing_mm[0])
 
 
-class LandmarkTask(InferTask):
-    """Seven landmarks of each vertebra in one radiograph, as a Slicer markups file.
+class ViewTask(InferTask):
+    """What the network sees in one radiograph, as a file and as JSON.
 
     Args:
         network: the network bundle.
     """
 
+    labels: tuple[str, ...]
+    text: str
+    suffix: str
+
     def __init__(self, network: NetworkBundle) -> None:
-        text = "Landmarks of L1 to L5 in one radiograph, as Slicer markups"
-        super().__init__(InferType.OTHERS, list(NAMES), 2, text, config=_config())
+        super().__init__(InferType.OTHERS, list(self.labels), 2, self.text, config=_config())
         self.network = network
 
     def is_valid(self) -> bool:
@@ -61,41 +66,42 @@ class LandmarkTask(InferTask):
         return True
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The markups file, and what was found as JSON; `request` holds `image` (path) and `image_id`."""
+        """The file, and what was found as JSON; `request` holds `image` (path) and `image_id`."""
         start = time.perf_counter()
         path = Path(request["image"])
         parameters = settled_parameters(request["image_id"], path, ViewParameters.of(request))
         seen = self.network.see(path, parameters.view, parameters)
-        result = _temporary(SUFFIX)
-        write_markups(result, seen.landmarks_px, seen.confidence, ImageSpace.of_file(path))
+        result = _temporary(self.suffix)
+        self.write(result, seen, path, parameters)
         return str(result), _document(seen, parameters, self.network, time.perf_counter() - start)
 
+    @abstractmethod
+    def write(self, result: Path, seen: SeenRadiograph, image: Path, parameters: ViewParameters) -> None:
+        """Writes the file of the answer."""
 
-class DecompositionTask(InferTask):
-    """The image of L1 to L5 alone, on the pixels of the radiograph.
 
-    Args:
-        network: the network bundle.
-    """
+class LandmarkTask(ViewTask):
+    """Seven landmarks of each vertebra in one radiograph, as a Slicer markups file."""
 
-    def __init__(self, network: NetworkBundle) -> None:
-        text = "The image of L1 to L5 alone (a digitally reconstructed radiograph), as NIfTI"
-        super().__init__(InferType.OTHERS, ["decomposition"], 2, text, config=_config())
-        self.network = network
+    labels = NAMES
+    text = "Landmarks of L1 to L5 in one radiograph, as Slicer markups"
+    suffix = SUFFIX
 
-    def is_valid(self) -> bool:
-        """Always there."""
-        return True
+    def write(self, result: Path, seen: SeenRadiograph, image: Path, parameters: ViewParameters) -> None:
+        """Writes the point list."""
+        write_markups(result, seen.landmarks_px, seen.confidence, ImageSpace.of_file(image))
 
-    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The image file, and what was found as JSON; `request` holds `image` (path) and `image_id`."""
-        start = time.perf_counter()
-        path = Path(request["image"])
-        parameters = settled_parameters(request["image_id"], path, ViewParameters.of(request))
-        seen = self.network.see(path, parameters.view, parameters)
-        result = _temporary(".nii.gz")
-        _write_beside(result, _on_original_grid(seen.decomposition, path, parameters), ImageSpace.of_file(path))
-        return str(result), _document(seen, parameters, self.network, time.perf_counter() - start)
+
+class DecompositionTask(ViewTask):
+    """The image of L1 to L5 alone, on the pixels of the radiograph."""
+
+    labels = ("decomposition",)
+    text = "The image of L1 to L5 alone (a digitally reconstructed radiograph), as NIfTI"
+    suffix = ".nii.gz"
+
+    def write(self, result: Path, seen: SeenRadiograph, image: Path, parameters: ViewParameters) -> None:
+        """Writes the image."""
+        _write_beside(result, _on_original_grid(seen.decomposition, image, parameters), ImageSpace.of_file(image))
 
 
 def _config() -> dict[str, Any]:

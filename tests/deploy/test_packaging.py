@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from lumbar_ext.deploy.packaging import stage
 from lumbar_ext.errors import InputError
 from tests.deploy.dicom_study import write_sample_study
 
+REPOSITORY = Path(__file__).parents[2]
 # What `monai-deploy package` otherwise downloads from github.com; only its form matters here.
 IMAGE = "registry.example/cuda:13"
 SOURCES = {
@@ -47,6 +50,21 @@ def test_the_folder_holds_application_package_and_bundles_and_no_label_app(stage
     assert {path.name for path in (staged / "models").iterdir()} == {"lumbar_multitask", "lumbar_reconstruction"}
     assert (staged / "models" / "lumbar_reconstruction" / "models" / "model.pt").stat().st_size > 1_000_000
     assert not (staged / "app" / "lumbar_ext" / "label").exists() and not list(staged.rglob("__pycache__"))
+
+
+def test_the_container_installs_what_the_package_needs(staged):
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    needed = {re.match(r"[\w-]+", line)[0]: line for line in project["dependencies"]}
+    extra = {re.match(r"[\w-]+", line)[0] for line in project["optional-dependencies"]["deploy"]}
+    listed = {re.match(r"[\w-]+", line)[0]: line for line in installed_lines(staged)}
+    assert {name: listed.get(name) for name in needed} == needed
+    # The packager's Dockerfile adds the SDK and starts from an image with CUDA; the packager is not needed inside.
+    assert extra & set(listed) == {"highdicom", "holoscan-cu13", "pydicom"}
+
+
+def installed_lines(staged):
+    lines = (staged / "app" / "requirements.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def test_the_folder_starts_as_a_container_starts_it(staged, run, tmp_path):

@@ -7,11 +7,12 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import requests
 
-from tests.deploy.dicom_study import SAMPLE
+from tests.deploy.dicom_study import SAMPLE, write_image
 
 
 def infer(server, model="landmarks", image="case1_ap", params=None, **kwargs):
@@ -77,6 +78,50 @@ def test_a_link_out_of_the_folder_is_not_followed(server, added, tmp_path):
     (server.studies / "inside_ap.png").symlink_to(tmp_path / "outside.png")
     answer = infer(server, image=image)
     assert answer.status_code == 400 and "outside the studies folder" in detail(answer)
+    url = f"{server.url}/datastore/image"
+    assert requests.get(url, params={"image": image}, timeout=60).status_code == 404
+    assert requests.delete(url, params={"id": image}, timeout=60).status_code == 400
+    assert (tmp_path / "outside.png").is_file(), "what the link leads to is not removed"
+
+
+@pytest.mark.parametrize("name", ["../case1_ap", "/etc/passwd", "..", "labels/final/case1_ap"])
+def test_nothing_outside_is_read_or_removed_by_name(server, name):
+    outside = server.studies.parent / "case1_ap.png"
+    outside.write_bytes(b"not yours")
+    image, label = f"{server.url}/datastore/image", f"{server.url}/datastore/label"
+    answers = [
+        requests.get(image, params={"image": name}, timeout=60),
+        requests.get(label, params={"label": name, "tag": "final"}, timeout=60),
+        requests.get(label, params={"label": "case1_ap", "tag": name}, timeout=60),
+        requests.delete(image, params={"id": name}, timeout=60),
+        requests.put(f"{image}/info", params={"image": name}, data={"info": "{}"}, timeout=60),
+    ]
+    assert all(400 <= answer.status_code < 500 for answer in answers), [answer.status_code for answer in answers]
+    requests.delete(label, params={"id": "case1_ap", "tag": name}, timeout=60)
+    assert outside.read_bytes() == b"not yours" and (server.studies / "case1_ap.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/infer/wsi/landmarks?image=/etc/passwd"),
+        ("POST", "/infer/wsi_v2/landmarks?image=/etc/passwd"),
+        ("GET", "/proxy/dicom/../../etc/passwd"),
+        ("GET", "/proxy/dicom/wado/studies"),
+        ("PUT", "/session/"),
+        ("POST", "/batch/infer/landmarks"),
+        ("PUT", "/model/landmarks"),
+        ("GET", "/model/landmarks"),
+        ("GET", "/ohif/index.html"),
+        ("POST", "/reload"),
+        ("GET", "/logs/gpu"),
+        ("GET", "/datastore/dataset"),
+        ("GET", "/info/../ohif/index.html"),
+    ],
+)
+def test_what_this_app_has_no_use_for_is_not_served(server, method, path):
+    answer = requests.request(method, server.url + path, timeout=60)
+    assert answer.status_code == 404 and "not served" in detail(answer)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +142,19 @@ def test_wrong_parameters_are_said(server, model, params, message):
     assert answer.status_code == 400 and message in detail(answer)
 
 
-def test_parameters_that_are_no_json_are_said(server):
+@pytest.mark.parametrize(
+    "params, message", [("{", "not valid JSON"), ("5", "no JSON object"), ("[]", "no JSON object")]
+)
+def test_parameters_that_are_no_json_object_are_said(server, params, message):
     url = f"{server.url}/infer/landmarks?image=case1_ap"
-    answer = requests.post(url, data={"params": "{"}, timeout=60)
-    assert answer.status_code == 400 and "not valid JSON" in detail(answer)
+    answer = requests.post(url, data={"params": params}, timeout=60)
+    assert answer.status_code == 400 and message in detail(answer)
+
+
+def test_training_asked_for_at_once_says_what_is_wrong_at_once(server):
+    url = f"{server.url}/train/landmarks?run_sync=true"
+    answer = requests.post(url, json={"max_epochs": "$exit()"}, timeout=60)
+    assert answer.status_code == 400 and "expected a number from 1 to 1000" in detail(answer)
 
 
 def test_one_view_alone_and_no_calibration_are_said(server, added):
@@ -113,11 +167,35 @@ def test_one_view_alone_and_no_calibration_are_said(server, added):
     assert "no calibration" in detail(infer(server, model="reconstruction", image=image))
 
 
+def test_a_third_view_under_the_same_name_is_said(server, added):
+    image = added("triple_ap.png", (SAMPLE / "ap.png").read_bytes())
+    added("triple_lat.png", (SAMPLE / "lat.png").read_bytes())
+    (server.studies / "triple_lat.dcm").write_bytes((server.studies / "film.dcm").read_bytes())
+    try:
+        answer = infer(server, model="reconstruction", image=image)
+    finally:
+        (server.studies / "triple_lat.dcm").unlink()
+    assert answer.status_code == 400
+    assert "there are 2 of that name (triple_lat.dcm, triple_lat.png), expected one" in detail(answer)
+
+
+def test_radiographs_of_two_patients_are_refused(server, added, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 4096, (60, 50))
+    for view, patient in (("ap", "A-7"), ("lat", "B-8")):
+        path = write_image(tmp_path / f"mixed_{view}.dcm", pixels, {"PatientID": patient})
+        added(path.name, path.read_bytes())
+    answer = infer(server, model="reconstruction", image="mixed_ap")
+    assert answer.status_code == 400 and "radiographs of 2 patients" in detail(answer)
+    assert "A-7" not in detail(answer), "answers and logs name no patient"
+
+
 @pytest.mark.parametrize("name", ["broken_ap.png", "broken_ap.dcm", "broken_ap.nii.gz"])
 def test_corrupt_images_are_said_and_left_out_of_active_learning(server, added, name):
     image = added(name, b"\x89PNG\r\n\x1a\n" + b"\0" * 200 if name.endswith("png") else b"\0" * 128 + b"DICMxx")
     answer = infer(server, image=image, params={"pixel_spacing_mm": 0.4})
     assert answer.status_code == 400 and name in detail(answer)
+    pair = infer(server, model="reconstruction", image=image, params={"partner": "case1_lat"})
+    assert pair.status_code == 400 and len(detail(pair)) > 10
     assert requests.post(f"{server.url}/activelearning/uncertainty", json={}, timeout=600).json().get("id") != image
 
 
@@ -239,18 +317,24 @@ def test_weights_are_never_unpickled(server):
     assert not Path("/tmp/lumbar_ext-unpickled").exists()
 
 
-def test_weights_and_archives_are_not_taken_from_clients(server):
-    answer = requests.put(f"{server.url}/model/landmarks", files={"file": ("model.pt", b"x")}, timeout=60)
-    assert answer.status_code >= 400
-    answer = requests.put(f"{server.url}/session/?uncompress=true", files={"files": ("a.zip", b"x")}, timeout=60)
-    assert answer.status_code == 406
-
-
 def test_pages_of_other_sites_get_nothing(server):
     answer = requests.get(f"{server.url}/info/", headers={"Host": "evil.example"}, timeout=60)
     assert answer.status_code == 400
-    answer = requests.get(f"{server.url}/info/", headers={"Origin": "http://evil.example"}, timeout=60)
-    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", "null"])
+def test_pages_of_other_sites_start_nothing(server, origin):
+    """A browser sends such requests without asking first; what they start, they need not be able to read."""
+    answer = requests.post(f"{server.url}/train/landmarks", headers={"Origin": origin}, timeout=60)
+    assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
+    own = requests.get(f"{server.url}/info/", headers={"Origin": server.url}, timeout=60)
+    assert own.status_code == 200
+
+
+def test_a_made_up_host_header_leads_nowhere_else(server):
+    host = f"{server.url.removeprefix('http://')}/info/?"
+    answer = requests.get(f"{server.url}/ohif/index.html", headers={"Host": host}, timeout=60)
+    assert answer.status_code == 404 and "not served" in detail(answer)
 
 
 def test_errors_are_in_the_log(server):

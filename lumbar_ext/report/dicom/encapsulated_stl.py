@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -11,18 +12,18 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian, generate_uid
 
-from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.deploy.pairing import RadiographPair
-from lumbar_ext.deploy.result_header import (
+from lumbar_ext import __version__
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.io import read_mesh, write_stl
+from lumbar_ext.report.dicom.header import (
     MANUFACTURER,
     MODEL_NAME,
     RESEARCH_ONLY,
     NewSeries,
+    declare_scheme,
     own_code,
     reference,
-    software_version,
 )
-from lumbar_ext.io import read_mesh, write_stl
 
 PATIENT_FROM_WORLD = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 """DICOM's patient axes (x to the left, y to the back, z to the head) of our world axes (front, left, up); a rotation."""
@@ -33,37 +34,45 @@ _COPIED = (
 ).split()
 
 
-def encapsulated_meshes(folder: Path, pair: RadiographPair) -> dict[str, Dataset]:
+def encapsulated_meshes(folder: Path, radiographs: Mapping[str, Dataset]) -> dict[str, Dataset]:
     """The meshes of a reconstruction's folder, in DICOM's patient axes and one frame of reference of their own.
+
+    Args:
+        folder: a reconstruction's folder.
+        radiographs: view to header of the radiograph.
 
     Returns:
         File name to object: "L1" .. "L5", of the levels that were found.
     """
     series, frame_uid = NewSeries.make(1, "meshes"), generate_uid(None)
     found = [level for level in LEVELS if (folder / f"{level}.stl").is_file()]
-    return {level: _encapsulated(folder / f"{level}.stl", level, pair, series, frame_uid) for level in found}
+    return {level: _encapsulated(folder / f"{level}.stl", level, radiographs, series, frame_uid) for level in found}
 
 
-def _encapsulated(stl: Path, level: str, pair: RadiographPair, series: NewSeries, frame_uid: str) -> Dataset:
-    data = _header(pair, series)
+def _encapsulated(
+    stl: Path, level: str, radiographs: Mapping[str, Dataset], series: NewSeries, frame_uid: str
+) -> Dataset:
+    data = _header(radiographs["ap"], series)
     data.InstanceNumber = LEVELS.index(level) + 1
     data.FrameOfReferenceUID, data.PositionReferenceIndicator = frame_uid, ""
     content = _in_patient_axes(stl)
     data.DocumentTitle = f"Vertebra {level} from two radiographs"
     data.ContentDescription = f"{level}, patient axes, mm. {RESEARCH_ONLY}"[:64]
     data.ConceptNameCodeSequence = [_item(own_code("model", "Radiographic 3D model"))]
+    declare_scheme(data)
     data.MIMETypeOfEncapsulatedDocument = "model/stl"
     data.EncapsulatedDocumentLength = len(content)
     data.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
     data.MeasurementUnitsCodeSequence = [_item(codes.UCUM.Millimeter)]
     data.ModelModification, data.ModelMirroring = "NO", "NO"
-    data.SourceInstanceSequence = [_source(pair[view].header) for view in ("ap", "lat")]
+    data.SourceInstanceSequence = [_source(radiographs[view]) for view in VIEWS]
+    data.ReferencedSeriesSequence = _series(radiographs)
     return data
 
 
-def _header(pair: RadiographPair, series: NewSeries) -> Dataset:
+def _header(radiograph: Dataset, series: NewSeries) -> Dataset:
     """Patient, study, series, equipment and time."""
-    data, source, now = Dataset(), reference(pair.ap), datetime.now()
+    data, source, now = Dataset(), reference(radiograph), datetime.now()
     for keyword in _COPIED:
         setattr(data, keyword, source.get(keyword))
     if "SpecificCharacterSet" in source:
@@ -72,7 +81,7 @@ def _header(pair: RadiographPair, series: NewSeries) -> Dataset:
     data.Modality, data.SeriesInstanceUID = "M3D", series.uid
     data.SeriesNumber, data.SeriesDescription = series.number, series.description
     data.Manufacturer, data.ManufacturerModelName = MANUFACTURER, MODEL_NAME
-    data.SoftwareVersions, data.DeviceSerialNumber = software_version(), software_version()
+    data.SoftwareVersions, data.DeviceSerialNumber = __version__, __version__
     data.ContentDate, data.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     data.AcquisitionDateTime = ""
     data.BurnedInAnnotation = "NO"
@@ -101,3 +110,14 @@ def _source(header: Dataset) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     return item
+
+
+def _series(radiographs: Mapping[str, Dataset]) -> list[Dataset]:
+    """The radiographs by series, for the Common Instance Reference module."""
+    by_uid: dict[str, Dataset] = {}
+    for view in VIEWS:
+        header = radiographs[view]
+        item = by_uid.setdefault(header.SeriesInstanceUID, Dataset())
+        item.SeriesInstanceUID = header.SeriesInstanceUID
+        item.ReferencedInstanceSequence = [*item.get("ReferencedInstanceSequence", ()), _source(header)]
+    return list(by_uid.values())

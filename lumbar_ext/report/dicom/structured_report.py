@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
-    ComprehensiveSR,
+    Comprehensive3DSR,
     CoordinatesForMeasurement,
     DeviceObserverIdentifyingAttributes,
     FindingSite,
@@ -19,8 +18,8 @@ from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
-    SourceImageForMeasurement,
     SourceImageForMeasurementGroup,
+    SourceImageForRegion,
     TrackingIdentifier,
 )
 from pydicom.dataset import Dataset
@@ -28,18 +27,20 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
+from lumbar_ext import __version__
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.deploy.pairing import RadiographPair
-from lumbar_ext.deploy.result_header import (
+from lumbar_ext.io import StudyLandmarks, read_landmarks, read_mesh
+from lumbar_ext.measurements.definitions import BY_ID
+from lumbar_ext.measurements.document import read_measurements
+from lumbar_ext.report.dicom.header import (
     MANUFACTURER,
     MODEL_NAME,
     VERTEBRAE,
     NewSeries,
+    declare_scheme,
     own_code,
     reference,
-    software_version,
 )
-from lumbar_ext.io import StudyLandmarks, read_landmarks, read_mesh
 from lumbar_ext.shape.surface import Surface
 
 MEASUREMENTS = "measurements.json"
@@ -60,19 +61,29 @@ _DISTANCES = (
 _HALF_PIXEL = 0.5
 
 
-def measurement_report(folder: Path, pair: RadiographPair) -> dict[str, Dataset]:
-    """A report of the reconstructed vertebrae: distances of landmarks, with their places in both radiographs, volumes, and
-    the values of the folder's `measurements.json`, if there is one.
+def measurement_report(folder: Path, radiographs: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """A report of the reconstructed vertebrae: volumes, distances of landmarks with their places in both radiographs, and
+    the values of `measurements.json`.
+
+    Args:
+        folder: a reconstruction's folder.
+        radiographs: view to header of the radiograph.
 
     Returns:
-        File name to object: "report".
+        File name to object: "measurements".
+
+    Raises:
+        InputError: if a file of the reconstruction is missing or damaged.
     """
     landmarks = read_landmarks(folder / "landmarks.json")
     found = [level for level in LEVELS if (folder / f"{level}.stl").is_file()]
-    images = [reference(pair[view]) for view in VIEWS]
+    images = [reference(radiographs[view]) for view in VIEWS]
     measured = _measured(folder / MEASUREMENTS)
-    groups = [_vertebra(level, landmarks, folder, images, measured.pop(level, [])) for level in found]
-    groups += [_other(subject, values, images) for subject, values in measured.items() if subject not in LEVELS]
+    for place, level in enumerate(LEVELS):
+        if level in found:
+            own = [_volume(folder / f"{level}.stl"), *_distances(place, landmarks, images)]
+            measured[level] = own + measured.get(level, [])
+    groups = [_group(subject, values, images) for subject, values in measured.items()]
     series = NewSeries.make(0, "measurements")
     report = MeasurementReport(
         observation_context=_observer(),
@@ -80,7 +91,7 @@ def measurement_report(folder: Path, pair: RadiographPair) -> dict[str, Dataset]
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
-    document = ComprehensiveSR(
+    document = Comprehensive3DSR(
         evidence=images,
         content=report,
         series_instance_uid=series.uid,
@@ -88,17 +99,21 @@ def measurement_report(folder: Path, pair: RadiographPair) -> dict[str, Dataset]
         sop_instance_uid=generate_uid(None),
         instance_number=1,
         manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=__version__,
+        device_serial_number=__version__,
         is_complete=True,
         is_final=False,
         is_verified=False,
         series_description=series.description,
     )
-    return {"report": document}
+    declare_scheme(document)
+    return {"measurements": document}
 
 
 def _observer() -> ObservationContext:
     identity = DeviceObserverIdentifyingAttributes(
-        uid=generate_uid(None, entropy_srcs=[MANUFACTURER, software_version()]),
+        uid=generate_uid(None, entropy_srcs=[MANUFACTURER, __version__]),
         name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
         model_name=MODEL_NAME,
@@ -107,42 +122,37 @@ def _observer() -> ObservationContext:
 
 
 def _measured(path: Path) -> dict[str, list[Measurement]]:
-    """The values of `measurements.json` by what they belong to: "L3", "L3-L4", "L1-L5"."""
-    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"measurements": []}
+    """The values of `measurements.json` by what they belong to: "L3", "L3-L4", "L1-L5"; those that cannot be had are left
+    out."""
     by_subject: dict[str, list[Measurement]] = {}
-    for entry in document["measurements"]:
-        if entry["value"] is not None:
-            name = own_code(entry["id"], document["definitions"][entry["id"]]["title"])
-            value = Measurement(name, float(entry["value"]), _UNITS[entry["unit"]])
-            by_subject.setdefault(entry["subject"], []).append(value)
+    for entry in read_measurements(path):
+        if entry.value is not None:
+            definition = BY_ID[entry.id]
+            value = Measurement(own_code(entry.id, definition.title), entry.value, _UNITS[definition.unit])
+            by_subject.setdefault(entry.subject, []).append(value)
     return by_subject
 
 
-def _vertebra(
-    level: str, landmarks: StudyLandmarks, folder: Path, images: list[Dataset], measured: list[Measurement]
-) -> MeasurementsAndQualitativeEvaluations:
-    volume_mm3 = round(float(Surface(*read_mesh(folder / f"{level}.stl")).volume_mm3), 1)
-    volume = Measurement(codes.SCT.Volume, volume_mm3, codes.UCUM.CubicMillimeter)
-    values = [volume, *_distances(LEVELS.index(level), landmarks, images), *measured]
-    return _group(level, VERTEBRAE[level], values, images)
-
-
-def _other(subject: str, values: list[Measurement], images: list[Dataset]) -> MeasurementsAndQualitativeEvaluations:
-    """Values of a motion segment or the whole lumbar spine."""
-    return _group(subject, codes.SCT.LumbarSpine, values, images)
-
-
-def _group(
-    subject: str, site: Code, values: list[Measurement], images: list[Dataset]
-) -> MeasurementsAndQualitativeEvaluations:
+def _group(subject: str, values: list[Measurement], images: list[Dataset]) -> MeasurementsAndQualitativeEvaluations:
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=generate_uid(None), identifier=subject),
-        algorithm_id=AlgorithmIdentification(MODEL_NAME, software_version()),
-        finding_sites=[FindingSite(site)],
-        finding_type=site,
+        algorithm_id=AlgorithmIdentification(MODEL_NAME, __version__),
+        finding_sites=[FindingSite(site) for site in _sites(subject)],
         measurements=values,
         source_images=[SourceImageForMeasurementGroup.from_source_image(image) for image in images],
     )
+
+
+def _sites(subject: str) -> list[Code]:
+    """A vertebra, the two of a motion segment, or the lumbar spine."""
+    if subject == f"{LEVELS[0]}-{LEVELS[-1]}":
+        return [codes.SCT.LumbarSpine]
+    return [VERTEBRAE[level] for level in subject.split("-")]
+
+
+def _volume(stl: Path) -> Measurement:
+    volume_mm3 = round(float(Surface(*read_mesh(stl)).volume_mm3), 1)
+    return Measurement(codes.SCT.Volume, volume_mm3, codes.UCUM.CubicMillimeter)
 
 
 def _distances(level: int, landmarks: StudyLandmarks, images: list[Dataset]) -> Iterator[Measurement]:
@@ -161,7 +171,7 @@ def _distances(level: int, landmarks: StudyLandmarks, images: list[Dataset]) -> 
                 CoordinatesForMeasurement(
                     GraphicTypeValues.POLYLINE,
                     lines[view] + _HALF_PIXEL,
-                    SourceImageForMeasurement.from_source_image(image),
+                    SourceImageForRegion.from_source_image(image),
                 )
                 for view, image in zip(VIEWS, images, strict=True)
                 if np.isfinite(lines[view]).all()

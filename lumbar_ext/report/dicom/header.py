@@ -10,14 +10,11 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
-import lumbar_ext
-from lumbar_ext.deploy.dicom_files import DicomRadiograph
-
 MANUFACTURER = "lumbar_ext"
 MODEL_NAME = "lumbar_reconstruction"
 RESEARCH_ONLY = "Research only, not a medical device"
 SCHEME = "99LUMBAREXT"
-"""Designator of the terms that no public coding scheme has."""
+"""Designator of the terms that no public coding scheme has, the ids of `docs/measurements.md` among them."""
 
 FIRST_SERIES_NUMBER = 9001
 VERTEBRAE = {f"L{i}": getattr(codes.SCT, f"L{i}Vertebra") for i in range(1, 6)}
@@ -51,15 +48,19 @@ def own_code(value: str, meaning: str) -> Code:
     return Code(value, SCHEME, meaning[:64])
 
 
-def reference(radiograph: DicomRadiograph) -> Dataset:
+def reference(radiograph: Dataset) -> Dataset:
     """A radiograph's header with the elements present, if empty, that every image has."""
-    header = copy.copy(radiograph.header)
+    header = copy.copy(radiograph)
     for keyword in _MAY_BE_EMPTY:
         if keyword not in header:
             setattr(header, keyword, "")
     return header
 
 
-def software_version() -> str:
-    """Goes into Software Versions."""
-    return lumbar_ext.__version__
+def declare_scheme(data: Dataset) -> None:
+    """Says in an object what the designator `SCHEME` stands for."""
+    item = Dataset()
+    item.CodingSchemeDesignator = SCHEME
+    item.CodingSchemeName = "Ids of lumbar_ext's measurements, docs/measurements.md of lumbar_reconstruction"
+    item.CodingSchemeResponsibleOrganization = MANUFACTURER
+    data.CodingSchemeIdentificationSequence = [item]

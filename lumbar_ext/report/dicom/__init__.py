@@ -1,0 +1,1 @@
+"""A reconstruction as DICOM objects of its radiographs' study. Needs the extra `[dicom]` (highdicom)."""
