@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.metrics.evaluated_view import EvaluatedView
 from lumbar_ext.metrics.paper import PAPER, TYPES, PaperRow
-from lumbar_ext.metrics.summary import Summary, by_finding, by_set, of_view, summarise
+from lumbar_ext.metrics.summary import NORMAL, Summary, by_finding, by_set, of_view, summarise
 
 ByView = Mapping[str, Summary | None]
 _PAPER_LABEL = "*Yu et al., {name}, real X-rays*"
@@ -20,13 +20,9 @@ def paper_tables(views: Sequence[EvaluatedView], paper_rows: Sequence[str] = ("f
         views: of one or more sets; each set becomes a row.
         paper_rows: names of `paper.PAPER` that stand beside ours.
     """
-    rows = {f"{name}, simulated": summaries_by_view(members) for name, members in by_set(views).items()}
-    return "\n\n".join(
-        [
-            comparison_tables(rows, paper_rows),
-            "\n\n".join(findings_table(name, members) for name, members in by_set(views).items()),
-        ]
-    )
+    sets = by_set(views)
+    rows = {f"{name}, simulated": summaries_by_view(members) for name, members in sets.items()}
+    return "\n\n".join([comparison_tables(rows, paper_rows), _table4(sets)])
 
 
 def comparison_tables(rows: Mapping[str, ByView], paper_rows: Sequence[str]) -> str:
@@ -89,17 +85,23 @@ def _type_names() -> list[str]:
     return [name.replace("_", " ") for name in TYPES]
 
 
-def findings_table(name: str, views: Sequence[EvaluatedView]) -> str:
-    """Levels and main scores of one set, in all and by finding; both views together."""
-    groups = {"all": list(views), **by_finding(views)}
-    lines = []
-    for label, members in groups.items():
-        row = summarise(members)
-        rates = " | ".join(f"{100 * rate:.1f}" for rate in (row.missed, row.wrong, row.miscounted))
-        images = f"{row.dice:.3f} | {row.psnr_db:.1f} | {row.error_mm['total']:.2f}"
-        lines.append(f"| {label} | {row.views} | {rates} | {images} |")
+def _table4(sets: Mapping[str, Sequence[EvaluatedView]]) -> str:
+    """Levels and main scores of each set, and of the views with each finding in it; both views together."""
+    groups: dict[str, Sequence[EvaluatedView]] = {}
+    for name, views in sets.items():
+        groups[f"{name}, simulated"] = views
+        findings = by_finding(views)
+        if set(findings) != {NORMAL}:
+            groups |= {f"{name}: {finding}": members for finding, members in findings.items()}
     header = ["", "views", "missed vertebrae, %", "wrong level, %", "miscounted views, %", "Dice", "PSNR, dB"]
-    return _table(f"Levels and findings: {name}.", [*header, "landmarks, mm"], lines)
+    lines = [_levels(label, members) for label, members in groups.items()]
+    return _table("Table 4. Levels and findings.", [*header, "landmarks, mm"], lines)
+
+
+def _levels(label: str, views: Sequence[EvaluatedView]) -> str:
+    row = summarise(views)
+    rates = " | ".join(f"{100 * rate:.1f}" for rate in (row.missed, row.wrong, row.miscounted))
+    return f"| {label} | {row.views} | {rates} | {row.dice:.3f} | {row.psnr_db:.1f} | {row.error_mm['total']:.2f} |"
 
 
 def _table(title: str, header: Sequence[str], lines: Sequence[str]) -> str:

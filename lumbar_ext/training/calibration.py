@@ -2,7 +2,7 @@
 
     python -m lumbar_ext.training.calibration fit --landmarks EVAL/landmarks.csv --output models/confidence.json
     python -m lumbar_ext.training.calibration diagram --landmarks TEST/landmarks.csv --calibration models/confidence.json \
-        --output docs/reliability.png
+        --set_name "unseen people" --output docs/reliability.png
 
 The maps are isotonic regressions, one for each view and landmark type (left and right share one), of "the error is below
 4 mm" on the raw score, pulled towards the type's overall rate by a few pseudo-observations, so that a score nobody has
@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.metrics.evaluated_view import LandmarkRow
-from lumbar_ext.training.reliability import reliability, save_diagram
+from lumbar_ext.training.reliability import Reliability, reliability, save_diagram
 from lumbar_ext.transforms.confidence import ConfidenceCalibration, MonotoneMap, read_calibration_maps
 
 RADIUS_MM = 4.0
@@ -114,26 +114,48 @@ def fit(landmarks: str, output: str, source: str = "", radius_mm: float = RADIUS
     print(f"{output}: fitted to {len(rows)} landmarks of {len({(r.set_name, r.study) for r in rows})} studies")
 
 
-def diagram(landmarks: str, calibration: str, output: str) -> None:
-    """Draws reliability before and after calibration, and prints the mean gap between confidence and truth.
+def diagram(landmarks: str, calibration: str, output: str, set_name: str = "") -> None:
+    """Draws reliability before and after calibration, and prints the mean gap between confidence and truth of every set.
 
     Args:
         landmarks: ``landmarks.csv`` of an evaluation on studies that the calibration was not fitted to.
         calibration: JSON file of :func:`fit`.
         output: PNG file.
+        set_name: the set that is drawn; all together if omitted.
+
+    Raises:
+        InputError: if a file cannot be read, or no landmark of that set was reported.
     """
-    rows = [r for r in read_landmark_rows(landmarks) if r.seen and np.isfinite(r.error_mm)]
+    rows = [row for row in read_landmark_rows(landmarks) if row.seen and np.isfinite(row.error_mm)]
     maps = read_calibration_maps(calibration)
-    hits = np.array([row.error_mm < maps.radius_mm for row in rows])
+    sets = {name: [row for row in rows if row.set_name == name] for name in dict.fromkeys(row.set_name for row in rows)}
+    drawn = sets.get(set_name, []) if set_name else rows
+    if not drawn:
+        raise InputError(f"set_name {set_name!r}: expected one of {', '.join(sets) or 'the sets, but there is none'}")
+    save_diagram(_curves(drawn, maps), maps.radius_mm, output)
+    print(
+        f"| expected calibration error, landmarks within {maps.radius_mm:g} mm | raw score | calibrated | landmarks |"
+    )
+    print("|---|---|---|---|")
+    for name, members in sets.items():
+        for view in VIEWS:
+            if not (of_view := [row for row in members if row.view == view]):
+                continue
+            raw, calibrated = (curve.expected_error for curve in _curves(of_view, maps).values())
+            print(f"| {name}, {view.upper()} | {raw:.3f} | {calibrated:.3f} | {len(of_view)} |")
+
+
+def _curves(rows: Sequence[LandmarkRow], maps: ConfidenceCalibration) -> dict[str, Reliability]:
+    """Reliability of raw scores, then of calibrated confidences, of each view that has rows."""
     curves = {}
     for title, confidence in (("raw score", _raw), ("calibrated", _calibrated_by(maps))):
         for view in VIEWS:
-            chosen = np.array([row.view == view for row in rows])
-            values = np.array([confidence(row) for row in rows])
-            curves[f"{title}, {view.upper()}"] = reliability(values[chosen], hits[chosen])
-    save_diagram(curves, maps.radius_mm, output)
-    for name, curve in curves.items():
-        print(f"{name}: expected calibration error {curve.expected_error:.3f} over {curve.counts.sum()} landmarks")
+            members = [row for row in rows if row.view == view]
+            values = np.array([confidence(row) for row in members])
+            if members:
+                hits = np.array([row.error_mm < maps.radius_mm for row in members])
+                curves[f"{title}, {view.upper()}"] = reliability(values, hits)
+    return curves
 
 
 def _raw(row: LandmarkRow) -> float:
@@ -147,4 +169,7 @@ def _calibrated_by(maps: ConfidenceCalibration) -> Callable[[LandmarkRow], float
 if __name__ == "__main__":
     import fire
 
+    from lumbar_ext.workflow.error_reporting import report_input_errors
+
+    report_input_errors()
     fire.Fire({"fit": fit, "diagram": diagram})

@@ -24,11 +24,11 @@ def study_findings(study: Path) -> tuple[str, ...]:
 
 
 def study_subject(study: Path) -> str:
-    """Whose study it is: ``subject_id``, or split and ``person_seed``, or the CT of a CT's study, else the study's name."""
+    """Whose study it is: ``subject_id``, or split and ``person_seed``, or the real person or CT, else the study's name."""
     meta = read_meta(study)
     if "subject_id" in meta:
         return str(meta["subject_id"])
-    if "study_from_file" in meta:
+    if "study_from_file" in meta or meta.get("variation") == "none":
         return str(meta["base"])
     if "person_seed" in meta:
         return f"{meta['split']}-{meta['person_seed']}"

@@ -15,7 +15,20 @@ def test_our_row_stands_beside_the_papers(evaluated_view):
     assert row_of(first, "a, simulated")[1] == "0.990 / 0.970" and "0.995 / 0.993" in first
     assert "| a, simulated | LAT | 3.00 | 3.00 | 3.00 | 3.00 | 3.00 |" in second and "| 2.34 |" in second
     assert "| a, simulated | AP |" + " 100.0 / 100.0 / 100.0 |" * 4 in third and "76.9 / 98.6 / 99.9" in third
-    assert row_of(levels, "all")[1:5] == ["2", "0.0", "0.0", "0.0"]
+    assert row_of(levels, "a, simulated")[1:5] == ["2", "0.0", "0.0", "0.0"]
+
+
+def test_findings_have_rows_of_their_own_where_there_are_any(evaluated_view):
+    views = [
+        evaluated_view(2.0, findings=("fused",), missed_levels=(0,)),
+        evaluated_view(1.0),
+        evaluated_view(set_name="b"),
+    ]
+    levels = paper_tables(views).split("\n\n")[-1]
+    assert row_of(levels, "a: fused")[1:5] == ["1", "20.0", "0.0", "100.0"]
+    assert row_of(levels, "a: no finding")[1:5] == ["1", "0.0", "0.0", "0.0"]
+    assert row_of(levels, "a, simulated")[1:3] == ["2", "10.0"]
+    assert "b, simulated" in levels and "b:" not in levels
 
 
 def test_a_set_with_one_view_leaves_the_other_open(evaluated_view):

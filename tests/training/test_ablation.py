@@ -15,7 +15,7 @@ def test_the_single_task_row_joins_images_of_one_network_and_landmarks_of_the_ot
     found["decomposition_only"] = {"ap": summary(0.8, 99.0), "lat": summary(0.7, 99.0)}
     found["landmarks_only"] = {"ap": summary(0.0, 3.0), "lat": summary(0.0, 4.0)}
     rows = ablation_rows(found)
-    assert list(rows) == ["full, simulated", "no FFM, simulated", "single task, simulated"]
+    assert list(rows) == ["full, simulated", "no FFM, simulated", "no L1 term, simulated", "single task, simulated"]
     assert rows["single task, simulated"]["lat"] == summary(0.7, 4.0)
 
 

@@ -61,9 +61,11 @@ def test_the_commands_fit_and_draw(tmp_path, capsys):
     fit(str(tmp_path / "validation" / "landmarks.csv"), str(tmp_path / "confidence.json"))
     files = {"calibration": str(tmp_path / "confidence.json"), "output": str(tmp_path / "r.png")}
     diagram(str(tmp_path / "test" / "landmarks.csv"), **files)
-    errors = [float(line.split("error ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()[1:]]
-    raw, calibrated = errors[:2], errors[2:]
-    assert max(calibrated) < 0.06 < 0.12 < min(raw)
+    table = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[3:]]
+    assert [row[0] for row in table] == ["| a, AP", "| a, LAT"]
+    assert max(float(row[2]) for row in table) < 0.06 < 0.12 < min(float(row[1]) for row in table)
+    with pytest.raises(InputError, match="set_name 'b': expected one of a"):
+        diagram(str(tmp_path / "test" / "landmarks.csv"), **files, set_name="b")
 
 
 def test_another_csv_is_refused(tmp_path):

@@ -30,6 +30,7 @@ def test_every_view_knows_where_it_comes_from(cohort):
         ({"pathology": {"kind": "crush"}, "person_seed": 7, "split": "test"}, ("fractured",), "test-7"),
         ({"pathology": {"kind": "osteophytes"}, "subject_id": "x"}, ("osteophytes",), "x"),
         ({"pathology": None, "base": "verse1.nii.gz", "study_from_file": []}, (), "verse1.nii.gz"),
+        ({"base": "vhp", "variation": "none", "person_seed": 3, "split": "test"}, (), "vhp"),
         ({}, (), "study_0001"),
     ],
 )
