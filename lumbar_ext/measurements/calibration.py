@@ -5,7 +5,7 @@ For each kind of value the factor makes a nominal 90 % interval hold the truth o
     python -m lumbar_ext.measurements.calibration fit --csv_path errors.csv --calibration calibration.json
     python -m lumbar_ext.measurements.calibration check --csv_path other_errors.csv --picture calibration.png
 
-`errors.csv` is written by the measurement study, see `measurements.study`.
+`errors.csv` is written by the measurement study, see `evaluation.measurement_study`.
 """
 
 from __future__ import annotations

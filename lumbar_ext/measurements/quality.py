@@ -1,8 +1,8 @@
 """A grade for each vertebra: is its reconstruction good, should it be checked, or has it failed?
 
 Four signs, each against a limit for "check" and one for "failed"; the worst decides. The limits were chosen on simulated
-validation studies; how many errors of more than 2 mm they catch is printed by `measurements.study` and stated in the bundle's
-`docs/measurements.md`.
+validation studies; how many errors of more than 2 mm they catch is printed by `evaluation.measurement_study` and stated
+in the bundle's `docs/measurements.md`.
 """
 
 from __future__ import annotations

@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
-from lumbar_ext.errors import InputError
+from lumbar_ext.evaluation.measurement_errors import GradedVertebra, graded_vertebrae, measurement_errors
+from lumbar_ext.evaluation.measurement_study import format_sensitivity, format_table, write_quality, write_rows
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.io.mesh import write_stl
 from lumbar_ext.measurements.calibration import read_errors
 from lumbar_ext.measurements.quality import Grade, Quality
-from lumbar_ext.measurements.study import (
-    GradedVertebra,
-    format_sensitivity,
-    format_table,
-    graded_vertebrae,
-    measurement_errors,
-    studies_with_truth,
-    write_quality,
-    write_rows,
-)
 from lumbar_ext.registration.landmarks3d import Landmarks3D
 from tests.measurements.registered_fixture import PITCH_MM, SIZE, STRETCH, registration
 from tests.measurements.solids import HEIGHT_MM, body, landmarks
@@ -112,11 +103,3 @@ def test_vertebrae_are_graded_beside_their_error(rows):
     graded = graded_vertebrae(rows, registration(np.full(SIZE, 0.1), coefficients=(1.0, 0.0)), unknown)
     assert [vertebra.level for vertebra in graded] == list(LEVELS)
     assert all(vertebra.error_mm > 0 for vertebra in graded)
-
-
-def test_studies_are_those_with_true_meshes(truth_dir, tmp_path):
-    (item,) = studies_with_truth(truth_dir.parent.parent, tmp_path)
-    assert item["truth_dir"] == str(truth_dir)
-    assert item["ap_image"].endswith("study-1/ap.png")
-    with pytest.raises(InputError, match="true meshes"):
-        studies_with_truth(tmp_path, tmp_path)

@@ -1,0 +1,153 @@
+"""Errors of measurements on studies with known truth, of the method and of the pipeline.
+
+Method error: true mesh measured against what the simulator constructed. Pipeline error: reconstructed mesh against true
+mesh, both measured by the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.evaluation.construction import constructed_poses, constructed_values
+from lumbar_ext.io.landmarks import read_landmarks
+from lumbar_ext.io.mesh import read_mesh
+from lumbar_ext.measurements.calibration import VERTEX, shipped_calibration
+from lumbar_ext.measurements.quality import Grade, Quality, vertebra_quality
+from lumbar_ext.measurements.registered import measure_registration
+from lumbar_ext.measurements.spine import Mesh, Values, mark_spine, measure_spine
+from lumbar_ext.registration.landmarks3d import Landmarks3D
+from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.shape.surface import Surface, locate
+
+_VERTICES_A_VERTEBRA = 60
+_UNSIGNED = ("cobb",)
+# The side of a nearly straight spine is a matter of chance; what counts is how large its angle is.
+
+
+@dataclass(frozen=True)
+class MeasurementError:
+    """One value of one study; None where it cannot be had.
+
+    Args:
+        study, subject, id: what it is.
+        truth: measured on the true mesh.
+        estimate: measured on the reconstructed mesh.
+        construction: what the simulator put in.
+        method_error: truth minus construction.
+        pipeline_error: estimate minus truth.
+        laplace_sd: of the estimate, before calibration.
+    """
+
+    study: str
+    subject: str
+    id: str
+    truth: float | None
+    estimate: float | None
+    construction: float | None
+    method_error: float | None
+    pipeline_error: float | None
+    laplace_sd: float | None
+
+
+def true_meshes(truth_dir: str | Path) -> dict[str, Mesh]:
+    """True meshes of a study with their true landmarks, world mm."""
+    landmarks = read_landmarks(Path(truth_dir) / "landmarks.json").position_mm
+    return {level: Mesh(*read_mesh(Path(truth_dir) / f"{level}.stl"), landmarks[i]) for i, level in enumerate(LEVELS)}
+
+
+def measure_meshes(meshes: Mapping[str, Mesh]) -> Values:
+    """All values of meshes."""
+    marks, broken = mark_spine(meshes)
+    placed = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
+    return measure_spine(placed, broken)
+
+
+def measurement_errors(
+    study: str, result: RegistrationResult, triangles: np.ndarray, truth_dir: str | Path
+) -> list[MeasurementError]:
+    """All rows of a registered study."""
+    true = true_meshes(truth_dir)
+    truth, measured = measure_meshes(true), measure_registration(result, triangles)
+    poses = constructed_poses(truth_dir)
+    construction = {} if poses is None else constructed_values(true, poses)
+    rows = []
+    for key in {**truth.found, **measured.values.found}:
+        known, found, built = truth.found.get(key), measured.values.found.get(key), construction.get(key)
+        rows.append(
+            MeasurementError(
+                study,
+                *key,
+                *(None if value is None else float(value) for value in (known, found, built)),
+                _difference(key[1], known, built),
+                _difference(key[1], found, known),
+                measured.laplace_sd.get(key),
+            )
+        )
+    for level, deviations in measured.vertex_sd_mm.items():
+        found = Surface(result.vertebrae[level].vertices_mm, triangles)
+        rows += _vertex_rows(study, level, found, Surface(true[level].vertices_mm, true[level].triangles), deviations)
+    return rows
+
+
+def _vertex_rows(
+    study: str, level: str, found: Surface, truth: Surface, deviations: np.ndarray
+) -> list[MeasurementError]:
+    """Signed distances of some vertices to the true surface."""
+    picks = np.linspace(0, len(deviations) - 1, _VERTICES_A_VERTEBRA).astype(int)
+    points = found.vertices_mm[picks]
+    nearest = locate(truth, points)
+    a, b, c = (truth.vertices_mm[nearest.vertices[:, i]] for i in range(3))
+    outward = np.einsum("ij,ij->i", points - nearest.points_mm, np.cross(b - a, c - a))
+    distances = np.linalg.norm(points - nearest.points_mm, axis=1) * np.where(outward >= 0, 1, -1)
+    return [
+        MeasurementError(study, level, VERTEX, None, None, None, None, float(distance), float(deviations[pick]))
+        for distance, pick in zip(distances, picks, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class GradedVertebra:
+    """The quality of a reconstructed vertebra beside its true error: mean distance of its vertices, mm."""
+
+    study: str
+    level: str
+    quality: Quality
+    error_mm: float
+
+    @property
+    def grade(self) -> Grade:
+        """Its grade."""
+        return self.quality.grade
+
+
+def graded_vertebrae(
+    errors: list[MeasurementError], result: RegistrationResult, landmarks: Landmarks3D
+) -> list[GradedVertebra]:
+    """The grade and the error of every vertebra of a registered study.
+
+    Args:
+        errors: rows of the study.
+        result: its registration.
+        landmarks: what it started from.
+    """
+    factor = shipped_calibration().factor(VERTEX)
+    graded = []
+    for level, fit in result.vertebrae.items():
+        own = [error for error in errors if (error.subject, error.id) == (level, VERTEX)]
+        distances = np.array([error.pipeline_error for error in own])
+        known = factor is not None and len(own) > 0
+        spread = factor * np.array([error.laplace_sd for error in own]) if known else None
+        quality = vertebra_quality(fit, landmarks, spread)
+        graded.append(GradedVertebra(errors[0].study, level, quality, float(np.abs(distances).mean())))
+    return graded
+
+
+def _difference(name: str, a: np.ndarray | None, b: np.ndarray | float | None) -> float | None:
+    if a is None or b is None:
+        return None
+    return float(abs(a) - abs(b)) if name in _UNSIGNED else float(a - b)
