@@ -269,8 +269,8 @@ def test_an_initialised_inference_runs_again_on_other_images(trained):
     ("configs", "kind"),
     [(("train.json",), "train"), (("inference.json",), "infer")],
 )
-def test_required_and_optional_properties_are_there(root, configs, kind):
-    assert workflow(root, *configs, kind=kind, **TINY).check_properties() == []
+def test_required_and_optional_properties_are_there(trained, configs, kind):
+    assert workflow(trained, *configs, kind=kind, **TINY).check_properties() == []
 
 
 def test_the_network_fits_the_metadata():
