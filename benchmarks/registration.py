@@ -57,20 +57,49 @@ class Case:
     landmarks_mm: np.ndarray
 
 
-def ablation(dataset_dir: str, n: int = 10, network: bool = True) -> None:
-    """Prints the mean error of the default and of the default with one part changed.
+def ablation(dataset_dir: str, n: int = 10, weights: str | None = None, only: str = "") -> None:
+    """Prints the mean error of the default and of the default with one part changed, studies paired.
 
     Args:
         dataset_dir: a cohort.
         n: studies.
-        network: also through the network, not the truth alone.
+        weights: of the network, those of the bundle when omitted.
+        only: rows whose name holds this text; the default is always first.
     """
+    cases = list(read_cases(dataset_dir, n, True, weights))
+    columns = [f"{kind}: mean ± SD, mm | against the default" for kind in ("truth", "network")]
+    print(f"| {len(cases)} studies | {' | '.join(columns)} | median processor s |")
+    print("|---|---|---|---|---|---|")
+    first = {}
+    for name, config in _variants().items():
+        if first and only not in name:
+            continue
+        seconds, cells = [], []
+        for kind in ("truth", "network"):
+            errors = []
+            for case in cases:
+                started = time.process_time()
+                result = register(getattr(case, kind), model(), config)
+                seconds.append(time.process_time() - started)
+                errors.append([*errors_mm(case, result).values()])
+            means = np.array([np.mean(own) for own in errors])
+            cells += [
+                _spread([error for own in errors for error in own]),
+                _paired(means - first.setdefault(kind, means)),
+            ]
+        print(f"| {name} | {' | '.join(cells)} | {np.median(seconds):.2f} |", flush=True)
+
+
+def _variants() -> dict[str, RegistrationConfig]:
+    """The rows of the ablation, the default first."""
     default = RegistrationConfig()
-    variants = {
+    return {
         "default (Gauss-Newton, 64 modes)": default,
+        "30 modes": replace(default, n_modes=30),
         "14 modes": replace(default, n_modes=14),
         "no free-form refinement": replace(default, free_form=None),
-        "no gain": replace(default, view_fields=None),
+        "14 modes, no free-form refinement": replace(default, n_modes=14, free_form=None),
+        "gain": replace(default, view_fields=ViewFields()),
         "gain and background": replace(default, view_fields=ViewFields(background_orders=(2, 3))),
         "levels independent": replace(default, level_correlation=0.0),
         "prior of fixed weight": replace(default, reference_penalty=None),
@@ -80,17 +109,8 @@ def ablation(dataset_dir: str, n: int = 10, network: bool = True) -> None:
         "BOBYQA in blocks, absolute error, 14 modes": bobyqa_config(weighted=False),
         "BOBYQA in blocks, landmark-weighted, 14 modes": bobyqa_config(),
         "BOBYQA in blocks, landmark-weighted, 30 modes": bobyqa_config(n_modes=30),
+        "BOBYQA in blocks, landmark-weighted, 64 modes": bobyqa_config(n_modes=64),
     }
-    cases = list(read_cases(dataset_dir, n, network))
-    print("| | truth: mean ± SD, mm | network: mean ± SD, mm | s |\n|---|---|---|---|")
-    for name, config in variants.items():
-        results = [register(case.truth, model(), config) for case in cases]
-        seconds = np.median([result.seconds for result in results])
-        cells = [_spread([error for c, r in zip(cases, results, strict=True) for error in errors_mm(c, r).values()])]
-        seen = [case for case in cases if case.network is not None]
-        pairs = [(case, register(case.network, model(), config)) for case in seen]
-        cells.append(_spread([error for case, result in pairs for error in errors_mm(case, result).values()]))
-        print(f"| {name} | {cells[0]} | {cells[1]} | {seconds:.2f} |", flush=True)
 
 
 def speed(dataset_dir: str, n: int = 5) -> None:
@@ -163,9 +183,10 @@ def convergence(dataset_dir: str, n: int = 10, starts: int = 2, seed: int = 0) -
             flagged += [bool(result.vertebrae[level].warnings) for level in own]
     errors, flagged = np.array(errors), np.array(flagged)
     failed = errors >= 1
-    print(f"{len(errors)} vertebrae, starts within +-5 mm and +-8 deg, true decompositions:")
-    print(f"below 1 mm: {(~failed).mean():.1%}; failures: {failed.sum()}, of them flagged: {(failed & flagged).sum()}")
-    print(f"flagged though below 1 mm: {(~failed & flagged).sum()}; median error {np.median(errors):.2f} mm")
+    print("| vertebrae | below 1 mm | failures | of them flagged | flagged though below 1 mm | median error, mm |")
+    print("|---|---|---|---|---|---|")
+    counts = f"{failed.sum()} | {(failed & flagged).sum()} | {(~failed & flagged).sum()}"
+    print(f"| {len(errors)} | {(~failed).mean():.1%} | {counts} | {np.median(errors):.2f} |")
 
 
 def repeatability(dataset_dir: str, n: int = 1, starts: int = 20, seed: int = 0) -> None:
@@ -250,10 +271,10 @@ def read_rigid_studies(dataset_dir: str, n: int) -> Iterator[RigidStudy]:
         yield RigidStudy(item, subject, poses, case.truth, case.network)
 
 
-def read_cases(dataset_dir: str, n: int, network: bool) -> Iterator[Case]:
-    """The first studies of a cohort."""
+def read_cases(dataset_dir: str, n: int, network: bool, weights: str | None = None) -> Iterator[Case]:
+    """The first studies of a cohort, seen by the network with its bundle's weights or others."""
     root = BUNDLES / "lumbar_multitask"
-    seen_by = load_bundle_network(root, root / "models" / "model.pt") if network else None
+    seen_by = load_bundle_network(root, weights or root / "models" / "model.pt") if network else None
     for item in study_items(dataset_dir, dataset_dir)[:n]:
         study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
         truth = ObserveTruth()({"study": study, "truth_dir": item["truth_dir"]})["observed"]
@@ -297,7 +318,14 @@ def _shifted(case: Case, rng: np.random.Generator) -> RegistrationInput:
 
 
 def _spread(values: list[float]) -> str:
-    return f"{np.mean(values):.2f} ± {np.std(values):.2f}" if values else ""
+    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
+
+
+def _paired(differences: np.ndarray) -> str:
+    """Mean and standard error of the differences of studies; nothing for the row they are taken against."""
+    if not differences.any():
+        return ""
+    return f"{differences.mean():+.3f} ± {differences.std(ddof=1) / np.sqrt(len(differences)):.3f}"
 
 
 COMMANDS: dict[str, Callable] = {

@@ -12,6 +12,7 @@ from lumbar_ext.registration.optimiser import Optimiser
 from lumbar_ext.registration.problem import (
     Bounds,
     LandmarkTerm,
+    NonIntersection,
     ObservedLandmarks,
     RegistrationProblem,
     VertebraStart,
@@ -39,6 +40,7 @@ __all__ = [
     "LandmarkWeights",
     "Landmarks3D",
     "LevelShape",
+    "NonIntersection",
     "ObservedLandmarks",
     "Optimiser",
     "RegistrationConfig",

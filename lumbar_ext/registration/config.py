@@ -10,7 +10,7 @@ from lumbar_ext.registration.gauss_newton import GaussNewton
 from lumbar_ext.registration.initial_pose import InitialPoseConfig
 from lumbar_ext.registration.landmark_weights import LandmarkWeights
 from lumbar_ext.registration.optimiser import Optimiser
-from lumbar_ext.registration.problem import Bounds, LandmarkTerm
+from lumbar_ext.registration.problem import Bounds, LandmarkTerm, NonIntersection
 from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity
 from lumbar_ext.registration.view_fields import ViewFields
 
@@ -31,6 +31,7 @@ class RegistrationConfig:
         free_form: modes beyond those of the model, which only an optimiser with derivatives moves; None for none.
         level_correlation: how much the vertebrae of a person resemble each other (`shape_prior.resemblance_prior`).
         view_fields: gain and background that are fitted along, not with `BobyqaBlocks`; None for none.
+        non_intersection: of neighbouring vertebrae; None where they may run into each other.
         reference_penalty: mean pixel penalty at which prior and landmarks weigh as stated
             (`RegistrationProblem.adapted`); None for fixed weights.
     """
@@ -45,7 +46,8 @@ class RegistrationConfig:
     n_modes: int | None = None
     free_form: FreeForm | None = field(default_factory=FreeForm)
     level_correlation: float = 0.4
-    view_fields: ViewFields | None = field(default_factory=ViewFields)
+    view_fields: ViewFields | None = None
+    non_intersection: NonIntersection | None = None
     reference_penalty: float | None = 0.05
 
     def __post_init__(self) -> None:

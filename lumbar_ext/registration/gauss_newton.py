@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -55,7 +55,7 @@ class GaussNewtonStage:
 DEFAULT_STAGES = (
     GaussNewtonStage(4, 2500, Varying.POSE, 10, 0.02),
     GaussNewtonStage(4, 2500, Varying.MODEL, 15, 0.01),
-    GaussNewtonStage(2, None, Varying.MODEL, 10, 0.003),
+    GaussNewtonStage(2, 5000, Varying.MODEL, 10, 0.01),
     GaussNewtonStage(2, None, Varying.ALL, 12, 0.003),
 )
 
@@ -153,7 +153,11 @@ class _Search:
 
     def _lineariser(self, stage: GaussNewtonStage, n_modes: int, parameters: list[np.ndarray]) -> Lineariser:
         surfaces = stage_surfaces(self._problem, parameters, n_modes, stage.mesh_vertices)
-        return Lineariser(Scene(self._problem.coarsened(stage.stride), surfaces), n_modes, parameters, self._run)
+        problem = self._problem
+        if stage.varying is not Varying.ALL:
+            # Far from their places, neighbours may pass through each other.
+            problem = replace(problem, non_intersection=None)
+        return Lineariser(Scene(problem.coarsened(stage.stride), surfaces), n_modes, parameters, self._run)
 
 
 def _same_work(a: GaussNewtonStage, b: GaussNewtonStage, shape: LevelShape) -> bool:

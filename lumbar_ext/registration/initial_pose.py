@@ -86,9 +86,9 @@ def fit_initial_pose(
     precision = confidence[known] / (np.array(config.sigma_mm)[known] ** 2 + gap**2)
     target = points_mm[known]
     coefficients = np.zeros(shape.n_modes)
-    pose = _best_minimal_fit(shape.landmark_mean_mm[known], target, precision, config.cutoff)
+    source = shape.landmark_mean_mm[known]
+    pose = _best_minimal_fit(source, target, precision, config.cutoff)
     for _ in range(config.iterations):
-        source = shape.landmarks(coefficients)[known]
         squared = precision * ((target - pose.apply(source)) ** 2).sum(-1)
         weights = precision / (1 + squared / config.cutoff**2) ** 2
         if config.fit_shape:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lumbar_ext.geometry import euler_rotation
+from lumbar_ext.registration.contacts import add_contacts
 from lumbar_ext.registration.patches import VertebraPatches
 from lumbar_ext.registration.problem import POSE_SIZE
 from lumbar_ext.registration.scene import Scene
@@ -85,6 +87,8 @@ class Lineariser:
             _to_pose_parameters(i, tangent_from_pose(p[:POSE_SIZE]), gradient, hessian)
             self._add_landmarks(i, p, gradient[i], hessian[i, :, i])
         prior = self._add_prior(parameters, gradient, hessian)
+        if self.scene.problem.non_intersection is not None:
+            add_contacts(self.scene, parameters, self.n_modes, gradient, hessian)
         return QuadraticModel(pixel_loss + self.scene.regularisation(parameters), gradient, hessian, prior)
 
     def _vertices(self, parameters: list[np.ndarray]) -> list[np.ndarray]:
@@ -107,11 +111,11 @@ class Lineariser:
         points = shape.landmarks(parameters[POSE_SIZE:])
         motion = point_motions(points, shape.landmark_modes_mm[: self.n_modes])
         motion[..., :POSE_SIZE] = motion[..., :POSE_SIZE] @ tangent_from_pose(parameters[:POSE_SIZE])
-        pose = start.world_from_moved(parameters[:POSE_SIZE])
-        world, world_motion = pose.apply(points), pose.rotation @ motion
+        rotation = start.world_from_vertebra.rotation @ euler_rotation(*parameters[3:POSE_SIZE])
+        world, world_motion = start.world_points(parameters[:POSE_SIZE], points), rotation @ motion
         share = problem.regularisation * term.weight / len(start.observed) / len(problem.vertebrae)
         for name, observed in start.observed.items():
-            offset = self.scene.landmark_offsets_mm(name, world, observed)
+            offset = self.scene.landmark_offsets_mm(name, world, observed.positions_px)
             seen = np.isfinite(offset).all(-1)
             weight = np.repeat(share * term.reweighting(name, offset, observed.confidence)[seen], 2)
             design = (self.scene.landmark_projections[name].derivative(world)[seen] @ world_motion[seen]).reshape(

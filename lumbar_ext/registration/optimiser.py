@@ -34,9 +34,10 @@ class Optimiser(ABC):
         """
         record = Record(progress, max_seconds)
         start = start_parameters(problem)
-        Scene(problem).predictions(start)  # refuses what cannot be rendered
+        scene = Scene(problem)
+        scene.predictions(start)  # refuses what cannot be rendered
         parameters, reason = self._minimise(problem, [p.copy() for p in start], record)
-        scene = Scene(problem.adapted(mean_penalty(Scene(problem).loss(parameters))))
+        scene.problem = problem.adapted(mean_penalty(scene.loss(parameters)))
         if not scene.loss(parameters).total <= scene.loss(start).total:
             parameters = start
         return assembled_result(scene, start, parameters, record, reason)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import Camera, RigidTransform
+from lumbar_ext.geometry import Camera, RigidTransform, euler_rotation
 from lumbar_ext.registration.level_shape import LevelShape
 from lumbar_ext.registration.shape_prior import ShapePrior
 from lumbar_ext.registration.similarity import AbsoluteError, Similarity
@@ -105,6 +105,10 @@ class VertebraStart:
         """The pose after pose parameters [6]."""
         return self.world_from_vertebra @ RigidTransform.from_pose(pose)
 
+    def world_points(self, pose: np.ndarray, points_mm: np.ndarray) -> np.ndarray:
+        """What `world_from_moved` makes of points [N, 3]; quicker for a few of them."""
+        return self.world_from_vertebra.apply(points_mm @ euler_rotation(*pose[3:POSE_SIZE]).T + pose[:3])
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -146,8 +150,8 @@ class LandmarkTerm:
     threshold: float = 1.5
 
     def penalty(self, view: str, offset_mm: np.ndarray, confidence: np.ndarray) -> float:
-        """The mean penalty over landmarks of their distances [7, 2] from where the network saw them, mm on the
-        detector.
+        """The mean penalty over landmarks of their distances [..., 7, 2] from where the network saw them, mm on the
+        detector, and with their confidence [..., 7]; the sum over vertebrae.
         """
         scaled = self._scaled(view, offset_mm)
         robust = np.where(scaled <= self.threshold, scaled**2 / 2, self.threshold * (scaled - self.threshold / 2))
@@ -163,12 +167,31 @@ class LandmarkTerm:
 
 
 @dataclass(frozen=True)
+class NonIntersection:
+    """Keeps neighbours out of each other: `weight * sum over vertices inside a neighbour of depth^2 / number of all
+    vertices`; see `lumbar_ext.registration.contacts`. `GaussNewton` heeds it in stages that vary everything.
+
+    Args:
+        weight: of the mean squared depth in mm^2, against the mean pixel penalty.
+        reach_mm: vertices farther from every vertex of the neighbour do not count.
+    """
+
+    weight: float = 0.3
+    reach_mm: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not (self.weight > 0 and self.reach_mm > 0):
+            raise ValueError(f"weight and reach_mm must be positive, found {self}")
+
+
+@dataclass(frozen=True)
 class RegistrationProblem:
     """All an optimiser needs.
 
     The loss is `mean over views of sum_px W penalty(predicted - target) / sum_(bone px) W
-    + s (prior_weight mean over vertebrae of b^T P b + landmark term (mean over vertebrae and views))`. The images decide
-    the less the worse they are explained: `s` is `regularisation`, which `adapted` ties to the pixel penalty.
+    + s (prior_weight mean over vertebrae of b^T P b + landmark term (mean over vertebrae and views))
+    + non-intersection`. The images decide the less the worse they are explained: `s` is `regularisation`, which
+    `adapted` ties to the pixel penalty.
 
     Args:
         views: targets by view name.
@@ -180,6 +203,7 @@ class RegistrationProblem:
         landmark_cameras: the cameras in whose pixels observed landmarks are given, those of `views` by default.
         shape_prior: P, how coefficients of the levels depend on each other; independent by default.
         view_fields: gain and background of the images that are fitted along; none by default.
+        non_intersection: of neighbours; none by default.
         reference_penalty: the mean pixel penalty at which prior and landmarks have the stated weights; at others they
             weigh as its square, which stands for the variance of the pixels' errors. None for fixed weights.
         regularisation: the factor of prior and landmarks.
@@ -194,6 +218,7 @@ class RegistrationProblem:
     landmark_cameras: dict[str, Camera] = field(default_factory=dict)
     shape_prior: ShapePrior = field(default_factory=ShapePrior)
     view_fields: ViewFields | None = None
+    non_intersection: NonIntersection | None = None
     reference_penalty: float | None = None
     regularisation: float = 1.0
 

@@ -103,6 +103,7 @@ def build_problem(
         landmark_term=config.landmark_term,
         shape_prior=resemblance_prior(tuple(start.shape for start in visible), config.level_correlation),
         view_fields=config.view_fields,
+        non_intersection=config.non_intersection,
         reference_penalty=config.reference_penalty,
     )
 

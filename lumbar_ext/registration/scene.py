@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
+from lumbar_ext.registration.contacts import contact_penalty
 from lumbar_ext.registration.level_shape import SurfaceModes
-from lumbar_ext.registration.problem import BONE_VALUE, POSE_SIZE, ObservedLandmarks, RegistrationProblem
+from lumbar_ext.registration.problem import BONE_VALUE, POSE_SIZE, RegistrationProblem, VertebraStart
 from lumbar_ext.registration.tangent import DetectorProjection
 from lumbar_ext.registration.view_fields import FieldFitter
 
@@ -44,11 +46,13 @@ class Scene:
         self.projectors = {name: MeshProjector(view.camera) for name, view in problem.views.items()}
         cameras = problem.landmark_cameras
         self.landmark_projections = {name: DetectorProjection(camera) for name, camera in cameras.items()}
+        self._observed = {name: _observed_in(name, problem.vertebrae) for name in cameras}
+        self._rendered: dict[bytes, list[dict[str, np.ndarray]]] = {}
 
-    def landmark_offsets_mm(self, name: str, points_mm: np.ndarray, observed: ObservedLandmarks) -> np.ndarray:
-        """How far world points [7, 3] are seen from where the network saw them: [7, 2] mm on the detector of a view."""
+    def landmark_offsets_mm(self, name: str, points_mm: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
+        """How far world points [..., 3] are seen from where the network saw them, [..., 2]: mm on the detector."""
         spacing_mm = self.problem.landmark_cameras[name].pixel_spacing_mm
-        return self.landmark_projections[name].project_mm(points_mm) - observed.positions_px * spacing_mm
+        return self.landmark_projections[name].project_mm(points_mm) - positions_px * spacing_mm
 
     def vertices(self, index: int, parameters: np.ndarray) -> np.ndarray:
         """The rendered vertices [V, 3] float32 of one vertebra in its own frame, from parameters [6 + K]."""
@@ -61,9 +65,17 @@ class Scene:
         vertices, triangles = pose.apply(self.vertices(index, parameters)), self.surfaces[index].triangles
         return {name: projector.path_length(vertices, triangles) for name, projector in self.projectors.items()}
 
+    def all_path_lengths(self, parameters: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """`path_lengths` of every vertebra; those of the last two scenes are kept, a start and an end are asked for often."""
+        key = np.concatenate(parameters).tobytes()
+        if key not in self._rendered:
+            lengths = [self.path_lengths(i, p) for i, p in enumerate(parameters)]
+            self._rendered = dict([*self._rendered.items()][-1:]) | {key: lengths}
+        return self._rendered[key]
+
     def predictions(self, parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
         """The DRR of all vertebrae in every view."""
-        lengths = [self.path_lengths(i, p) for i, p in enumerate(parameters)]
+        lengths = self.all_path_lengths(parameters)
         return {name: drr_from_path_length(sum(view[name] for view in lengths)) for name in self.projectors}
 
     def loss(self, parameters: list[np.ndarray]) -> SceneLoss:
@@ -91,7 +103,7 @@ class Scene:
         """For every vertebra, the mean absolute pixel error over its silhouette in each view (NaN when not in the
         image).
         """
-        lengths = [self.path_lengths(i, p) for i, p in enumerate(parameters)]
+        lengths = self.all_path_lengths(parameters)
         errors = [{} for _ in lengths]
         for name, view in self.problem.views.items():
             residual = np.abs(drr_from_path_length(sum(own[name] for own in lengths)) - view.image)
@@ -101,19 +113,36 @@ class Scene:
         return errors
 
     def regularisation(self, parameters: list[np.ndarray]) -> float:
-        """The part of the loss that does not come from pixels: shape prior and landmarks."""
+        """The part of the loss that does not come from pixels: shape prior, landmarks and contacts."""
         problem = self.problem
         total = problem.prior_weight * problem.shape_prior.energy(np.stack([p[POSE_SIZE:] for p in parameters]))
         if problem.landmark_term.weight > 0:
-            total += problem.landmark_term.weight * sum(self._landmark_penalty(i, p) for i, p in enumerate(parameters))
-        return problem.regularisation * total / len(problem.vertebrae)
+            total += problem.landmark_term.weight * self._landmark_penalty(parameters)
+        contact = 0.0 if problem.non_intersection is None else contact_penalty(self, parameters)
+        return problem.regularisation * total / len(problem.vertebrae) + contact
 
-    def _landmark_penalty(self, index: int, parameters: np.ndarray) -> float:
-        start, term = self.problem.vertebrae[index], self.problem.landmark_term
-        if not start.observed:
-            return 0.0
-        points = start.world_from_moved(parameters[:POSE_SIZE]).apply(start.shape.landmarks(parameters[POSE_SIZE:]))
-        total = 0.0
-        for name, observed in start.observed.items():
-            total += term.penalty(name, self.landmark_offsets_mm(name, points, observed), observed.confidence)
-        return total / len(start.observed)
+    def _landmark_penalty(self, parameters: list[np.ndarray]) -> float:
+        """The sum over vertebrae of the mean landmark penalty over the views that see some."""
+        points = np.stack(
+            [
+                start.world_points(p[:POSE_SIZE], start.shape.landmarks(p[POSE_SIZE:]))
+                for start, p in zip(self.problem.vertebrae, parameters, strict=True)
+            ]
+        )
+        return sum(
+            self.problem.landmark_term.penalty(name, self.landmark_offsets_mm(name, points, positions_px), share)
+            for name, (positions_px, share) in self._observed.items()
+        )
+
+
+def _observed_in(name: str, vertebrae: tuple[VertebraStart, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions [n, 7, 2] of a view's landmarks, NaN where not seen, and confidence [n, 7] over the views that see some."""
+    positions_px, share = (
+        np.full((len(vertebrae), len(LANDMARKS), 2), np.nan),
+        np.zeros((len(vertebrae), len(LANDMARKS))),
+    )
+    for i, start in enumerate(vertebrae):
+        if name in start.observed:
+            positions_px[i] = start.observed[name].positions_px
+            share[i] = start.observed[name].confidence / len(start.observed)
+    return positions_px, share

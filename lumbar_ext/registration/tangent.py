@@ -52,9 +52,9 @@ class DetectorProjection:
         self._foot = camera.principal_point_px * camera.pixel_spacing_mm
 
     def project_mm(self, points_mm: np.ndarray) -> np.ndarray:
-        """Where world points [N, 3] are seen: [N, 2], (u, v) times the pixel spacing."""
+        """Where world points [..., 3] are seen: [..., 2], (u, v) times the pixel spacing."""
         relative = points_mm - self._source
-        return relative @ self._axes.T * self._scale(relative)[:, None] + self._foot
+        return relative @ self._axes.T * self._scale(relative)[..., None] + self._foot
 
     def derivative(self, points_mm: np.ndarray) -> np.ndarray:
         """Derivative [N, 2, 3] of `project_mm` by the points."""

@@ -103,14 +103,16 @@ class ViewEquations:
         gradient: np.ndarray,
     ) -> np.ndarray:
         """`NormalEquations.coupling` of the fields; takes their own slope out of the gradient, in place."""
-        everywhere = np.arange(bones.size)
+        used = self._fitter.informative_pixels(bones)
         difference = fitted.gain * bones + fitted.background - self._target.image
         root = np.sqrt(self._weights * self._similarity.reweighting(difference)).ravel()
-        design = self._fitter.design(bones, everywhere) * root[:, None]
+        own = self._fitter.design(bones, used) * root[used, None]
+        design = np.zeros((bones.size, own.shape[1]), dtype=np.float32)
+        design[used] = own
         weight = 2 * self._fitter.fields.weight / self._n_views
-        factor = np.linalg.cholesky(design.T @ design + weight * np.eye(design.shape[1]))
-        slope = design.T @ residual.ravel() + weight * fitted.coefficients
-        cross = np.stack([own.T @ design[patch.pixels] for patch, own in zip(patches, designs, strict=True)])
+        factor = np.linalg.cholesky(own.T @ own + weight * np.eye(own.shape[1]))
+        slope = own.T @ residual.ravel()[used] + weight * fitted.coefficients
+        cross = np.stack([moves.T @ design[patch.pixels] for patch, moves in zip(patches, designs, strict=True)])
         coupling = np.linalg.solve(factor, cross.transpose(0, 2, 1)).transpose(0, 2, 1)
         gradient -= coupling @ np.linalg.solve(factor, slope)
         return coupling

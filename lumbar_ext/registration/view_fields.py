@@ -81,7 +81,7 @@ class FieldFitter:
 
     def fit(self, prediction: np.ndarray) -> FittedFields:
         """The fields [rows, columns] that explain the target best with this prediction [rows, columns]."""
-        used = self._used(prediction)
+        used = self.informative_pixels(prediction)
         design = self.design(prediction, used)
         missing = self._target.ravel()[used] - prediction.ravel()[used]
         coefficients = np.zeros(design.shape[1])
@@ -102,7 +102,7 @@ class FieldFitter:
         background = self._background[:, pixels]
         return np.concatenate([gain, background]).T.astype(np.float32)
 
-    def _used(self, prediction: np.ndarray) -> np.ndarray:
+    def informative_pixels(self, prediction: np.ndarray) -> np.ndarray:
         """Flat indices of the pixels that say something: where there is bone, or all for a background."""
         if len(self._background):
             return np.arange(prediction.size)
