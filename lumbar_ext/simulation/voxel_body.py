@@ -15,6 +15,7 @@ import numpy as np
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.io.volume import Volume
 from lumbar_ext.simulation.composition import Composition
+from lumbar_ext.simulation.ct_materials import AIR_HU
 from lumbar_ext.simulation.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.material_paths import Inclusion, Scene, ShelledBone
 from lumbar_ext.simulation.materials import ct_number
@@ -22,7 +23,6 @@ from lumbar_ext.simulation.noise import smooth_field
 from lumbar_ext.simulation.trunk import TissueTexture, Trunk
 from lumbar_ext.simulation.voxel_coverage import VoxelGrid, coverage
 
-_AIR_HU = -1000.0
 # Soft tissue has no detail below this; its voxels are a multiple of the bones'.
 _SOFT_VOXEL_MM = 2.0
 _MARGIN_MM = 4.0
@@ -96,10 +96,10 @@ def _soft_tissue(rng: np.random.Generator, trunk: Trunk, grid: VoxelGrid) -> np.
     fat = bowel.share(trunk.fat) - bowel.share(trunk.muscles)
     fat = np.clip(fat + _mottle(rng, grid, texture.mottle_mm), 0.0, 1.0)
     inside = soft_hu + (fat_hu - soft_hu) * fat
-    inside += (_AIR_HU - inside) * _gas(trunk, bowel)
+    inside += (AIR_HU - inside) * _gas(trunk, bowel)
     lung_hu, lung = _lungs(rng, trunk, texture, grid)
     inside += (lung_hu - inside) * lung
-    return _AIR_HU * (1 - skin) + fat_hu * (skin - muscle) + inside * muscle
+    return AIR_HU * (1 - skin) + fat_hu * (skin - muscle) + inside * muscle
 
 
 def _lungs(
@@ -113,7 +113,7 @@ def _lungs(
         np.maximum(share, lung * (1 - dome), out=share)
     markings = texture.lung_markings * np.sqrt(_MOTTLE_DEPTH_MM / _MARKING_CELL_MM)
     density = texture.lung_density * (1 + markings * smooth_field(rng, grid.shape, _MARKING_CELL_MM / grid.voxel_mm))
-    return _AIR_HU - _AIR_HU * np.clip(density, 0.05, 1.0), share
+    return AIR_HU - AIR_HU * np.clip(density, 0.05, 1.0), share
 
 
 def _gas(trunk: Trunk, places: _Places) -> np.ndarray:
@@ -224,7 +224,7 @@ def _add_inclusion(values: np.ndarray, part: Inclusion, grid: VoxelGrid) -> None
     """Puts metal, an arm or a table in place of what is there."""
     slices = grid.slices_around(part.solid.box_corners_mm)
     if values[slices].size:
-        own_hu = _AIR_HU + part.density * (ct_number(part.material) - _AIR_HU)
+        own_hu = AIR_HU + part.density * (ct_number(part.material) - AIR_HU)
         values[slices] += (own_hu - values[slices]) * coverage(part.solid, grid.part(slices))
 
 

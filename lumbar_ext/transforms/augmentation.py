@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
+from lumbar_ext.geometry.camera import Camera
+
+_SIDES = np.array([1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,34 @@ class PlanarWarp:
         grid = torch.from_numpy(grid)[None]
         return F.grid_sample(source[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
 
+    def apply_to_camera(self, camera: Camera) -> Camera:
+        """The camera of the output image, for that of the source.
+
+        Raises:
+            InputError: if the output's axes would not be orthogonal: a rotation of pixels that are not square.
+        """
+        du, dv = camera.pixel_spacing_mm
+        steps_mm = self.matrix.T @ np.stack([du * camera.u_axis, dv * camera.v_axis])
+        spacing_mm = np.linalg.norm(steps_mm, axis=1)
+        u_axis, v_axis = steps_mm / spacing_mm[:, None]
+        return camera.replace(
+            detector_origin_mm=camera.detector_point(self.offset_px),
+            u_axis=u_axis,
+            v_axis=v_axis,
+            pixel_spacing_mm=tuple(spacing_mm),
+            size_px=self.size_px[::-1],
+        )
+
+
+def of_mirrored_person(camera: Camera) -> Camera:
+    """The camera that sees the person mirrored left to right as `camera` sees the person: the room reflected at Y = 0."""
+    return camera.replace(
+        source_mm=_SIDES * camera.source_mm,
+        detector_origin_mm=_SIDES * camera.detector_origin_mm,
+        u_axis=_SIDES * camera.u_axis,
+        v_axis=_SIDES * camera.v_axis,
+    )
+
 
 def planar_warp(
     source_centre_px: np.ndarray,
@@ -59,11 +90,10 @@ def planar_warp(
 
 
 class RandViewWarpd(Randomizable, MapTransform):
-    """Warps image, decomposition and landmarks of one view together.
+    """Warps image, decomposition and landmarks of one view together, and its `Camera` in the entry ``camera``, if any.
 
-    Only AP views are mirrored, and their left and right landmarks then swap: a mirrored lateral view would face
-    the other
-    way, which the canonical orientation excludes.
+    Only AP views are mirrored; their left and right landmarks then swap, and the camera is that of the mirrored person. A
+    mirrored lateral view would face the other way, which the canonical orientation excludes.
 
     Args:
         keys: image and decomposition, both [1, H, W] float tensors.
@@ -73,7 +103,6 @@ class RandViewWarpd(Randomizable, MapTransform):
         shift_px: largest shift of the centre along each axis.
         mirror_probability: for AP views.
         focus: "image" keeps the image centre at the centre; "spine" takes the mean of the landmarks (for crops).
-        landmarks_key, present_key, view_key: where the other entries are.
     """
 
     def __init__(
@@ -113,7 +142,7 @@ class RandViewWarpd(Randomizable, MapTransform):
         return warp, mirrored
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """A copy of the dictionary with image, decomposition and landmarks moved."""
+        """A copy of the dictionary with image, decomposition, landmarks and camera moved."""
         result = dict(data)
         warp, mirrored = self._draw(result)
         stacked = torch.cat([torch.as_tensor(result[key]).float() for key in self.keys])
@@ -124,4 +153,7 @@ class RandViewWarpd(Randomizable, MapTransform):
         if mirrored:
             landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
         result["landmarks_px"] = landmarks
+        if "camera" in result:
+            camera = warp.apply_to_camera(result["camera"])
+            result["camera"] = of_mirrored_person(camera) if mirrored else camera
         return result

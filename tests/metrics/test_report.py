@@ -20,6 +20,6 @@ def test_a_run_leaves_tables_and_rows_of_every_view(tmp_path, capsys):
     tables = (tmp_path / "new" / "tables.md").read_text()
     assert tables == capsys.readouterr().out
     assert tables.startswith("A title.\n\nTable 1.") and "| mine, simulated | 1.000 / 1.000 |" in tables
-    assert "| old | 2 | 0.0 |" in tables
+    assert "| mine: old | 2 | 0.0 |" in tables
     assert len((tmp_path / "new" / "landmarks.csv").read_text().splitlines()) == 71
     assert len((tmp_path / "new" / "views.csv").read_text().splitlines()) == 3

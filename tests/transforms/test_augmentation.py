@@ -3,6 +3,8 @@ import pytest
 import torch
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import Camera
 from lumbar_ext.transforms.augmentation import RandViewWarpd, planar_warp
 
 
@@ -74,3 +76,26 @@ def test_image_decomposition_and_landmarks_stay_together():
         data = transform(sample("lat"))
         assert torch.equal(data["image"], data["decomposition"]) and data["image"].shape == (1, 128, 96)
         assert centroid(data["image"]) == pytest.approx(data["landmarks_px"][2, 4], abs=0.05)
+
+
+CAMERA = Camera([1000.0, 20, -10], [-200.0, -53, 54], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (128, 128))
+
+
+@pytest.mark.parametrize("mirror_probability", [0, 1])
+def test_the_camera_follows_rotation_scale_shift_and_mirror(mirror_probability):
+    """What the new camera projects lies where the warp took it; a mirrored image shows the mirrored person."""
+    points = np.random.default_rng(0).uniform(-35, 35, (5, 7, 3))
+    transform = RandViewWarpd(size_px=(128, 96), mirror_probability=mirror_probability)
+    transform.set_random_state(2)
+    data = transform({**sample("ap"), "landmarks_px": CAMERA.project(points), "camera": CAMERA})
+    if mirror_probability:
+        points = (points * [1, -1, 1])[:, list(LEFT_RIGHT_SWAP)]
+    assert data["camera"].size_px == (96, 128)
+    assert not np.allclose(data["camera"].u_axis, CAMERA.u_axis, atol=0.01)
+    assert np.allclose(data["camera"].project(points), data["landmarks_px"], atol=1e-6)
+
+
+def test_pixels_that_are_not_square_cannot_be_rotated():
+    camera = CAMERA.replace(pixel_spacing_mm=(0.5, 0.8))
+    with pytest.raises(InputError, match="orthogonal"):
+        planar_warp([60, 64], (96, 112), rotation_rad=0.3).apply_to_camera(camera)
