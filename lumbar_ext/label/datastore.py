@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,14 @@ class GuardedDatastore(LocalDatastore):
         """The path of a file in the studies folder, empty for any other."""
         return uri if uri and Path(uri).resolve().is_relative_to(self.folder) else ""
 
+    def _on_any_event(self, event: Any) -> None:
+        with _noted():
+            super()._on_any_event(event)
+
+    def _on_modify_event(self, event: Any) -> None:
+        with _noted():
+            super()._on_modify_event(event)
+
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
         """Markups are labels, never images; hidden files are neither, as files are hidden until they are complete."""
         in_images = Path(path).resolve() == self.folder
@@ -153,6 +163,15 @@ class GuardedDatastore(LocalDatastore):
             content = self._datastore.model_dump(exclude={"base_path"})
             write_text(self._datastore_config_path, json.dumps(content, indent=2, default=str))
             self._config_ts = os.stat(self._datastore_config_path).st_mtime
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """A full or dead disk is logged; as an exception it would end the thread that follows the folder, for good."""
+    try:
+        yield
+    except (OSError, InputError) as error:
+        logging.getLogger(__name__).error("the studies folder cannot be followed: %s", error)
 
 
 def _kept(source: str, path: Path, suffix: str, info: dict[str, Any] | None) -> DataModel:

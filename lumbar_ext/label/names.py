@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.deploy.dicom_files import DicomRadiograph, read_header
-from lumbar_ext.deploy.view_evidence import tell_view
+from lumbar_ext.dicom.radiographs import DicomRadiograph, read_header
+from lumbar_ext.dicom.view_evidence import tell_view
 from lumbar_ext.errors import InputError
 
 _NAME = re.compile(r"(?P<case>.*)_(?P<view>ap|lat)", re.IGNORECASE)

@@ -14,7 +14,7 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.deploy.pairing import require_one
+from lumbar_ext.dicom.pairing import require_one
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
 from lumbar_ext.label.names import calibration_of, dicom_radiograph, partner_of, view_of

@@ -42,7 +42,7 @@ def serve_only_what_is_used(app: FastAPI) -> None:
     async def refuse_others(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         if is_foreign(request.headers.get("origin"), request.headers.get("host")):
             return JSONResponse({"detail": "asked by a web page of another site"}, status_code=_FORBIDDEN)
-        # Not `request.url`, into which a client can write by its Host header.
+        # The path that is routed; `request.url` is made with the client's Host header.
         if not is_served(request.scope["path"]):
             return JSONResponse({"detail": "not served here, see docs/label.md"}, status_code=_NOT_FOUND)
         return await answer(request)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import lumbar_ext.deploy  # noqa: F401, loads the CUDA runtime library before anything of the SDK
+
 pytest.importorskip("holoscan", reason="needs the extra [deploy], see docs/deploy.md")
 
 BUNDLES = Path(__file__).parents[2] / "bundles"

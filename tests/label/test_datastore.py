@@ -4,6 +4,8 @@ import os
 import resource
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,23 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import INDEX, GuardedDatastore
 
 
-@pytest.fixture
-def full_disk():
+@contextmanager
+def full_disk(left_bytes):
     """A limit on file sizes makes writing fail half-way, as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def wait_until(true):
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
 
 
 @pytest.fixture
@@ -43,11 +55,20 @@ def test_an_added_image_is_copied_and_listed(datastore, image):
     assert again.list_images() == ["case_ap"]
 
 
-def test_an_image_for_which_the_disk_is_too_full_is_not_there_at_all(datastore, image, full_disk):
+def test_an_image_for_which_the_disk_is_too_full_is_not_there_at_all(datastore, image):
     before = sorted(datastore.folder.rglob("*"))
-    with pytest.raises(OSError, match="File too large"):
+    with full_disk(left_bytes=1000), pytest.raises(OSError, match="File too large"):
         datastore.add_image("case_ap", str(image), {})
     assert sorted(datastore.folder.rglob("*")) == before and datastore.list_images() == []
+
+
+def test_a_full_disk_does_not_end_the_watch(tmp_path, caplog):
+    datastore = GuardedDatastore(tmp_path, auto_reload=True)
+    with full_disk(left_bytes=10):
+        (tmp_path / "a_ap.png").write_bytes(b"x")
+        wait_until(lambda: "the studies folder cannot be followed" in caplog.text)
+    (tmp_path / "b_ap.png").write_bytes(b"x")
+    wait_until(lambda: sorted(datastore.list_images()) == ["a_ap", "b_ap"])
 
 
 def test_files_that_are_not_complete_are_no_images(datastore):
@@ -60,6 +81,14 @@ def test_a_damaged_index_is_said(tmp_path):
     (tmp_path / INDEX).write_text("{")
     with pytest.raises(InputError, match=rf"{INDEX}: a damaged index; without it a new one is made"):
         GuardedDatastore(tmp_path, auto_reload=False)
+
+
+def test_without_an_index_images_and_labels_are_found_again(datastore, image):
+    datastore.add_image("case_ap", str(image), {})
+    (datastore.folder / "labels" / "final" / "case_ap.mrk.json").write_text("{}")
+    (datastore.folder / INDEX).unlink()
+    again = GuardedDatastore(datastore.folder, auto_reload=False)
+    assert again.list_images() == again.get_labeled_images() == ["case_ap"]
 
 
 def test_a_dead_disk_is_said(tmp_path):

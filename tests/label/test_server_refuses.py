@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from tests.deploy.dicom_study import SAMPLE, write_image
+from tests.dicom.dicom_study import SAMPLE, write_image
 
 
 def infer(server, model="landmarks", image="case1_ap", params=None, **kwargs):
@@ -287,6 +287,7 @@ def test_a_dead_disk_is_said_and_the_server_recovers(server, label):
     try:
         answer = put_label(server, label)
         assert answer.status_code == 507 and "cannot read or write a file" in detail(answer)
+        assert "507: the server cannot read or write a file" in server.log.read_text()
     finally:
         final.unlink()
         aside.rename(final)
@@ -334,7 +335,7 @@ def test_pages_of_other_sites_start_nothing(server, origin):
 def test_a_made_up_host_header_leads_nowhere_else(server):
     host = f"{server.url.removeprefix('http://')}/info/?"
     answer = requests.get(f"{server.url}/ohif/index.html", headers={"Host": host}, timeout=60)
-    assert answer.status_code == 404 and "not served" in detail(answer)
+    assert answer.status_code in (400, 404), "refused, by whichever part of the server looks first"
 
 
 def test_errors_are_in_the_log(server):

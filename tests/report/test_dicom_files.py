@@ -26,7 +26,7 @@ pytest.importorskip("highdicom")
 from highdicom.sr import srread
 
 from lumbar_ext.report.dicom.encapsulated_stl import PATIENT_FROM_WORLD
-from lumbar_ext.report.dicom_files import write_dicom as write_objects
+from lumbar_ext.report.dicom_files import write_dicom
 
 HEADER = {
     "PatientName": "Doe^Jane",
@@ -100,7 +100,7 @@ def radiographs(folder, study=None, **changes):
 @pytest.fixture
 def objects(reconstruction):
     """Folder of the objects of a reconstruction with a complete header."""
-    write_objects(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
+    write_dicom(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
     return reconstruction / "dicom"
 
 
@@ -184,7 +184,7 @@ def test_overlays_are_secondary_captures_of_their_radiograph(objects, view):
 
 def test_an_empty_header_is_no_obstacle(reconstruction):
     images = radiographs(reconstruction, PatientName="", PatientID="", PatientBirthDate="", StudyDate="")
-    write_objects(str(reconstruction), *images, str(reconstruction / "dicom"))
+    write_dicom(str(reconstruction), *images, str(reconstruction / "dicom"))
     assert pydicom.dcmread(reconstruction / "dicom" / "L3.dcm").PatientID == ""
 
 
@@ -200,7 +200,7 @@ def test_dciodvfy_finds_no_error(objects, name):
 def test_radiographs_that_are_not_dicom_are_refused(reconstruction):
     (reconstruction / "ap.png").write_bytes(b"no DICOM")
     with pytest.raises(InputError, match=r"ap\.png.*cannot be read as DICOM"):
-        write_objects(str(reconstruction), *[str(reconstruction / "ap.png")] * 2, str(reconstruction / "dicom"))
+        write_dicom(str(reconstruction), *[str(reconstruction / "ap.png")] * 2, str(reconstruction / "dicom"))
 
 
 def test_radiographs_of_different_studies_are_refused(reconstruction):
@@ -208,12 +208,12 @@ def test_radiographs_of_different_studies_are_refused(reconstruction):
     (reconstruction / "other").mkdir()
     lat = radiographs(reconstruction / "other")[1]
     with pytest.raises(InputError, match="different DICOM studies"):
-        write_objects(str(reconstruction), ap, lat, str(reconstruction / "dicom"))
+        write_dicom(str(reconstruction), ap, lat, str(reconstruction / "dicom"))
 
 
 @pytest.mark.parametrize("name", ["measurements.json", "landmarks.json", "overlay_lat.png"])
 def test_a_folder_without_a_reconstruction_is_refused_and_nothing_is_written(reconstruction, name):
     (reconstruction / name).unlink()
     with pytest.raises(InputError, match=name.replace(".", r"\.")):
-        write_objects(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
+        write_dicom(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
     assert not (reconstruction / "dicom").exists()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lumbar_ext.deploy.dicom_files import DicomRadiograph
+from lumbar_ext.dicom.radiographs import DicomRadiograph
 
 _WORDS = {
     "ap": {"ap", "pa", "frontal", "front", "face", "anteroposterior", "posteroanterior", "coronal", "antpost"},

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from lumbar_ext.deploy.calibration import provide_calibration
-from lumbar_ext.deploy.dicom_files import find_radiographs
-from lumbar_ext.deploy.pairing import pair_radiographs
-from lumbar_ext.deploy.tag_calibration import camera_from_tags
+from lumbar_ext.dicom.calibration import provide_calibration
+from lumbar_ext.dicom.pairing import pair_radiographs
+from lumbar_ext.dicom.radiographs import find_radiographs
+from lumbar_ext.dicom.tag_calibration import camera_from_tags
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
-from tests.deploy.dicom_study import write_image
+from tests.dicom.dicom_study import write_image
 
 PIXELS = np.random.default_rng(0).integers(0, 4096, (400, 300))
 C_ARM = {

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.deploy.pairing import RadiographPair
-from lumbar_ext.deploy.tag_calibration import calibration_from_tags, missing_for_calibration
+from lumbar_ext.dicom.pairing import RadiographPair
+from lumbar_ext.dicom.tag_calibration import calibration_from_tags, missing_for_calibration
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import write_calibration
 

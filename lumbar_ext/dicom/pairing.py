@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.deploy.dicom_files import DicomRadiograph
-from lumbar_ext.deploy.view_evidence import ViewEvidence, tell_view
+from lumbar_ext.dicom.radiographs import DicomRadiograph
+from lumbar_ext.dicom.view_evidence import ViewEvidence, tell_view
 from lumbar_ext.errors import InputError
 
 

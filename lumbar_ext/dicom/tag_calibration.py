@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lumbar_ext.deploy.dicom_files import DicomRadiograph
-from lumbar_ext.deploy.pairing import RadiographPair
+from lumbar_ext.dicom.pairing import RadiographPair
+from lumbar_ext.dicom.radiographs import DicomRadiograph
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, Camera
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from lumbar_ext.deploy.dicom_files import find_radiographs
-from lumbar_ext.deploy.pairing import pair_radiographs
-from lumbar_ext.deploy.view_evidence import view_named
+from lumbar_ext.dicom.pairing import pair_radiographs
+from lumbar_ext.dicom.radiographs import find_radiographs
+from lumbar_ext.dicom.view_evidence import view_named
 from lumbar_ext.errors import InputError
-from tests.deploy.dicom_study import write_image
+from tests.dicom.dicom_study import write_image
 
 PIXELS = np.random.default_rng(0).integers(0, 4096, (6, 5))
 
