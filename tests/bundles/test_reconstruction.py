@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel
@@ -14,6 +15,7 @@ import torch
 import trimesh
 from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.evaluation.surface_error import compare
@@ -111,6 +113,22 @@ def test_the_run_is_documented(output, true_study):
     assert {"lumbar_ext", "python", "monai", "torch", "nlopt"} <= set(run["versions"])
     assert "n_modes=64" in run["parameters"]["registration"]
     assert run["warnings"] == [] and run["inverted_views"] == [] and run["missing_levels"] == []
+
+
+def inside_mm(vertices_mm, other):
+    """Depths of the vertices that lie behind the tangent plane at the other mesh's nearest vertex, mm."""
+    away, nearest = cKDTree(other.vertices).query(vertices_mm, distance_upper_bound=4.0)
+    near = np.isfinite(away)
+    offsets = vertices_mm[near] - other.vertices[nearest[near]]
+    return np.maximum(0, -(offsets * other.vertex_normals[nearest[near]]).sum(1))
+
+
+def test_neighbours_can_be_kept_apart(true_study, reconstruct, tmp_path):
+    reconstruct(true_study, tmp_path, keep_apart=True)
+    meshes = [trimesh.Trimesh(*read_mesh(tmp_path / f"{level}.stl")) for level in LEVELS]
+    for upper, lower in pairwise(meshes):
+        assert max(inside_mm(upper.vertices, lower).max(), inside_mm(lower.vertices, upper).max()) < 0.7
+    assert "NonIntersection(" in document(tmp_path, "run")["parameters"]["registration"]
 
 
 def test_an_initialised_workflow_runs_again_on_other_studies(true_study, reconstruction, tmp_path):
