@@ -58,11 +58,11 @@ evaluate-measurements: install-test  ## calibrate the measurements' intervals on
 	        --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate_measurements.json']" \
 	        --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/measure-$${split%:*} \
 	        --output_dir out/measurements/$${split%:*} || exit 1; \
-	    test $${split%:*} = test || $(BIN)/python -m lumbar_ext.measurements.calibration fit \
+	    test $${split%:*} = test || $(BIN)/python -m lumbar_ext.measurements.uncertainty.interval_calibration fit \
 	        --csv_path out/measurements/validation/measurement_errors.csv \
-	        --calibration lumbar_ext/measurements/calibration.json || exit 1; \
+	        --calibration lumbar_ext/measurements/uncertainty/interval_calibration.json || exit 1; \
 	done
-	$(BIN)/python -m lumbar_ext.measurements.calibration check \
+	$(BIN)/python -m lumbar_ext.measurements.uncertainty.interval_calibration check \
 	    --csv_path out/measurements/test/measurement_errors.csv \
 	    --picture $(RECONSTRUCTION)/docs/images/measurement_calibration.png
 
@@ -84,7 +84,7 @@ evaluate-network: install-test  ## simulate the network's test sets and print it
 	    $(COHORT) --split test --output_dir $(SETS)/test_pathology --n 4 --seed 651000 --pathology $$finding || exit 1; done
 	$(COHORT) --split test --output_dir $(SETS)/test_voxels --n 8 --seed 660000 --renderer voxels
 	$(COHORT) --split test --output_dir $(SETS)/real --n 8 --seed 670000 --variation none --renderer voxels
-	$(if $(CT),$(BIN)/python -m lumbar_ext.simulation.from_ct --ct $(CT) --labels $(LABELS) --output_dir $(SETS)/ct --n 4)
+	$(if $(CT),$(BIN)/python -m lumbar_ext.simulation.ct.from_ct --ct $(CT) --labels $(LABELS) --output_dir $(SETS)/ct --n 4)
 	$(NETWORK_RUN) --output_dir out/network_evaluation \
 	    --sets "{'unseen people': '$(SETS)/test18', 'findings': '$(SETS)/test_pathology', \
 	'voxel renderer': '$(SETS)/test_voxels', 'real anatomies': '$(SETS)/real'$(CT_SET)}" \
@@ -95,9 +95,9 @@ calibrate-network: evaluate-network  ## fit the network's confidences on validat
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 0
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 100000 --pathology mixed
 	$(NETWORK_RUN) --output_dir out/network_validation --sets "{'validation': '$(SETS)/validation'}"
-	$(BIN)/python -m lumbar_ext.training.calibration fit --landmarks out/network_validation/landmarks.csv \
+	$(BIN)/python -m lumbar_ext.evaluation.network.confidence_calibration fit --landmarks out/network_validation/landmarks.csv \
 	    --output $(NETWORK)/models/confidence.json --source "32 simulated validation studies"
-	$(BIN)/python -m lumbar_ext.training.calibration diagram --landmarks out/network_evaluation/landmarks.csv \
+	$(BIN)/python -m lumbar_ext.evaluation.network.confidence_calibration diagram --landmarks out/network_evaluation/landmarks.csv \
 	    --calibration $(NETWORK)/models/confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
 
 test: install-test  ## run the whole test suite

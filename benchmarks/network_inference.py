@@ -65,7 +65,7 @@ def _onnx_runner(weights: str, threads: int) -> Callable[[list[np.ndarray]], np.
         path = Path(folder) / "model.onnx"
         # exported elsewhere, so that torch's memory does not count here
         code = (
-            "import sys; from lumbar_ext.training.export import export_onnx; "
+            "import sys; from lumbar_ext.training.onnx_export import export_onnx; "
             "from lumbar_ext.workflow.network_bundle import load_bundle_network; "
             "export_onnx(load_bundle_network(sys.argv[1], sys.argv[2]), sys.argv[3])"
         )

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.drr import MeshProjector
-from lumbar_ext.evaluation.voxels import occupancy
+from lumbar_ext.evaluation.surfaces.voxel_overlap import occupancy
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
-from lumbar_ext.registration.coarse_mesh import CoarseMesh
-from lumbar_ext.shape.point_distribution import VertebraShapeModel
-from lumbar_ext.shape.surface import Surface
+from lumbar_ext.mesh.coarse_mesh import CoarseMesh
+from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 
 MODEL = Path(__file__).parents[1] / "bundles" / "lumbar_reconstruction" / "models" / "model.pt"
 Meshes = list[tuple[np.ndarray, np.ndarray]]

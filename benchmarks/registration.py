@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.evaluation.network_error import ObserveSpoilt
+from lumbar_ext.evaluation.network.network_error import ObserveSpoilt
 from lumbar_ext.evaluation.truth import ObserveTruth, study_items, true_surfaces
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.io.study import read_study
+from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration import (
     GaussNewton,
     Huber,
@@ -37,9 +37,9 @@ from lumbar_ext.registration import (
     register,
     triangulate_landmarks,
 )
-from lumbar_ext.registration.rigid import SubjectVertebra, register_rigidly
-from lumbar_ext.shape.point_distribution import VertebraShapeModel
-from lumbar_ext.shape.surface import Surface, locate
+from lumbar_ext.registration.own_meshes import SubjectVertebra, register_rigidly
+from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
+from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.workflow.network_bundle import load_bundle_network
 from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
 
@@ -308,7 +308,7 @@ def _input(observed: ObservedStudy) -> RegistrationInput:
 
 def _shifted(case: Case, rng: np.random.Generator) -> RegistrationInput:
     """The true input with every vertebra's landmarks in space moved rigidly, which moves its start."""
-    from lumbar_ext.shape.frame import world_from_vertebra
+    from lumbar_ext.shape.model.frame import world_from_vertebra
 
     moved = case.landmarks_mm.copy()
     for level, points in enumerate(case.landmarks_mm):

@@ -14,13 +14,13 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.simulation import study as study_module
+from lumbar_ext.simulation import simulated_study as study_module
+from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
-from lumbar_ext.simulation.population import Population
+from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.stream import SimulatedViews, view_sample
-from lumbar_ext.simulation.study import simulate_study
 
-# Stages by the function of `simulation.study` that does them.
+# Stages by the function of `simulation.simulated_study` that does them.
 STAGES = {
     "assemble_skeleton": "skeleton",
     "posed": "posture",

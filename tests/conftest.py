@@ -9,7 +9,10 @@ from scipy.ndimage import gaussian_filter
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr.beer_lambert import drr_from_path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera
-from lumbar_ext.io import StudyLandmarks, write_calibration, write_landmarks, write_nifti_image, write_png
+from lumbar_ext.io import write_calibration
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.radiographs.nifti import write_nifti_image
+from lumbar_ext.radiographs.png import write_png
 
 pytest_plugins = ["tests.simulated_study"]
 

@@ -10,12 +10,12 @@ from monai.bundle import ConfigWorkflow
 from torch import nn
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, LEVELS, VIEWS
+from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.geometry import BiplanarGeometry
+from lumbar_ext.mesh.solid import Solid
 from lumbar_ext.networks.packing import PACKED_CHANNELS
-from lumbar_ext.simulation.bone_images import decomposition
-from lumbar_ext.simulation.population import Population
-from lumbar_ext.simulation.solid import Solid
-from lumbar_ext.simulation.study import simulate_study
+from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity

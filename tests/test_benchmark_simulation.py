@@ -1,7 +1,7 @@
 """The benchmark of the simulator times the stages there are."""
 
 from benchmarks.simulation import STAGES, _stage_times
-from lumbar_ext.simulation import study
+from lumbar_ext.simulation import simulated_study as study
 
 
 class _Population:

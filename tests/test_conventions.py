@@ -12,10 +12,13 @@ import trimesh
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM, drr_from_path_length, path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
-from lumbar_ext.io import read_calibration, read_landmarks, read_mesh, read_nifti_image, write_nifti_image, write_stl
+from lumbar_ext.io import read_calibration
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.networks.packing import px_from_cells, unpack
+from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
 from lumbar_ext.registration.problem import Bounds
-from lumbar_ext.shape.frame import world_from_vertebra
+from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, NETWORK_SPACING_MM, to_network_grid
 
 PAGE = (Path(__file__).parents[1] / "docs" / "conventions.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from lumbar_ext.deploy.bundle_operator import BundleOperator
 from lumbar_ext.deploy.loader_operator import INPUTS, StudyLoaderOperator
 from lumbar_ext.deploy.writer_operators import DicomWriterOperator
 from lumbar_ext.errors import InputError
-from lumbar_ext.report.dicom_files import ENCODERS
+from lumbar_ext.report.dicom.export import ENCODERS
 
 BUNDLE = "lumbar_reconstruction"
 DICOM_FOLDER = "dicom"

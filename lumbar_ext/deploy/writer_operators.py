@@ -9,7 +9,7 @@ from typing import Any
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.report.dicom_files import Encode, write_objects
+from lumbar_ext.report.dicom.export import Encode, write_objects
 
 
 class DicomWriterOperator(Operator):

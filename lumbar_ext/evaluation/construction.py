@@ -15,7 +15,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.measurements.frames import (
+from lumbar_ext.measurements.values.frames import (
     Axes,
     angle_between_deg,
     angle_in_plane_deg,
@@ -25,9 +25,9 @@ from lumbar_ext.measurements.frames import (
     relative_rotation,
     unit,
 )
-from lumbar_ext.measurements.spine import Key, Mesh
-from lumbar_ext.simulation.endplates import EndplatePair, find_endplates
-from lumbar_ext.simulation.solid import Solid
+from lumbar_ext.measurements.values.spine import Key, Mesh
+from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.simulation.bones.endplate_planes import EndplatePair, find_endplates
 
 
 def constructed_poses(truth_dir: str | Path) -> dict[str, RigidTransform] | None:

@@ -14,15 +14,15 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.evaluation.construction import constructed_poses, constructed_values
-from lumbar_ext.io.landmarks import read_landmarks
-from lumbar_ext.io.mesh import read_mesh
-from lumbar_ext.measurements.calibration import VERTEX, shipped_calibration
-from lumbar_ext.measurements.quality import Grade, Quality, vertebra_quality
-from lumbar_ext.measurements.registered import measure_registration
-from lumbar_ext.measurements.spine import Mesh, Values, mark_spine, measure_spine
-from lumbar_ext.registration.landmarks3d import Landmarks3D
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.measurements.uncertainty.grade import Grade, Quality, vertebra_quality
+from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX, shipped_calibration
+from lumbar_ext.measurements.uncertainty.registered import measure_registration
+from lumbar_ext.measurements.values.spine import Mesh, Values, mark_spine, measure_spine
+from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration.result import RegistrationResult
-from lumbar_ext.shape.surface import Surface, locate
 
 _VERTICES_A_VERTEBRA = 60
 _UNSIGNED = ("cobb",)

@@ -2,7 +2,7 @@
 
     python -m monai.bundle run --config_file "['inference.json','evaluate_measurements.json']" --dataset_dir COHORT ...
 
-The CSV file also holds the uncertainties before calibration; `measurements.calibration` reads it.
+The CSV file also holds the uncertainties before calibration; `measurements.uncertainty.interval_calibration` reads it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from lumbar_ext.evaluation.measurement_errors import (
     graded_vertebrae,
     measurement_errors,
 )
-from lumbar_ext.measurements.calibration import VERTEX
-from lumbar_ext.measurements.definitions import BY_ID, DEFINITIONS
-from lumbar_ext.measurements.quality import Grade
+from lumbar_ext.measurements.uncertainty.grade import Grade
+from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
 
 LARGE_ERROR_MM = 2.0
 """Mean distance to the truth from which on a vertebra's quality grade should raise a doubt."""

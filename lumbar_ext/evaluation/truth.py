@@ -11,10 +11,10 @@ from monai.transforms import Transform
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.landmarks import read_landmarks
-from lumbar_ext.io.mesh import read_mesh
-from lumbar_ext.io.nifti import read_nifti_image
-from lumbar_ext.shape.surface import Surface
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.transforms.canonical import CanonicalView
 from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids

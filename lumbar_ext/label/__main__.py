@@ -69,7 +69,7 @@ def _serve(options: argparse.Namespace) -> None:
     settings.MONAI_LABEL_CORS_ORIGINS = [f"http://{host}:{options.port}" for host in (LOOPBACK, "localhost")]
     from monailabel.interfaces.utils.app import app_instance
 
-    from lumbar_ext.label.server import app
+    from lumbar_ext.label.web.server import app
 
     try:
         # MONAI Label keeps it; within Uvicorn's start a refusal would be a traceback.

@@ -18,9 +18,9 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path, write_text
-from lumbar_ext.io.markups import SUFFIX
+from lumbar_ext.label.image_markups import read_markups
 from lumbar_ext.label.image_space import ImageSpace
-from lumbar_ext.label.markups import read_markups
+from lumbar_ext.landmarks.markups import SUFFIX
 
 IMAGE_SUFFIXES = (".dcm", ".png", ".nii.gz")
 WORK_FOLDER = ".lumbar_ext"

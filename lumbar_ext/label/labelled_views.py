@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from monai.data import Dataset
 
-from lumbar_ext.io import read_radiograph, with_bone_bright
+from lumbar_ext.label.image_markups import read_markups
 from lumbar_ext.label.image_space import ImageSpace
-from lumbar_ext.label.markups import read_markups
-from lumbar_ext.label.network_bundle import NetworkBundle
-from lumbar_ext.label.parameters import ViewParameters
-from lumbar_ext.training.views import UINT16_MAX, ViewRecord
+from lumbar_ext.label.request_parameters import ViewParameters
+from lumbar_ext.label.seen_radiograph import NetworkBundle
+from lumbar_ext.radiographs.formats import read_radiograph
+from lumbar_ext.radiographs.radiograph import with_bone_bright
+from lumbar_ext.training.view_records import UINT16_MAX, ViewRecord
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
 from lumbar_ext.transforms.single_view import displayed_camera

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.dicom.radiographs import DicomRadiograph, read_header
-from lumbar_ext.dicom.view_evidence import tell_view
 from lumbar_ext.errors import InputError
+from lumbar_ext.radiographs.dicom_folder import DicomRadiograph, read_header
+from lumbar_ext.radiographs.dicom_view import tell_view
 
 _NAME = re.compile(r"(?P<case>.*)_(?P<view>ap|lat)", re.IGNORECASE)
 

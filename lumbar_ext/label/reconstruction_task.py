@@ -14,12 +14,12 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.dicom.pairing import require_one
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
 from lumbar_ext.label.names import calibration_of, dicom_radiograph, partner_of, view_of
-from lumbar_ext.label.network_bundle import RECONSTRUCTION, NetworkBundle
-from lumbar_ext.label.parameters import number
+from lumbar_ext.label.request_parameters import number
+from lumbar_ext.label.seen_radiograph import RECONSTRUCTION, NetworkBundle
+from lumbar_ext.radiographs.dicom_pairing import require_one
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 
 _MAX_CALIBRATION_CHARACTERS = 100_000

@@ -19,10 +19,10 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.label.datastore import GuardedDatastore
 from lumbar_ext.label.labelled_views import LabelledViews, labelled_view
-from lumbar_ext.label.network_bundle import NetworkBundle
-from lumbar_ext.label.parameters import TrainingParameters, ViewParameters
+from lumbar_ext.label.request_parameters import TrainingParameters, ViewParameters
+from lumbar_ext.label.seen_radiograph import NetworkBundle
 from lumbar_ext.label.view_tasks import settled_parameters
-from lumbar_ext.training.views import ViewRecord
+from lumbar_ext.training.view_records import ViewRecord
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow
 from lumbar_ext.workflow.error_reporting import bare_input_errors
 

@@ -10,8 +10,8 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
-from lumbar_ext.label.network_bundle import NetworkBundle
-from lumbar_ext.label.parameters import ViewParameters
+from lumbar_ext.label.request_parameters import ViewParameters
+from lumbar_ext.label.seen_radiograph import NetworkBundle
 from lumbar_ext.label.view_tasks import settled_parameters
 
 _CACHE = "lumbar_ext_uncertainty"

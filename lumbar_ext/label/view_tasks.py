@@ -15,13 +15,14 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io import read_calibration, read_radiograph
-from lumbar_ext.io.markups import NAMES, SUFFIX
+from lumbar_ext.io import read_calibration
+from lumbar_ext.label.image_markups import write_markups
 from lumbar_ext.label.image_space import ImageSpace
-from lumbar_ext.label.markups import write_markups
 from lumbar_ext.label.names import calibration_of, view_of
-from lumbar_ext.label.network_bundle import NetworkBundle, SeenRadiograph
-from lumbar_ext.label.parameters import ViewParameters
+from lumbar_ext.label.request_parameters import ViewParameters
+from lumbar_ext.label.seen_radiograph import NetworkBundle, SeenRadiograph
+from lumbar_ext.landmarks.markups import NAMES, SUFFIX
+from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.single_view import displayed_camera
 

@@ -14,10 +14,10 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.io.json_document import check_document, read_document
-from lumbar_ext.measurements.assessment import Assessment, Measurement
-from lumbar_ext.measurements.definitions import BY_ID, DEFINITIONS
-from lumbar_ext.measurements.quality import Quality
-from lumbar_ext.measurements.reference import ReferenceRange
+from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
+from lumbar_ext.measurements.uncertainty.grade import Quality
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
+from lumbar_ext.measurements.values.reference_ranges import ReferenceRange
 
 INTENDED_USE = (
     "Research only. Not a medical device, not for diagnosis or treatment; evaluated on simulated radiographs."

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from lumbar_ext.metrics.images import BONE_THRESHOLD, dice, psnr_db, ssim_map
-from lumbar_ext.metrics.landmarks import (
+from lumbar_ext.metrics.image_scores import BONE_THRESHOLD, dice, psnr_db, ssim_map
+from lumbar_ext.metrics.landmark_scores import (
     SDR_RADII_MM,
     group_means,
     mean_of_known,

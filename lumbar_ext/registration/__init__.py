@@ -1,14 +1,9 @@
 """Registration: from two decompositions and their landmarks to posed vertebra meshes."""
 
-from lumbar_ext.registration.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint
+from lumbar_ext.landmarks.triangulated import Landmarks3D, ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config, gauss_newton_config
 from lumbar_ext.registration.free_form import FreeForm
-from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.initial_pose import InitialPose, InitialPoseConfig, initial_poses
-from lumbar_ext.registration.landmark_weights import LandmarkWeights
-from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks, triangulate_landmarks
-from lumbar_ext.registration.level_shape import LandmarkVertices, LevelShape, SurfaceModes, level_shapes
-from lumbar_ext.registration.optimiser import Optimiser
 from lumbar_ext.registration.problem import (
     Bounds,
     LandmarkTerm,
@@ -20,8 +15,13 @@ from lumbar_ext.registration.problem import (
 )
 from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult, StopReason, VertebraFit
-from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity, SquaredError
-from lumbar_ext.registration.view_fields import ViewFields
+from lumbar_ext.registration.search.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint
+from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
+from lumbar_ext.registration.search.optimiser import Optimiser
+from lumbar_ext.registration.terms.landmark_weights import LandmarkWeights
+from lumbar_ext.registration.terms.similarity import AbsoluteError, Huber, Similarity, SquaredError
+from lumbar_ext.registration.terms.view_fields import ViewFields
+from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes, level_shapes
 
 __all__ = [
     "AbsoluteError",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lumbar_ext.registration.bobyqa import BobyqaBlocks, BobyqaJoint
 from lumbar_ext.registration.free_form import FreeForm
-from lumbar_ext.registration.gauss_newton import GaussNewton
 from lumbar_ext.registration.initial_pose import InitialPoseConfig
-from lumbar_ext.registration.landmark_weights import LandmarkWeights
-from lumbar_ext.registration.optimiser import Optimiser
 from lumbar_ext.registration.problem import Bounds, LandmarkTerm, NonIntersection
-from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity
-from lumbar_ext.registration.view_fields import ViewFields
+from lumbar_ext.registration.search.bobyqa import BobyqaBlocks, BobyqaJoint
+from lumbar_ext.registration.search.gauss_newton import GaussNewton
+from lumbar_ext.registration.search.optimiser import Optimiser
+from lumbar_ext.registration.terms.landmark_weights import LandmarkWeights
+from lumbar_ext.registration.terms.similarity import AbsoluteError, Huber, Similarity
+from lumbar_ext.registration.terms.view_fields import ViewFields
 
 
 @dataclass(frozen=True)

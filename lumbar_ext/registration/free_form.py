@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from lumbar_ext.registration.coarse_mesh import farthest_points
-from lumbar_ext.registration.level_shape import LevelShape
+from lumbar_ext.mesh.coarse_mesh import farthest_points
+from lumbar_ext.shape.model.level_shape import LevelShape
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform, fit_rigid
-from lumbar_ext.registration.landmarks3d import MIN_LANDMARKS, Landmarks3D
-from lumbar_ext.registration.level_shape import LevelShape
+from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, Landmarks3D
+from lumbar_ext.shape.model.level_shape import LevelShape
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera, RigidTransform, euler_rotation
-from lumbar_ext.registration.level_shape import LevelShape
-from lumbar_ext.registration.shape_prior import ShapePrior
-from lumbar_ext.registration.similarity import AbsoluteError, Similarity
-from lumbar_ext.registration.view_fields import ViewFields
+from lumbar_ext.registration.terms.shape_prior import ShapePrior
+from lumbar_ext.registration.terms.similarity import AbsoluteError, Similarity
+from lumbar_ext.registration.terms.view_fields import ViewFields
+from lumbar_ext.shape.model.level_shape import LevelShape
 
 POSE_SIZE = 6
 """Pose parameters of a vertebra: tx, ty, tz in mm, lateral, flexion, axial in rad."""
@@ -169,7 +169,7 @@ class LandmarkTerm:
 @dataclass(frozen=True)
 class NonIntersection:
     """Keeps neighbours out of each other: `weight * sum over vertices inside a neighbour of depth^2 / number of all
-    vertices`; see `lumbar_ext.registration.contacts`. `GaussNewton` heeds it in stages that vary everything.
+    vertices`; see `lumbar_ext.registration.terms.contacts`. `GaussNewton` heeds it in stages that vary everything.
 
     Args:
         weight: of the mean squared depth in mm^2, against the mean pixel penalty.

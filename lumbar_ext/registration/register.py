@@ -10,14 +10,14 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.landmarks.triangulated import Landmarks3D, ViewLandmarks
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.initial_pose import InitialPose, initial_poses
-from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks
-from lumbar_ext.registration.level_shape import LevelShape, level_shapes
 from lumbar_ext.registration.problem import ObservedLandmarks, RegistrationProblem, VertebraStart, ViewTarget
-from lumbar_ext.registration.record import Progress
 from lumbar_ext.registration.result import RegistrationResult
-from lumbar_ext.registration.shape_prior import resemblance_prior
+from lumbar_ext.registration.search.record import Progress
+from lumbar_ext.registration.terms.shape_prior import resemblance_prior
+from lumbar_ext.shape.model.level_shape import LevelShape, level_shapes
 
 
 @dataclass(frozen=True)

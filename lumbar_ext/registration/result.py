@@ -9,7 +9,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.registration.level_shape import LevelShape
+from lumbar_ext.shape.model.level_shape import LevelShape
 
 
 class StopReason(StrEnum):

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.io.landmarks import StudyLandmarks
-from lumbar_ext.io.study import BiplanarStudy
-from lumbar_ext.measurements.assessment import Assessment, Measurement
-from lumbar_ext.measurements.definitions import BY_ID, DEFINITIONS, Scope
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import INTENDED_USE
-from lumbar_ext.measurements.quality import Grade
+from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
+from lumbar_ext.measurements.uncertainty.grade import Grade
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS, Scope
+from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 Flag = Literal["above", "below"]
 UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "%": "%", "1": ""}

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.io.landmarks import StudyLandmarks
-from lumbar_ext.io.study import BiplanarStudy
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.report.colours import viridis
 from lumbar_ext.report.html import Pictures
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import radiograph_figure
 from lumbar_ext.report.rendering import ColouredMesh, render
+from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 _STILL_PX = (420, 620)
 _FROM_FRONT_LEFT = (1.0, 1.0, 0.3)

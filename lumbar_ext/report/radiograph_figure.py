@@ -13,7 +13,7 @@ from PIL import Image
 
 from lumbar_ext.drr import path_length
 from lumbar_ext.geometry import Camera
-from lumbar_ext.io.landmarks import StudyLandmarks
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.report.content import landmark_marks
 from lumbar_ext.report.outline import mask_outlines
 from lumbar_ext.report.overlay import stretched_radiograph

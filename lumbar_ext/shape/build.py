@@ -29,20 +29,20 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.shape.atlas import Atlas
-from lumbar_ext.shape.background import build_background
-from lumbar_ext.shape.choose_reference import choose_reference
-from lumbar_ext.shape.cohort import Cohort, load_cohort
-from lumbar_ext.shape.correspondence import RegisteredShape, register_cohort
-from lumbar_ext.shape.folder import scan_folder
-from lumbar_ext.shape.level_statistics import complete_subject, level_statistics
-from lumbar_ext.shape.mirror import mirror_map
-from lumbar_ext.shape.point_distribution import VertebraShapeModel, fit_level_shapes, fit_shape_model
-from lumbar_ext.shape.quality_plot import plot_quality
-from lumbar_ext.shape.quality_table import generality_rows, scree_rows, specificity_rows, summary_rows
-from lumbar_ext.shape.reference import Reference
-from lumbar_ext.shape.registration_table import registration_rows, write_csv
-from lumbar_ext.shape.widening import Widening, draw_build
+from lumbar_ext.shape.correspondence.choose_reference import choose_reference
+from lumbar_ext.shape.correspondence.cohort_registration import RegisteredShape, register_cohort
+from lumbar_ext.shape.correspondence.mirror import mirror_map
+from lumbar_ext.shape.correspondence.registration_table import registration_rows, write_csv
+from lumbar_ext.shape.model.point_distribution import VertebraShapeModel, fit_level_shapes, fit_shape_model
+from lumbar_ext.shape.model.reference import Reference
+from lumbar_ext.shape.population.atlas import Atlas
+from lumbar_ext.shape.population.background import build_background
+from lumbar_ext.shape.population.level_statistics import complete_subject, level_statistics
+from lumbar_ext.shape.population.widening import Widening, draw_build
+from lumbar_ext.shape.quality.quality_plot import plot_quality
+from lumbar_ext.shape.quality.quality_table import generality_rows, scree_rows, specificity_rows, summary_rows
+from lumbar_ext.shape.sources.cohort_file import Cohort, load_cohort
+from lumbar_ext.shape.sources.folder import scan_folder
 
 _LOG = logging.getLogger(__name__)
 PUBLIC_COHORT = Path(__file__).parent / "cohorts" / "public_lumbar.json"

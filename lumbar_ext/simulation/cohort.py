@@ -21,12 +21,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.simulation.bones.pathology import CHOICES
+from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters, record_parameters
-from lumbar_ext.simulation.parameters import SimulationParameters
-from lumbar_ext.simulation.pathology import CHOICES
-from lumbar_ext.simulation.population import Population
 from lumbar_ext.simulation.protocol import StudyPlan, plan_studies
-from lumbar_ext.simulation.study import RENDERERS, SPLITS, VARIATIONS, simulate_study
+from lumbar_ext.simulation.ranges import SimulationParameters
+from lumbar_ext.simulation.simulated_study import RENDERERS, SPLITS, VARIATIONS, simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
 
 DEFAULT_ANATOMY = Path("bundles/lumbar_reconstruction/models/anatomy.pt")

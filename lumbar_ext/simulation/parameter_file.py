@@ -14,7 +14,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
-from lumbar_ext.simulation.parameters import SimulationParameters
+from lumbar_ext.simulation.ranges import SimulationParameters
 
 
 def read_parameters(path: str | Path | None) -> SimulationParameters:

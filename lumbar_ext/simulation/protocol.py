@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.simulation.motion import DIRECTIONS
+from lumbar_ext.simulation.posture.bending import DIRECTIONS
 
 PROTOCOLS = ("single", "poses18")
 """One study of each person in a random posture, or six directions of motion at three excursions (arXiv 2503.14573)."""

@@ -3,7 +3,7 @@
     views = SimulatedViews("bundles/lumbar_reconstruction/models/anatomy.pt", n_studies=1000, seed=0)
     for batch in DataLoader(views, batch_size=8, num_workers=2): ...
 
-A sample is the same dictionary that `training.views.ViewRecord.as_sample` gives for a study that the cohort command wrote
+A sample is the same dictionary that `training.view_records.ViewRecord.as_sample` gives for a study that the cohort command wrote
 with the same seed. It depends on the seed alone, not on the number of workers or processes.
 """
 
@@ -20,9 +20,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.simulation.parameters import SimulationParameters
-from lumbar_ext.simulation.population import Population
-from lumbar_ext.simulation.study import SPLITS, SimulatedStudy, simulate_study
+from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.ranges import SimulationParameters
+from lumbar_ext.simulation.simulated_study import SPLITS, SimulatedStudy, simulate_study
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity
 

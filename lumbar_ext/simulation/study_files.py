@@ -18,10 +18,12 @@ import numpy as np
 from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.io import write_calibration, write_nifti_image, write_stl
-from lumbar_ext.simulation.posture import Posture
-from lumbar_ext.simulation.radiograph import Exposure
-from lumbar_ext.simulation.study import SimulatedStudy, Truth
+from lumbar_ext.io import write_calibration
+from lumbar_ext.mesh.files import write_stl
+from lumbar_ext.radiographs.nifti import write_nifti_image
+from lumbar_ext.simulation.imaging.exposure import Exposure
+from lumbar_ext.simulation.posture.posed_spine import Posture
+from lumbar_ext.simulation.simulated_study import SimulatedStudy, Truth
 
 _LAST_FILE = Path("truth") / "meta.json"
 # Noise hardly compresses: the fastest setting is ten times as fast and a tenth larger than the tightest.

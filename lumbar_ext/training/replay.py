@@ -15,7 +15,7 @@ from monai.transforms import Randomizable
 from torch.utils.data import IterableDataset, get_worker_info
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.training.views import ViewRecord, record_of_sample
+from lumbar_ext.training.view_records import ViewRecord, record_of_sample
 
 
 class ReplayedViews(IterableDataset):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.training.checkpoint import read_checkpoint, write_checkpoint
+from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
 
 _MB = 1e6
 

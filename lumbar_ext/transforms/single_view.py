@@ -22,10 +22,10 @@ from monai.transforms import Transform
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.camera import Camera
-from lumbar_ext.io.formats import read_radiograph
-from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
-from lumbar_ext.io.nifti import write_nifti_image
-from lumbar_ext.io.radiograph import Polarity, with_bone_bright
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.radiographs.formats import read_radiograph
+from lumbar_ext.radiographs.nifti import write_nifti_image
+from lumbar_ext.radiographs.radiograph import Polarity, with_bone_bright
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, decode_packed

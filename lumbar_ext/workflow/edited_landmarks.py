@@ -14,8 +14,8 @@ import numpy as np
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.markups import NAMES, read_points
-from lumbar_ext.registration.landmarks3d import MIN_LANDMARKS, Landmarks3D, ViewLandmarks, triangulate_landmarks
+from lumbar_ext.landmarks.markups import NAMES, read_points
+from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, Landmarks3D, ViewLandmarks, triangulate_landmarks
 from lumbar_ext.workflow.observe import ObservedStudy
 
 CERTAIN = 25.0

@@ -10,8 +10,8 @@ from torch import nn
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
-from lumbar_ext.io.study import BiplanarStudy
-from lumbar_ext.registration.landmarks3d import ViewLandmarks
+from lumbar_ext.landmarks.triangulated import ViewLandmarks
+from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import DecodedView, decode_packed

@@ -10,14 +10,14 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry import Camera
-from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
-from lumbar_ext.io.markups import SUFFIX, write_points
-from lumbar_ext.io.mesh import write_stl
-from lumbar_ext.io.nifti import write_nifti_image
-from lumbar_ext.io.study import BiplanarStudy
-from lumbar_ext.registration.landmarks3d import Landmarks3D
+from lumbar_ext.landmarks.markups import SUFFIX, write_points
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.mesh.files import write_stl
+from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 from lumbar_ext.report.overlay import draw_overlay
+from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow.observe import ObservedStudy
 
 _DIGITS = 6

@@ -22,10 +22,10 @@ from torch import nn
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
-from lumbar_ext.io.study import read_study
-from lumbar_ext.registration.landmarks3d import triangulate_landmarks
+from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, weighed
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE

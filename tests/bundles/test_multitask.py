@@ -15,12 +15,13 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
 from lumbar_ext.anatomy import LANDMARKS, VIEWS
-from lumbar_ext.io import read_landmarks, read_nifti_image
+from lumbar_ext.evaluation.network.ablation import ablate
+from lumbar_ext.evaluation.network.cross_validation import cross_validate
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.networks import LumbarMultitaskNet
 from lumbar_ext.networks.packing import PACKED_CHANNELS
-from lumbar_ext.training.ablation import ablate
-from lumbar_ext.training.cross_validation import cross_validate
-from lumbar_ext.training.export import export_onnx
+from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.training.onnx_export import export_onnx
 from lumbar_ext.transforms.confidence import ConfidenceCalibration, MonotoneMap
 from lumbar_ext.workflow.error_reporting import input_error_behind
 from lumbar_ext.workflow.network_bundle import load_weights

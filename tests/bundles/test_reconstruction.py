@@ -18,9 +18,10 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.evaluation.surface_error import compare
-from lumbar_ext.io import read_landmarks, read_mesh
-from lumbar_ext.shape.surface import Surface
+from lumbar_ext.evaluation.surfaces.surface_error import compare
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.mesh.surface import Surface
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 BUNDLE = BUNDLES / "lumbar_reconstruction"

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
-from lumbar_ext.evaluation.voxels import occupancy
+from lumbar_ext.evaluation.surfaces.voxel_overlap import occupancy
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.io import read_landmarks, read_mesh, read_nifti_image, write_stl
-from lumbar_ext.shape.surface import Surface, surface_distance_mm
-from lumbar_ext.training.views import read_view
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.mesh.files import read_mesh, write_stl
+from lumbar_ext.mesh.surface import Surface, surface_distance_mm
+from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.training.view_records import read_view
 
 CONFIGS = ("inference.json", "rigid.json")
 CT_FROM_WORLD = RigidTransform.from_euler(0.0, 0.2, 0.1, np.array([10.0, 20.0, 500.0]))

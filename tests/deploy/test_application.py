@@ -13,12 +13,12 @@ from highdicom.sr import srread
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.deploy.__main__ import main
-from lumbar_ext.io import read_landmarks
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.measurements.document import read_measurements
 from lumbar_ext.report.dicom.encapsulated_stl import PATIENT_FROM_WORLD
 from lumbar_ext.workflow.provenance import sha256
 from tests.deploy.conftest import BUNDLES
-from tests.dicom.dicom_study import STUDY_UID, write_image, write_sample_study
+from tests.radiographs.dicom_study import STUDY_UID, write_image, write_sample_study
 
 BUNDLE = BUNDLES / "lumbar_reconstruction"
 START = """

@@ -8,9 +8,9 @@ from monai.deploy.core import Application, Operator
 
 from lumbar_ext.deploy.bundle_operator import BundleOperator
 from lumbar_ext.errors import InputError
-from lumbar_ext.io import read_landmarks
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from tests.deploy.conftest import BUNDLES
-from tests.dicom.dicom_study import SAMPLE, SPACING_MM
+from tests.radiographs.dicom_study import SAMPLE, SPACING_MM
 
 BUNDLE = BUNDLES / "lumbar_multitask"
 IMAGE = str(SAMPLE / "lat.png")

@@ -11,7 +11,7 @@ import pytest
 
 from lumbar_ext.deploy.packaging import stage
 from lumbar_ext.errors import InputError
-from tests.dicom.dicom_study import write_sample_study
+from tests.radiographs.dicom_study import write_sample_study
 
 REPOSITORY = Path(__file__).parents[2]
 # What `monai-deploy package` otherwise downloads from github.com; only its form matters here.

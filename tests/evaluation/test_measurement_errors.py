@@ -10,11 +10,11 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.evaluation.measurement_errors import GradedVertebra, graded_vertebrae, measurement_errors
 from lumbar_ext.evaluation.measurement_study import format_sensitivity, format_table, write_quality, write_rows
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.io.landmarks import StudyLandmarks, write_landmarks
-from lumbar_ext.io.mesh import write_stl
-from lumbar_ext.measurements.calibration import read_errors
-from lumbar_ext.measurements.quality import Grade, Quality
-from lumbar_ext.registration.landmarks3d import Landmarks3D
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.measurements.uncertainty.grade import Grade, Quality
+from lumbar_ext.measurements.uncertainty.interval_calibration import read_errors
+from lumbar_ext.mesh.files import write_stl
 from tests.measurements.registered_fixture import PITCH_MM, SIZE, STRETCH, registration
 from tests.measurements.solids import HEIGHT_MM, body, landmarks
 

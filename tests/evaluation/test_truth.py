@@ -8,8 +8,8 @@ import pytest
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.truth import ObserveTruth, set_items, study_items, true_surfaces
-from lumbar_ext.io import write_nifti_image
-from lumbar_ext.io.study import read_study
+from lumbar_ext.radiographs.nifti import write_nifti_image
+from lumbar_ext.studies.biplanar_study import read_study
 
 
 def observed(true_study, folder):

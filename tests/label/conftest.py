@@ -18,7 +18,7 @@ pytest.importorskip("monailabel", reason="needs the extra [label], see docs/labe
 
 from monailabel.client.client import MONAILabelClient
 
-from tests.dicom.dicom_study import SAMPLE, write_image
+from tests.radiographs.dicom_study import SAMPLE, write_image
 
 START_SECONDS = 300
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from tests.dicom.dicom_study import SAMPLE, write_image
+from tests.radiographs.dicom_study import SAMPLE, write_image
 
 
 def infer(server, model="landmarks", image="case1_ap", params=None, **kwargs):

@@ -4,8 +4,8 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.registration.level_shape import LandmarkVertices, LevelShape, SurfaceModes
 from lumbar_ext.registration.result import Curvature, LevelSearch, RegistrationResult, StopReason, VertebraFit
+from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes
 from tests.measurements.solids import HEIGHT_MM, body, landmarks
 
 SIZE = 8

@@ -9,8 +9,6 @@ import pytest
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.json_document import check_document
-from lumbar_ext.measurements.assessment import assess_registration, assess_values
-from lumbar_ext.measurements.calibration import NORMAL_90, Calibration
 from lumbar_ext.measurements.document import (
     SCHEMA,
     measurements_document,
@@ -18,9 +16,11 @@ from lumbar_ext.measurements.document import (
     write_measurements,
     write_measurements_csv,
 )
-from lumbar_ext.measurements.quality import Grade
-from lumbar_ext.measurements.reference import reference_range
-from lumbar_ext.measurements.spine import Values
+from lumbar_ext.measurements.uncertainty.assessment import assess_registration, assess_values
+from lumbar_ext.measurements.uncertainty.grade import Grade
+from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, Calibration
+from lumbar_ext.measurements.values.reference_ranges import reference_range
+from lumbar_ext.measurements.values.spine import Values
 from tests.measurements.registered_fixture import SIZE, registration
 from tests.measurements.solids import HEIGHT_MM
 

@@ -11,8 +11,7 @@ import trimesh
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr import drr_from_path_length, path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
-from lumbar_ext.registration.landmarks3d import ViewLandmarks
-from lumbar_ext.registration.level_shape import level_shapes
+from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.registration.problem import (
     LandmarkTerm,
     ObservedLandmarks,
@@ -20,6 +19,7 @@ from lumbar_ext.registration.problem import (
     VertebraStart,
     ViewTarget,
 )
+from lumbar_ext.shape.model.level_shape import level_shapes
 
 _LOBES = {
     "spinous_process": ((-1.0, 0.05, -0.25), 34.0, 18.0),

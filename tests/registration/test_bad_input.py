@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
-from lumbar_ext.registration.bobyqa import BlockStage, BobyqaBlocks
+from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config
-from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage, Varying
-from lumbar_ext.registration.landmarks3d import ViewLandmarks, triangulate_landmarks
-from lumbar_ext.registration.optimiser import start_parameters
 from lumbar_ext.registration.problem import Bounds
 from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import StopReason
+from lumbar_ext.registration.search.bobyqa import BlockStage, BobyqaBlocks
+from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
+from lumbar_ext.registration.search.optimiser import start_parameters
 
 COARSE = RegistrationConfig(
     optimiser=GaussNewton(

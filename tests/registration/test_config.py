@@ -1,9 +1,9 @@
 import pytest
 
-from lumbar_ext.registration.bobyqa import BobyqaBlocks, BobyqaJoint
 from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config, gauss_newton_config
-from lumbar_ext.registration.gauss_newton import GaussNewton
-from lumbar_ext.registration.similarity import AbsoluteError
+from lumbar_ext.registration.search.bobyqa import BobyqaBlocks, BobyqaJoint
+from lumbar_ext.registration.search.gauss_newton import GaussNewton
+from lumbar_ext.registration.terms.similarity import AbsoluteError
 
 
 def test_the_papers_registration_has_its_parts():

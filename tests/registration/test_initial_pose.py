@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.initial_pose import InitialPoseConfig, fit_initial_pose, initial_poses
-from lumbar_ext.registration.landmarks3d import triangulate_landmarks
 
 ONES, ZEROS = np.ones(7), np.zeros(7)
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import PROCESS_LANDMARKS, VIEWS
+from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.initial_pose import initial_poses
-from lumbar_ext.registration.landmarks3d import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationInput, build_problem, register
+from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 
 QUICK = RegistrationConfig(
     optimiser=GaussNewton(

@@ -11,16 +11,16 @@ import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import BiplanarGeometry, Camera
-from lumbar_ext.io.landmarks import StudyLandmarks
-from lumbar_ext.io.radiograph import Radiograph
-from lumbar_ext.io.study import BiplanarStudy
-from lumbar_ext.measurements.assessment import assess_registration
-from lumbar_ext.measurements.calibration import Calibration
-from lumbar_ext.measurements.definitions import DEFINITIONS
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
+from lumbar_ext.measurements.uncertainty.assessment import assess_registration
+from lumbar_ext.measurements.uncertainty.interval_calibration import Calibration
+from lumbar_ext.measurements.values.definitions import DEFINITIONS
+from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.report.content import MISSING, report_content
 from lumbar_ext.report.html import report_html
 from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
+from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from tests.measurements.registered_fixture import SIZE, registration
 
 EVIL = '<script>alert("x")</script>'

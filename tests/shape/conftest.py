@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from skimage.measure import marching_cubes
 
-from lumbar_ext.shape.atlas import Atlas
-from lumbar_ext.shape.mirror import mirror_map
-from lumbar_ext.shape.reference import build_reference
-from lumbar_ext.shape.surface import Surface, clean_surface
+from lumbar_ext.mesh.surface import Surface, clean_surface
+from lumbar_ext.shape.correspondence.mirror import mirror_map
+from lumbar_ext.shape.model.reference import build_reference
+from lumbar_ext.shape.population.atlas import Atlas
 
 _CAPSULES = [
     ((-14, 14, 5), (-28, 16, 4), 5.0),

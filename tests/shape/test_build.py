@@ -15,15 +15,14 @@ import pytest
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.shape.atlas import Atlas
 from lumbar_ext.shape.build import BuildOptions, ShapeModelBuild, build_model, find_cohort
-from lumbar_ext.shape.choose_reference import choose_reference
-from lumbar_ext.shape.correspondence import register_cohort
-from lumbar_ext.shape.point_distribution import VertebraShapeModel
-from lumbar_ext.simulation.population import Population
+from lumbar_ext.shape.correspondence.choose_reference import choose_reference
+from lumbar_ext.shape.correspondence.cohort_registration import register_cohort
+from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
+from lumbar_ext.shape.population.atlas import Atlas
+from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.workflow.error_reporting import input_error_behind
-
-from .conftest import vertebra_distance, vertebra_surface
+from tests.shape.conftest import vertebra_distance, vertebra_surface
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction"
 OPTIONS = BuildOptions(n_vertices=1000, n_modes=4, n_subjects=6)
@@ -122,7 +121,7 @@ def test_a_second_run_resumes_and_repeats(data, cohort, output, monkeypatch):
     def forbidden(*_):
         raise AssertionError("a finished registration was made again")
 
-    monkeypatch.setattr("lumbar_ext.shape.correspondence.load_target", forbidden)
+    monkeypatch.setattr("lumbar_ext.shape.correspondence.cohort_registration.load_target", forbidden)
     options = BuildOptions(n_vertices=1000, n_modes=4, n_subjects=6, quality=False)
     ShapeModelBuild(cohort, data, data / "again", data / "out" / "work", options=options).run()
     first, second = (VertebraShapeModel.load(folder / "model.pt") for folder in (output, data / "again"))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
-from lumbar_ext.shape.atlas import BackgroundBones
-from lumbar_ext.shape.surface import Surface
-from lumbar_ext.simulation.neighbours import Neighbours
-from lumbar_ext.simulation.population import Population
-from lumbar_ext.simulation.ribs import sweep
-from lumbar_ext.simulation.solid import Solid, tube
-from lumbar_ext.simulation.subject import Skeleton, assemble_skeleton
+from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.shape.population.atlas import BackgroundBones
+from lumbar_ext.simulation.body.ribs import sweep
+from lumbar_ext.simulation.bones.neighbours import Neighbours
+from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 
 ANATOMY = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction" / "models" / "anatomy.pt"
 HEIGHT_MM, HALF_DEPTH_MM, HALF_WIDTH_MM = 27.0, 17.0, 23.0

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation import cohort
-from lumbar_ext.simulation.contact_sheet import contact_sheet
+from lumbar_ext.simulation.checks.contact_sheet import contact_sheet
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.parameter_file import parameters_document, read_parameters, record_parameters
-from lumbar_ext.simulation.parameters import SimulationParameters
+from lumbar_ext.simulation.ranges import SimulationParameters
 
 
 def write(path, document):

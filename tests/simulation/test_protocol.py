@@ -8,7 +8,7 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.protocol import plan_studies
-from lumbar_ext.simulation.study import simulate_study
+from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
 
 

@@ -9,11 +9,11 @@ from monai.transforms import Compose, RandGaussianNoised
 from torch.utils.data import DataLoader
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.simulation.parameters import SimulationParameters
+from lumbar_ext.simulation.ranges import SimulationParameters
+from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.stream import SimulatedViews
-from lumbar_ext.simulation.study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
-from lumbar_ext.training.views import read_view
+from lumbar_ext.training.view_records import read_view
 
 # The size of a view does not matter here: a big pixel and one bin make it quick.
 QUICK = replace(SimulationParameters(), beam=replace(SimulationParameters().beam, energy_bins=1))

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.io import read_landmarks, read_mesh, read_nifti_image, read_study
-from lumbar_ext.simulation.study import simulate_study
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
+from lumbar_ext.studies.biplanar_study import read_study
 
 
 @pytest.fixture(scope="module")

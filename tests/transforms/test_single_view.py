@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.io import read_landmarks, read_nifti_image, write_nifti_image
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
 from lumbar_ext.transforms.single_view import DecodeViewd, LoadViewd, SaveViewd
 from lumbar_ext.transforms.targets import encode_target
 

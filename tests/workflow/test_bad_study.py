@@ -8,7 +8,7 @@ import torch
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io import read_mesh
+from lumbar_ext.mesh.files import read_mesh
 
 
 def test_a_view_in_which_nothing_is_seen_is_an_error(true_study, perfect_network, reconstruct, tmp_path):

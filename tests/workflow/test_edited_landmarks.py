@@ -8,8 +8,9 @@ import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io import read_landmarks, read_mesh
-from lumbar_ext.io.markups import NAMES
+from lumbar_ext.landmarks.markups import NAMES
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.mesh.files import read_mesh
 
 L3 = LEVELS.index("L3")
 MISLED_MM = (20.0, 20.0, 0.0)

@@ -9,10 +9,14 @@ import pytest
 import trimesh
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry
-from lumbar_ext.io import read_landmarks, read_mesh, write_calibration, write_nifti_image, write_png
-from lumbar_ext.simulation.bone_images import decomposition
+from lumbar_ext.io import write_calibration
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.radiographs.nifti import write_nifti_image
+from lumbar_ext.radiographs.png import write_png
 
 MIRROR = np.array([1, -1, 1])
 SAME_MM = 0.3

@@ -14,7 +14,7 @@ from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian, generate
 
 from lumbar_ext import __version__
 from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.io import read_mesh, write_stl
+from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.report.dicom.header import (
     MANUFACTURER,
     MODEL_NAME,

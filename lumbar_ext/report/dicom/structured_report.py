@@ -29,9 +29,11 @@ from pydicom.uid import generate_uid
 
 from lumbar_ext import __version__
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.io import StudyLandmarks, read_landmarks, read_mesh
-from lumbar_ext.measurements.definitions import BY_ID
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, read_landmarks
 from lumbar_ext.measurements.document import read_measurements
+from lumbar_ext.measurements.values.definitions import BY_ID
+from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.report.dicom.header import (
     MANUFACTURER,
     MODEL_NAME,
@@ -41,7 +43,6 @@ from lumbar_ext.report.dicom.header import (
     own_code,
     reference,
 )
-from lumbar_ext.shape.surface import Surface
 
 MEASUREMENTS = "measurements.json"
 _UNITS = {

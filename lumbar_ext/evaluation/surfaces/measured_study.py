@@ -1,0 +1,189 @@
+"""The steps of an evaluation: observe a study in one of several ways, register it by several methods, measure all."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.inferers import Inferer
+from monai.transforms import Transform
+from torch import nn
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.evaluation.surfaces.error_map import ErrorMap
+from lumbar_ext.evaluation.surfaces.regions import vertex_regions
+from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError, compare
+from lumbar_ext.evaluation.surfaces.surface_tables import error_tables
+from lumbar_ext.evaluation.truth import true_surfaces
+from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.registration.config import RegistrationConfig
+from lumbar_ext.registration.register import RegistrationInput, register
+from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.report.overlay import draw_overlay
+from lumbar_ext.workflow.error_reporting import input_error_behind
+from lumbar_ext.workflow.stages import prepare_registration
+
+
+class Attempt(Transform):
+    """Runs the stages before the registration; a study that cannot be used is an outcome, not the end.
+
+    Args:
+        stages: by kind of input (the `inputs` of a study's dictionary), the transform of its stages.
+    """
+
+    def __init__(self, stages: Mapping[str, Transform]) -> None:
+        self.stages = dict(stages)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds what the stages add, or `failure`, the message of their InputError."""
+        try:
+            return self.stages[data["inputs"]](data)
+        except Exception as error:
+            cause = input_error_behind(error)
+            if cause is None:
+                raise
+            return {**data, "failure": str(cause)}
+
+
+def prepare_comparison(batch: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[RegistrationInput | None, None]:
+    """The registration's input of an attempted study, None where it failed; for `prepare_batch`."""
+    return (None, None) if "failure" in batch else prepare_registration(batch)
+
+
+class CompareRegistrations(Inferer):
+    """Registers one study by several methods.
+
+    Args:
+        methods: by name.
+        max_seconds: limit of each search, none when null.
+    """
+
+    def __init__(self, methods: Mapping[str, RegistrationConfig], max_seconds: float | None = None) -> None:
+        super().__init__()
+        self.methods = dict(methods)
+        self.max_seconds = max_seconds
+
+    def __call__(
+        self, inputs: RegistrationInput | None, network: nn.Module, *args: Any, **kwargs: Any
+    ) -> dict[str, RegistrationResult | None]:
+        """The result of each method; None where the study or the method could not be used."""
+        return {name: self._register(inputs, network, config) for name, config in self.methods.items()}
+
+    def _register(
+        self, inputs: RegistrationInput | None, network: nn.Module, config: RegistrationConfig
+    ) -> RegistrationResult | None:
+        if inputs is None:
+            return None
+        try:
+            return register(inputs, network, config, max_seconds=self.max_seconds)
+        except InputError as error:
+            print(f"a study counts as not found: {error}", file=sys.stderr)
+            return None
+
+
+class MeasureSurfaceErrors(Transform):
+    """Adds `surface_errors` of all true levels for each method, and the distances of every vertex, `vertex_errors_mm`.
+
+    Args:
+        shape_model: the shape model, whose triangles the meshes have.
+    """
+
+    def __init__(self, shape_model: nn.Module) -> None:
+        self._triangles = shape_model.triangles.cpu().numpy()
+        landmarks = shape_model.landmarks(shape_model.mean).cpu().numpy()
+        means = shape_model.mean.cpu().numpy()
+        self._regions = [vertex_regions(mean, points) for mean, points in zip(means, landmarks, strict=True)]
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Measures every vertebra of every method; one that was not found has no numbers."""
+        truth = true_surfaces(data["truth_dir"])
+        study = Path(data["truth_dir"]).parent.name
+        errors, vertices = [], {}
+        for method, result in data["pred"].items():
+            for index, level in enumerate(LEVELS):
+                if level not in truth:
+                    continue
+                error = SurfaceError(study, data["inputs"], method, level, set_name=data.get("set_name", ""))
+                fit = None if result is None else result.vertebrae.get(level)
+                if fit is not None:
+                    found = compare(Surface(fit.vertices_mm, self._triangles), truth[level], self._regions[index])
+                    vertices[method, level] = found.forward_mm
+                    error = replace(error, **found.numbers, seconds=result.seconds, flagged=bool(fit.warnings))
+                errors.append(error)
+        return {**data, "surface_errors": errors, "vertex_errors_mm": vertices}
+
+
+class EvaluationReport:
+    """Gathers the errors of an evaluator's run; at the end prints the tables, writes them, all rows and a picture.
+
+    Args:
+        output_dir: gets `tables.md`, `surface_errors.csv`, `error_distribution_*.png`, and `overlay_*.png` of the first
+            study's radiographs with the outlines of each method.
+        shape_model: the shape model, on whose mean the errors are shown.
+    """
+
+    def __init__(self, output_dir: str | Path, shape_model: nn.Module) -> None:
+        self.output_dir = Path(output_dir)
+        self.errors: list[SurfaceError] = []
+        self._triangles = shape_model.triangles.cpu().numpy()
+        self._maps: dict[tuple[str, str, str], ErrorMap] = defaultdict(partial(ErrorMap, shape_model))
+
+    def attach(self, engine: Engine) -> None:
+        """Registers with an evaluator."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
+
+    def _start(self, engine: Engine) -> None:
+        self.errors.clear()
+        self._maps.clear()
+
+    def _gather(self, engine: Engine) -> None:
+        study, output = engine.state.batch, engine.state.output
+        self.errors += output["surface_errors"]
+        if "failure" in study:
+            print(f"{study['truth_dir']}: its five vertebrae count as missing: {study['failure']}", file=sys.stderr)
+        for method, result in output["pred"].items():
+            if result is not None and (*_group(study), method) not in self._maps:
+                self._draw_overlays(study, method, result)
+        for (method, level), distances in output["vertex_errors_mm"].items():
+            self._maps[*_group(study), method].add(level, distances)
+
+    def _draw_overlays(self, study: Mapping[str, Any], method: str, result: RegistrationResult) -> None:
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
+        for view in VIEWS:
+            radiograph, camera = study["study"][view].pixels, study["study"].geometry[view]
+            picture = draw_overlay(radiograph, camera, meshes, self._triangles)
+            picture.save(self.output_dir / f"overlay_{_file_name(*_group(study), method)}_{view}.png")
+
+    def _finish(self, engine: Engine) -> None:
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        with (self.output_dir / "surface_errors.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.DictWriter(file, [field.name for field in fields(SurfaceError)])
+            rows.writeheader()
+            rows.writerows(asdict(error) for error in self.errors)
+        text = error_tables(self.errors)
+        (self.output_dir / "tables.md").write_text(text + "\n", encoding="utf-8")
+        for (name, inputs, method), own in self._maps.items():
+            picture = own.draw(", ".join(filter(None, (method, inputs, name))))
+            picture.save(self.output_dir / f"error_distribution_{_file_name(name, inputs, method)}.png")
+        print(text, file=sys.stdout, flush=True)
+
+
+def _group(study: Mapping[str, Any]) -> tuple[str, str]:
+    """The set that a study belongs to, and what the registration is given."""
+    return study.get("set_name", ""), study["inputs"]
+
+
+def _file_name(*names: str) -> str:
+    return "_".join(re.sub(r"[^\w.-]+", " ", " ".join(names)).split())

@@ -1,0 +1,1 @@
+"""The web service: which requests are answered, and how."""

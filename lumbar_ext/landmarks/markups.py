@@ -1,0 +1,135 @@
+"""Landmarks of L1 to L5 as a point list of 3D Slicer (.mrk.json), and back.
+
+Positions are those that Slicer shows: LPS. What LPS means is the caller's affair: the plane of a radiograph
+(`lumbar_ext.label.image_markups`), or the axes of a reconstruction's mesh files, which Slicer takes for LPS as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import write_text
+
+SUFFIX = ".mrk.json"
+NAMES = tuple(f"{level} {landmark}" for level in LEVELS for landmark in LANDMARKS)
+"""Labels of the control points, in the order of landmark arrays [5, 7] read row by row."""
+
+_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+_LPS_FROM = {"LPS": np.ones(3), "RAS": np.array([-1.0, -1.0, 1.0])}
+_MAX_BYTES = 2_000_000
+
+
+def write_points(path: str | Path, positions_mm: np.ndarray, confidence: np.ndarray) -> None:
+    """Writes one point list with all 35 landmarks; those not found are "undefined", so that a user can place them.
+
+    Args:
+        path: the file, atomically replaced.
+        positions_mm: [5, 7, 3] LPS, NaN where unknown.
+        confidence: [5, 7] in [0, 1], shown as the points' descriptions.
+    """
+    values = zip(positions_mm.reshape(-1, 3), np.ravel(confidence), strict=True)
+    markup = {
+        "type": "Fiducial",
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "labelFormat": "%N-%d",
+        "controlPoints": [_control_point(index, position, value) for index, (position, value) in enumerate(values)],
+    }
+    write_text(path, json.dumps({"@schema": _SCHEMA, "markups": [markup]}, indent=1) + "\n")
+
+
+def read_points(path: str | Path) -> np.ndarray:
+    """LPS positions [5, 7, 3] in mm of the point lists in a file; NaN where a point is missing or undefined.
+
+    Raises:
+        InputError: naming the file and the point, for anything but point lists in mm with known labels, once each.
+    """
+    positions_mm = np.full((len(NAMES), 3), np.nan)
+    for markup in _lists(path, _parse(Path(path))):
+        sign = _sign(path, markup)
+        for point in markup["controlPoints"]:
+            index = _index(path, point)
+            if not np.isnan(positions_mm[index]).all():
+                raise InputError(f"{path}: the point {point['label']!r} is there twice, expected once")
+            if point.get("positionStatus", "defined") == "defined":
+                positions_mm[index] = sign * _position(path, point)
+    if np.isnan(positions_mm).all():
+        raise InputError(f"{path}: no point has a position, expected at least one of {NAMES[0]!r} ...")
+    return positions_mm.reshape(len(LEVELS), len(LANDMARKS), 3)
+
+
+def _control_point(index: int, position_mm: np.ndarray, confidence: float) -> dict[str, Any]:
+    known = bool(np.isfinite(position_mm).all())
+    return {
+        "id": str(index + 1),
+        "label": NAMES[index],
+        "description": f"confidence {confidence:.2f}" if known else "not found",
+        "position": np.round(position_mm, 4).tolist() if known else [0.0, 0.0, 0.0],
+        "selected": True,
+        "locked": False,
+        "visibility": True,
+        "positionStatus": "defined" if known else "undefined",
+    }
+
+
+def _parse(path: Path) -> Any:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: no markups file ({error.strerror})") from error
+    if size > _MAX_BYTES:
+        raise InputError(f"{path}: {size} bytes, expected a markups file of at most {_MAX_BYTES}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: no markups file, cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: no markups file, not valid JSON ({error})") from error
+
+
+def _lists(path: str | Path, document: Any) -> list[dict[str, Any]]:
+    lists = document.get("markups") if isinstance(document, dict) else None
+    fitting = isinstance(lists, list) and all(
+        isinstance(markup, dict)
+        and isinstance(markup.get("controlPoints"), list)
+        and all(isinstance(point, dict) for point in markup["controlPoints"])
+        for markup in lists
+    )
+    if not lists or not fitting:
+        raise InputError(f"{path}: no point list, expected 'markups' with 'controlPoints', as 3D Slicer saves them")
+    return lists
+
+
+def _sign(path: str | Path, markup: dict[str, Any]) -> np.ndarray:
+    """[3] what brings positions of a list to LPS."""
+    system, units = markup.get("coordinateSystem", "LPS"), markup.get("coordinateUnits", "mm")
+    sign = _LPS_FROM.get(system) if isinstance(system, str) else None
+    if sign is None:
+        raise InputError(f"{path}: coordinateSystem is {system!r}, expected 'LPS' or 'RAS'")
+    if units != "mm":
+        raise InputError(f"{path}: coordinateUnits is {units!r}, expected 'mm'")
+    return sign
+
+
+def _index(path: str | Path, point: dict[str, Any]) -> int:
+    label = point.get("label")
+    if label not in NAMES:
+        raise InputError(f"{path}: a point is labelled {label!r}, expected a level and a landmark such as {NAMES[0]!r}")
+    return NAMES.index(label)
+
+
+def _position(path: str | Path, point: dict[str, Any]) -> np.ndarray:
+    position = point.get("position")
+    numbers = isinstance(position, list) and len(position) == 3 and all(type(n) in (int, float) for n in position)
+    if not numbers or not np.isfinite(position).all():
+        raise InputError(f"{path}: {point['label']}: position is {position!r}, expected three finite numbers")
+    return np.array(position, dtype=np.float64)

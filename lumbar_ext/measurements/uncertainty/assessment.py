@@ -1,0 +1,163 @@
+"""Measurements as they are reported: with calibrated uncertainty, reference range, flag and class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, vertebra_quality
+from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, VERTEX, Calibration, shipped_calibration
+from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
+from lumbar_ext.measurements.values.body import genant_grade
+from lumbar_ext.measurements.values.definitions import DEFINITIONS, Scope, subject_name, subjects
+from lumbar_ext.measurements.values.reference_ranges import ReferenceRange, reference_range
+from lumbar_ext.measurements.values.segment import meyerding_grade
+from lumbar_ext.measurements.values.spine import Key, Values
+from lumbar_ext.registration.result import RegistrationResult
+
+SLIP_MM = 3.0
+"""Displacements below this are within normal variation and get no name."""
+
+_RATIOS = ("wedge_ratio", "biconcavity_ratio", "crush_ratio")
+_ROMAN = ("", "I", "II", "III", "IV", "V")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One reported value.
+
+    Args:
+        subject: "L3", "L3-L4" or "L1-L5".
+        id: of its definition.
+        value: None where it cannot be had.
+        sd: calibrated standard deviation; None where unknown.
+        interval_90: (low, high) that holds the truth of nine in ten values; None where unknown.
+        reason: why there is no value.
+        reference: the usual range; None where none is known.
+        outside_reference: whether the value lies outside of it; None without value or range.
+        grade: a class the literature gives to such a value, such as "Meyerding I", or what belongs to it, such as the end
+            vertebrae of a curve; None for none.
+    """
+
+    subject: str
+    id: str
+    value: float | None
+    sd: float | None
+    interval_90: tuple[float, float] | None
+    reason: str | None
+    reference: ReferenceRange | None
+    outside_reference: bool | None
+    grade: str | None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that is reported of a reconstruction.
+
+    Args:
+        measurements: in the order of definitions, then subjects; values that cannot be had are among them.
+        vertex_sd_mm: by level, [V] calibrated standard deviation along the normal; empty where unknown.
+        quality: by level, all five.
+        calibrated: whether uncertainties are calibrated.
+    """
+
+    measurements: tuple[Measurement, ...]
+    vertex_sd_mm: dict[str, np.ndarray]
+    quality: dict[str, Quality]
+    calibrated: bool
+
+    def get(self, subject: str, definition_id: str) -> Measurement:
+        """The value of a subject."""
+        return next(m for m in self.measurements if (m.subject, m.id) == (subject, definition_id))
+
+
+def assess_registration(
+    result: RegistrationResult,
+    triangles: np.ndarray,
+    landmarks: Landmarks3D | None = None,
+    calibration: Calibration | None = None,
+) -> Assessment:
+    """Measures and grades a registration.
+
+    Args:
+        result: the registration.
+        triangles: [M, 3] of every mesh.
+        landmarks: what it started from.
+        calibration: of the uncertainties, the package's own by default.
+    """
+    calibration = calibration or shipped_calibration()
+    measured = measure_registration(result, triangles)
+    factor = calibration.factor(VERTEX)
+    spread = {} if factor is None else {level: factor * own for level, own in measured.vertex_sd_mm.items()}
+    quality = {
+        level: vertebra_quality(result.vertebrae[level], landmarks, spread.get(level))
+        if level in result.vertebrae
+        else missing_quality("not found in both views")
+        for level in LEVELS
+    }
+    deviations = _calibrated(measured, calibration)
+    return Assessment(assess_values(measured.values, deviations), spread, quality, bool(calibration.factors))
+
+
+def assess_values(values: Values, deviations: dict[Key, float] | None = None) -> tuple[Measurement, ...]:
+    """Reported values of measured ones.
+
+    Args:
+        values: what was measured.
+        deviations: calibrated standard deviations by key.
+    """
+    deviations = deviations or {}
+    reported = []
+    for definition in DEFINITIONS:
+        for levels in subjects(definition.scope):
+            key = (subject_name(levels), definition.id)
+            reported.append(_reported(key, values, deviations.get(key)))
+    return tuple(reported)
+
+
+def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> dict[Key, float]:
+    """Deviations of the kinds that are calibrated; a deviation that is not would look more certain than it is."""
+    return {
+        key: sd * calibration.factors[key[1]]
+        for key, sd in measured.laplace_sd.items()
+        if key[1] in calibration.factors
+    }
+
+
+def _reported(key: Key, values: Values, sd: float | None) -> Measurement:
+    reference = reference_range(key[1], key[0])
+    if key not in values.found:
+        return Measurement(*key, None, None, None, values.reasons.get(key, "not measured"), reference, None, None)
+    value = float(values.found[key])
+    interval = None if sd is None else (value - NORMAL_90 * sd, value + NORMAL_90 * sd)
+    outside = None if reference is None else not reference.holds(value)
+    return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values))
+
+
+def _grade(key: Key, values: Values) -> str | None:
+    subject, name = key
+    value = float(values.found[key])
+    if name == "sagittal_slip" and abs(value) >= SLIP_MM:
+        return "anterolisthesis" if value > 0 else "retrolisthesis"
+    if name == "lateral_slip" and abs(value) >= SLIP_MM:
+        return f"laterolisthesis to the {'left' if value > 0 else 'right'}"
+    if name == "sagittal_slip_percent" and meyerding_grade(value):
+        return f"Meyerding {_ROMAN[meyerding_grade(value)]}"
+    if name in _RATIOS and name == _lowest_ratio(subject, values):
+        grade = genant_grade([value])
+        return f"Genant {grade}" if grade else None
+    return values.remarks.get(key)
+
+
+def _lowest_ratio(subject: str, values: Values) -> str | None:
+    """The ratio with the largest height loss, which decides Genant's grade."""
+    known = {name: float(values.found[subject, name]) for name in _RATIOS if (subject, name) in values.found}
+    return min(known, key=known.get, default=None)
+
+
+def scope_of(subject: str) -> Scope:
+    """What a subject is."""
+    return Scope.VERTEBRA if "-" not in subject else Scope.SPINE if subject == subject_name(LEVELS) else Scope.SEGMENT

@@ -1,0 +1,223 @@
+"""Factors that turn the standard deviations of the Laplace approximation into honest ones.
+
+For each kind of value the factor makes a nominal 90 % interval hold the truth of 90 % of simulated validation cases:
+
+    python -m lumbar_ext.measurements.uncertainty.interval_calibration fit --csv_path errors.csv --calibration calibration.json
+    python -m lumbar_ext.measurements.uncertainty.interval_calibration check --csv_path other_errors.csv --picture calibration.png
+
+`errors.csv` is written by the measurement study, see `evaluation.measurement_study`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import write_text
+from lumbar_ext.measurements.values.definitions import DEFINITIONS
+
+NORMAL_90 = 1.6448536269514722
+"""Half width of the central 90 % of a standard normal distribution."""
+
+VERTEX = "vertex"
+"""The kind of value that the position of a vertex along its normal is."""
+
+LEVELS_OF_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_MIN_CASES = 15
+_FEW_CASES = 60
+_SHIPPED = "interval_calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Factors by kind of value.
+
+    Args:
+        factors: definition id, or "vertex" for the position of a vertex along its normal, to factor.
+        cases: how many errors each was chosen on.
+    """
+
+    factors: dict[str, float]
+    cases: dict[str, int]
+
+    def factor(self, kind: str) -> float | None:
+        """The factor of a kind; None for one that was not calibrated."""
+        return self.factors.get(kind)
+
+
+@cache
+def shipped_calibration() -> Calibration:
+    """The factors in the package; none where it has no such file."""
+    file = resources.files("lumbar_ext.measurements.uncertainty").joinpath(_SHIPPED)
+    return _parsed(file.read_text(encoding="utf-8")) if file.is_file() else Calibration({}, {})
+
+
+def fit_factors(
+    errors: dict[str, np.ndarray], deviations: dict[str, np.ndarray], confidence: float = 0.9
+) -> Calibration:
+    """Factors for which the interval of a confidence holds that share of new cases, kind by kind.
+
+    The quantile of n cases is that of rank `ceil((n + 1) confidence)`, as in split conformal prediction (Vovk et al. 2005;
+    Lei et al., JASA 113, 2018): with few cases the plain quantile holds fewer of the next ones. Where a study has but one
+    case, as of values of the whole spine, chance decides still; such a factor is at least the median one of its unit.
+
+    Args:
+        errors: by kind, [n] estimate minus truth.
+        deviations: by kind, [n] standard deviations before calibration.
+        confidence: nominal.
+    """
+    half_width = _half_width(confidence)
+    kinds = [kind for kind in errors if len(errors[kind]) >= _MIN_CASES]
+    factors = {}
+    for kind in kinds:
+        scaled = np.abs(errors[kind]) / np.maximum(deviations[kind], 1e-9)
+        rank = min(math.ceil((len(scaled) + 1) * confidence), len(scaled))
+        factors[kind] = float(np.sort(scaled)[rank - 1] / half_width)
+    return Calibration(_not_below_their_unit(factors, errors), {kind: len(errors[kind]) for kind in kinds})
+
+
+def _not_below_their_unit(factors: dict[str, float], errors: dict[str, np.ndarray]) -> dict[str, float]:
+    """Raises the factors of kinds with few cases to the median over kinds of their unit that have many."""
+    units = {definition.id: definition.unit for definition in DEFINITIONS}
+    many: dict[str | None, list[float]] = {}
+    for kind, factor in factors.items():
+        if len(errors[kind]) >= _FEW_CASES:
+            many.setdefault(units.get(kind), []).append(factor)
+    few = {kind for kind in factors if len(errors[kind]) < _FEW_CASES and units.get(kind) in many}
+    return {
+        kind: max(factor, float(np.median(many[units.get(kind)]))) if kind in few else factor
+        for kind, factor in factors.items()
+    }
+
+
+def coverage(errors: np.ndarray, deviations: np.ndarray, confidence: float) -> float:
+    """Share of errors [n] inside the interval of a nominal confidence around calibrated deviations [n]."""
+    return float((np.abs(errors) <= _half_width(confidence) * np.maximum(deviations, 1e-9)).mean())
+
+
+def fit(csv_path: str, calibration: str) -> None:
+    """Chooses factors on the errors of a study of validation subjects and writes them.
+
+    Args:
+        csv_path: a study's `measurement_errors.csv`.
+        calibration: JSON file to write.
+    """
+    errors, deviations = read_errors(csv_path)
+    chosen = fit_factors(errors, deviations)
+    document = {
+        "made_by": "python -m lumbar_ext.measurements.uncertainty.interval_calibration fit",
+        "factors": {kind: round(factor, 4) for kind, factor in sorted(chosen.factors.items())},
+        "cases": dict(sorted(chosen.cases.items())),
+    }
+    write_text(calibration, json.dumps(document, indent=1) + "\n")
+    print(
+        f"{len(chosen.factors)} factors, median {np.median(list(chosen.factors.values())):.2f}, written to {calibration}"
+    )
+
+
+def check(csv_path: str, picture: str | None = None, calibration: str | None = None) -> None:
+    """Prints how often calibrated intervals hold the truth of another study, and draws it.
+
+    Args:
+        csv_path: a study's `measurement_errors.csv`.
+        picture: PNG file for the plot; none by default.
+        calibration: JSON file of factors, the package's own by default.
+    """
+    factors = read_calibration(calibration) if calibration else shipped_calibration()
+    errors, deviations = read_errors(csv_path)
+    kinds = [kind for kind in errors if factors.factor(kind) is not None]
+    if not kinds:
+        raise InputError(f"{csv_path}: holds no value that is calibrated, expected definition ids such as 'cobb'")
+    scaled = {kind: deviations[kind] * factors.factor(kind) for kind in kinds}
+    pooled = np.concatenate([errors[k] for k in kinds]), np.concatenate([scaled[k] for k in kinds])
+    observed = [coverage(*pooled, confidence) for confidence in LEVELS_OF_CONFIDENCE]
+    print("| value | cases | nominal 90 % interval holds the truth in |\n|---|---|---|")
+    for kind in kinds:
+        print(f"| {kind} | {len(errors[kind])} | {coverage(errors[kind], scaled[kind], 0.9):.1%} |")
+    print(f"| all | {len(pooled[0])} | {coverage(*pooled, 0.9):.1%} |")
+    if picture:
+        _draw(picture, observed, {kind: (errors[kind], scaled[kind]) for kind in kinds})
+
+
+def read_errors(csv_path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Errors and uncalibrated deviations by kind, of rows that have both.
+
+    Raises:
+        InputError: if the file is missing or lacks the columns.
+    """
+    errors: dict[str, list[float]] = {}
+    deviations: dict[str, list[float]] = {}
+    try:
+        with Path(csv_path).open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["pipeline_error"] and row["laplace_sd"]:
+                    errors.setdefault(row["id"], []).append(float(row["pipeline_error"]))
+                    deviations.setdefault(row["id"], []).append(float(row["laplace_sd"]))
+    except OSError as error:
+        raise InputError(f"{csv_path}: cannot be read ({error.strerror})") from error
+    except KeyError as error:
+        raise InputError(
+            f"{csv_path}: lacks the column {error}, expected the CSV file of a measurement study"
+        ) from error
+    return {k: np.array(v) for k, v in errors.items()}, {k: np.array(v) for k, v in deviations.items()}
+
+
+def read_calibration(path: str | Path) -> Calibration:
+    """Reads a file that `fit` wrote.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        return _parsed(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read as a calibration ({error})") from error
+
+
+def _parsed(text: str) -> Calibration:
+    document = json.loads(text)
+    return Calibration({k: float(v) for k, v in document["factors"].items()}, dict(document["cases"]))
+
+
+def _half_width(confidence: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.ppf((1 + confidence) / 2))
+
+
+def _draw(picture: str, observed: list[float], kinds: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Observed against nominal coverage of all values, and the 90 % coverage of each kind."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 6), width_ratios=(1, 1.3), layout="constrained")
+    left.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="ideal")
+    left.plot(LEVELS_OF_CONFIDENCE, observed, "o-", color="#0072B2", label="all values")
+    left.set(xlabel="nominal confidence", ylabel="share of cases inside the interval", xlim=(0, 1), ylim=(0, 1))
+    left.set_aspect("equal")
+    left.legend()
+    shares = {kind: coverage(*pair, 0.9) for kind, pair in kinds.items()}
+    names = sorted(shares, key=shares.get)
+    right.axvspan(0.85, 0.95, color="#009E73", alpha=0.2, label="85-95 %")
+    right.plot([shares[n] for n in names], range(len(names)), "o", color="#0072B2", markersize=4)
+    right.set_yticks(range(len(names)), names, fontsize=6)
+    right.set(xlabel="share of cases inside the nominal 90 % interval", xlim=(0.5, 1.02))
+    right.legend(loc="lower left")
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    import fire
+
+    fire.Fire({"fit": fit, "check": check})

@@ -1,0 +1,1 @@
+"""From marks to numbers, each with its definition."""

@@ -1,0 +1,101 @@
+"""Alignment of the whole lumbar spine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
+from lumbar_ext.measurements.values.endplates import body_axes, endplate
+from lumbar_ext.measurements.values.frames import (
+    Axes,
+    angle_between_deg,
+    angle_in_plane_deg,
+    cardan_rad,
+    lumbar_axes,
+    vertebra_axes,
+)
+
+
+@dataclass(frozen=True)
+class Cobb:
+    """A Cobb angle.
+
+    Args:
+        angle_deg: [...] signed: positive where the curve is convex to the left.
+        upper, lower: the end vertebrae.
+    """
+
+    angle_deg: np.ndarray
+    upper: str
+    lower: str
+
+
+def lordosis_deg(spine: Mapping[str, MarkedVertebra]) -> np.ndarray:
+    """Angle from the superior endplate of L1 to the inferior endplate of L5 in the lumbar sagittal plane, positive for
+    lordosis.
+
+    Raises:
+        NotMeasurableError: if L1 or L5 is missing.
+    """
+    first, last = _required(spine, "L1"), _required(spine, "L5")
+    return angle_in_plane_deg(endplate(first, "superior").up, endplate(last, "inferior").up, regional_axes(spine).left)
+
+
+def lordosis_3d_deg(spine: Mapping[str, MarkedVertebra]) -> np.ndarray:
+    """Angle in space between the superior endplate of L1 and the inferior endplate of L5."""
+    first, last = _required(spine, "L1"), _required(spine, "L5")
+    return angle_between_deg(endplate(first, "superior").up, endplate(last, "inferior").up)
+
+
+def cobb(spine: Mapping[str, MarkedVertebra]) -> Cobb:
+    """The largest coronal angle between the superior endplate of one vertebra and the inferior endplate of a lower one.
+
+    Cobb 1948; the end vertebrae are those that tilt most towards each other, found among all pairs. For many shapes at once
+    the end vertebrae are those of their mean.
+
+    Raises:
+        NotMeasurableError: with fewer than two vertebrae.
+    """
+    pairs = list(combinations([level for level in LEVELS if level in spine], 2))
+    if not pairs:
+        raise NotMeasurableError("a Cobb angle needs two vertebrae")
+    upper, lower = max(pairs, key=lambda pair: abs(float(np.mean(cobb_between_deg(spine, *pair)))))
+    return Cobb(cobb_between_deg(spine, upper, lower), upper, lower)
+
+
+def cobb_between_deg(spine: Mapping[str, MarkedVertebra], upper: str, lower: str) -> np.ndarray:
+    """Coronal angle between the superior endplate of `upper` and the inferior endplate of `lower`, positive where the
+    curve is convex to the left.
+    """
+    above, below = endplate(_required(spine, upper), "superior"), endplate(_required(spine, lower), "inferior")
+    return -angle_in_plane_deg(above.up, below.up, regional_axes(spine).front)
+
+
+def axial_rotation_deg(vertebra: MarkedVertebra) -> np.ndarray:
+    """Turn of the vertebra's Y axis about the room's vertical, positive to the left (Stokes 1994).
+
+    Relative to the X-ray system: without the pelvis in view, a turn of the whole person is part of it.
+    """
+    left = vertebra_axes(vertebra).left
+    return np.degrees(np.arctan2(-left[..., 0], left[..., 1]))
+
+
+def orientation_deg(vertebra: MarkedVertebra) -> np.ndarray:
+    """(lateral, flexion, axial) [..., 3] of the vertebra in the room; see `frames.cardan_rad` and `endplates.body_axes`."""
+    return np.degrees(cardan_rad(body_axes(vertebra).rotation))
+
+
+def regional_axes(spine: Mapping[str, MarkedVertebra]) -> Axes:
+    """The lumbar frame of the vertebrae that are there; see `frames.lumbar_axes`."""
+    return lumbar_axes([vertebra_axes(vertebra) for vertebra in spine.values()])
+
+
+def _required(spine: Mapping[str, MarkedVertebra], level: str) -> MarkedVertebra:
+    if level not in spine:
+        raise NotMeasurableError(f"{level} is missing")
+    return spine[level]

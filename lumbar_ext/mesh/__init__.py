@@ -1,0 +1,1 @@
+"""Closed triangle meshes: to measure, cut, voxelise, remesh, read and write."""

@@ -1,0 +1,71 @@
+"""Where the calibration of a DICOM study comes from: a file beside the images, else the headers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.io import write_calibration
+from lumbar_ext.radiographs.dicom_cameras import calibration_from_tags, missing_for_calibration
+from lumbar_ext.radiographs.dicom_pairing import RadiographPair
+
+SIDECAR = "calibration.json"
+_SLOT_SCANNER = re.compile(r"\b(sterEOS|EOS(edge)?|EOS imaging|ATEC|Alphatec)\b", re.IGNORECASE)
+
+
+def provide_calibration(pair: RadiographPair, input_path: str | Path, work_folder: str | Path) -> Path:
+    """The calibration file of a study: `calibration.json` beside an image or in a folder above it, up to the input
+    folder; else one that is written to the work folder from the DICOM headers.
+
+    Args:
+        pair: the radiographs.
+        input_path: the folder (or file) that the application was given.
+        work_folder: an existing folder for a calibration from headers.
+
+    Raises:
+        InputError: for a slot scanner, several sidecar files, or if there is no sidecar and the headers do not suffice.
+    """
+    _refuse_slot_scanners(pair)
+    sidecars = _sidecars(pair, Path(input_path))
+    if len(sidecars) > 1:
+        raise InputError(f"{len(sidecars)} calibrations ({', '.join(map(str, sidecars))}), expected one of the study")
+    if sidecars:
+        return sidecars[0]
+    lacks = {pair[view].path: missing_for_calibration(pair[view]) for view in VIEWS}
+    if any(lacks.values()):
+        said = "; ".join(f"{path.name} lacks {', '.join(names)}" for path, names in lacks.items() if names)
+        raise InputError(
+            f"{input_path}: no calibration: expected {SIDECAR} beside the images, or DICOM headers of an isocentric "
+            f"system ({said})"
+        )
+    path = Path(work_folder) / SIDECAR
+    write_calibration(calibration_from_tags(pair), path)
+    return path
+
+
+def _refuse_slot_scanners(pair: RadiographPair) -> None:
+    for view in VIEWS:
+        device = " ".join(pair[view].text(keyword) for keyword in ("Manufacturer", "ManufacturerModelName"))
+        if _SLOT_SCANNER.search(device):
+            raise InputError(
+                f"{pair[view].path}: made by a slot scanner ({device.strip()}), which magnifies along rows only; such "
+                "images are not supported yet, expected a cone-beam radiograph"
+            )
+
+
+def _sidecars(pair: RadiographPair, input_path: Path) -> list[Path]:
+    """The calibration file nearest to each image, in its folder or those above it up to the input folder."""
+    root = (input_path if input_path.is_dir() else input_path.parent).resolve()
+    nearest = (_nearest_sidecar(pair[view].path.resolve().parent, root) for view in VIEWS)
+    return list(dict.fromkeys(path for path in nearest if path))
+
+
+def _nearest_sidecar(folder: Path, root: Path) -> Path | None:
+    for candidate in (folder, *folder.parents):
+        if (candidate / SIDECAR).is_file():
+            return candidate / SIDECAR
+        if candidate == root:
+            return None
+    return None

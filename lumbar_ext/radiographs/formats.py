@@ -1,0 +1,56 @@
+"""Reading a radiograph whose format is told by its content."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.radiographs.dicom import decode_dicom, is_dicom
+from lumbar_ext.radiographs.nifti import decode_nifti, is_nifti
+from lumbar_ext.radiographs.png import PNG_SIGNATURE, decode_png
+from lumbar_ext.radiographs.radiograph import Radiograph
+
+_EXPECTED = "expected a radiograph as DICOM, 8- or 16-bit grey PNG, or NIfTI"
+
+
+def read_radiograph(path: str | Path) -> Radiograph:
+    """Reads a DICOM, PNG or NIfTI radiograph, whatever the file's name.
+
+    The pixels are as displayed: rescaled, and inverted for MONOCHROME1. The spacing is the detector's: for DICOM,
+    ImagerPixelSpacing, else an uncalibrated PixelSpacing; for NIfTI the header's; none for PNG. The polarity is what
+    DICOM tags say; "unknown" for PNG and NIfTI (`with_bone_bright` settles it).
+
+    Raises:
+        InputError: if the file is missing, unreadable, no image, a volume or several frames, in colour, constant, or
+            holds values that are not finite.
+
+    Warns:
+        UserWarning: for each remark of the radiograph.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, {_EXPECTED}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, {_EXPECTED}")
+    try:
+        radiograph = _decode(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    for remark in radiograph.remarks:
+        warnings.warn(remark, stacklevel=2)
+    return radiograph
+
+
+def _decode(path: Path) -> Radiograph:
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if not head:
+        raise InputError(f"{path}: an empty file, {_EXPECTED}")
+    if head == PNG_SIGNATURE:
+        return decode_png(path)
+    if is_nifti(path):
+        return decode_nifti(path)
+    if is_dicom(path):
+        return decode_dicom(path)
+    raise InputError(f"{path}: not an image of a known format, {_EXPECTED}")

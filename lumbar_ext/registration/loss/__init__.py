@@ -1,0 +1,1 @@
+"""From parameters to pictures, to the loss and its derivatives."""

@@ -1,0 +1,1 @@
+"""The optimisers, and what all of them keep and return."""

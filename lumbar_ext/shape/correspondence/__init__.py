@@ -1,0 +1,1 @@
+"""Every shape gets the vertices of the reference."""

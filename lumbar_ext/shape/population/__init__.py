@@ -1,0 +1,1 @@
+"""The anatomy that simulated people are drawn from."""

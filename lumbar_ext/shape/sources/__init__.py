@@ -1,0 +1,1 @@
+"""Files of users to surfaces: meshes, label maps, cohort files, landmarks."""

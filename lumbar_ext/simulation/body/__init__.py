@@ -1,0 +1,1 @@
+"""What else is in the beam: tissues, gas, metal, a table."""

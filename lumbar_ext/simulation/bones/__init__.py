@@ -1,0 +1,1 @@
+"""The bones of one person, and what disease changes."""

@@ -1,0 +1,1 @@
+"""Commands that hold the simulated population against the literature, or show it."""

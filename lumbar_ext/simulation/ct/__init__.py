@@ -1,0 +1,1 @@
+"""Bodies made of voxels: studies of a real CT, and simulated people as CT numbers."""

@@ -1,0 +1,1 @@
+"""From bodies to path lengths and from path lengths to a picture."""

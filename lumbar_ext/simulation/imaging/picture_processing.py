@@ -1,0 +1,146 @@
+"""From the detected signal to the picture: field edges, markers, vendor processing and look-up tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lumbar_ext.geometry import Camera
+from lumbar_ext.simulation.imaging.filters import gaussian_blur, smooth
+from lumbar_ext.simulation.imaging.lettering import draw_letter
+from lumbar_ext.simulation.ranges import AppearanceParameters
+
+_WHITE = 65535
+# Blurred by so much, the mask of the anatomy exceeds this value from 1.3 times as far inside the skin.
+_MARGIN_MM = 18.0
+_INSIDE = 0.9
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture.
+
+    Args:
+        pixels: [rows, columns] uint16 as written to the file.
+        inverted: whether bone is dark in it.
+        collimated: whether the field is smaller than the panel.
+    """
+
+    pixels: np.ndarray
+    inverted: bool
+    collimated: bool
+
+
+def finish(
+    rng: np.random.Generator,
+    signal: np.ndarray,
+    camera: Camera,
+    landmarks_mm: np.ndarray,
+    parameters: AppearanceParameters,
+) -> Picture:
+    """Makes a picture of a log signal.
+
+    Args:
+        rng: draws the processing.
+        signal: `radiograph.expose` output, bone bright.
+        camera: the view.
+        landmarks_mm: [..., 3] world points that collimation leaves in the picture.
+        parameters: ranges.
+    """
+    spacing = camera.pixel_spacing_mm[0]
+    field = _open_field(rng, signal.shape, camera.project(landmarks_mm).reshape(-1, 2), parameters)
+    image = _saturated(rng, signal, parameters)
+    exposed = image > signal
+    image = _equalised(rng, image, exposed, spacing, parameters)
+    amount = rng.uniform(*parameters.sharpening)
+    sigma = rng.uniform(*parameters.sharpening_sigma_mm) / spacing
+    image = image + np.float32(amount) * (image - gaussian_blur(image, sigma))
+    image = _windowed(rng, image, _anatomy(rng, field, exposed, spacing, parameters), parameters)
+    image = _toned(rng, image, parameters)
+    if field is not None:
+        # Closed shutters leave next to no signal; systems mask it black, or leave it white.
+        image = np.where(field, image, float(rng.random() < parameters.white_shutter_share))
+    if rng.random() < parameters.marker_share:
+        draw_letter(rng, image, spacing)
+    inverted = bool(rng.random() < parameters.inverted_share)
+    pixels = np.round(np.clip(image, 0, 1) * _WHITE).astype(np.uint16)
+    return Picture(_WHITE - pixels if inverted else pixels, inverted, field is not None)
+
+
+def _open_field(
+    rng: np.random.Generator, shape: tuple[int, int], keep_px: np.ndarray, parameters: AppearanceParameters
+) -> np.ndarray | None:
+    """Mask of the collimated field, or None if the whole panel is open; the shutters spare points `keep_px` [N, 2]."""
+    if rng.random() >= parameters.collimation_share:
+        return None
+    rows, columns = shape
+    half = (
+        np.array([rng.uniform(*parameters.collimation_u) * columns, rng.uniform(*parameters.collimation_v) * rows]) / 2
+    )
+    angle = np.radians(rng.normal(0, 1.5))
+    axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    middle = np.array([columns, rows]) / 2
+    spared = (keep_px - middle) @ axes.T
+    margin = rng.uniform(*parameters.collimation_margin) * columns
+    low, high = np.minimum(spared.min(0) - margin, -half), np.maximum(spared.max(0) + margin, half)
+    u, v = np.meshgrid(np.arange(columns) - middle[0], np.arange(rows) - middle[1])
+    turned_u, turned_v = axes[0, 0] * u + axes[0, 1] * v, axes[1, 0] * u + axes[1, 1] * v
+    return (turned_u > low[0]) & (turned_u < high[0]) & (turned_v > low[1]) & (turned_v < high[1])
+
+
+def _saturated(rng: np.random.Generator, signal: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:
+    """The signal cut off where the open beam saturates the detector."""
+    return np.maximum(signal, np.median(signal) - rng.uniform(*parameters.saturation))
+
+
+def _equalised(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    exposed: np.ndarray,
+    spacing_mm: float,
+    parameters: AppearanceParameters,
+) -> np.ndarray:
+    """Dynamic range compression: less of the local mean of what is not open beam, so that no halo follows the skin."""
+    strength = rng.uniform(*parameters.equalisation)
+    sigma = rng.uniform(*parameters.equalisation_sigma_mm)
+    covered = smooth((~exposed).astype(np.float32), sigma, spacing_mm)
+    total = smooth(np.where(exposed, np.float32(0), image), sigma, spacing_mm)
+    # Far from the person the mean of all that is covered stands in.
+    overall = float(image[~exposed].mean()) if not exposed.all() else 0.0
+    return image - np.float32(strength) * (total + np.float32(1e-3 * overall)) / (covered + np.float32(1e-3))
+
+
+def _anatomy(
+    rng: np.random.Generator,
+    field: np.ndarray | None,
+    exposed: np.ndarray,
+    spacing_mm: float,
+    parameters: AppearanceParameters,
+) -> np.ndarray:
+    """Mask of what the window is chosen for: the anatomy in the field, mostly without a margin along the skin."""
+    anatomy = ~exposed if field is None else ~exposed & field
+    if rng.random() < parameters.interior_window_share:
+        anatomy = anatomy & (smooth(anatomy.astype(np.float32), _MARGIN_MM, spacing_mm) > _INSIDE)
+    return anatomy
+
+
+def _windowed(
+    rng: np.random.Generator, image: np.ndarray, anatomy: np.ndarray, parameters: AppearanceParameters
+) -> np.ndarray:
+    """Two random percentiles of the anatomy become 0 and 1."""
+    values = image[::2, ::2][anatomy[::2, ::2]]
+    percentiles = (rng.uniform(*parameters.low_percentile), rng.uniform(*parameters.high_percentile))
+    low, high = np.percentile(values if values.size > 100 else image, percentiles)
+    return (image - np.float32(low)) / np.float32(max(high - low, 1e-6))
+
+
+def _toned(rng: np.random.Generator, image: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:
+    """A sigmoid or a gamma curve on [0, 1]."""
+    gain, cutoff = rng.uniform(*parameters.sigmoid_gain), rng.uniform(*parameters.sigmoid_cutoff)
+    gamma = rng.uniform(*parameters.gamma)
+    if rng.random() < parameters.sigmoid_share:
+        ends = 1 / (1 + np.exp(-gain * (np.array([0.0, 1.0]) - cutoff)))
+        curve = 1 / (1 + np.exp(-gain * (np.clip(image, -0.5, 1.5) - cutoff)))
+        return (curve - ends[0]) / (ends[1] - ends[0]) * 0.94 + 0.03
+    return np.clip(image, 0, 1) ** gamma

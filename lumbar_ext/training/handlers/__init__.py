@@ -1,0 +1,1 @@
+"""Ignite handlers and inferers of a training run: budget, averages, checkpoints, precision."""

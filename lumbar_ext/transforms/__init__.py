@@ -1,0 +1,1 @@
+"""MONAI transforms between radiographs and the network: grids, intensities, augmentation, targets, decoding."""

@@ -1,0 +1,97 @@
+"""The steps of an evaluation on made-up results."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from ignite.engine import Engine
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.errors import InputError
+from lumbar_ext.evaluation.surfaces.measured_study import (
+    Attempt,
+    CompareRegistrations,
+    EvaluationReport,
+    MeasureSurfaceErrors,
+    prepare_comparison,
+)
+from lumbar_ext.mesh.files import write_stl
+
+BALL = trimesh.creation.icosphere(subdivisions=3, radius=20.0)
+POINTS = np.array([[0, 0, 20], [0, 0, -20], [-5, 20, 0], [-5, -20, 0], [-2, 8, 2], [-2, -8, 2], [-20, 0, 0.0]])
+MODEL = SimpleNamespace(
+    mean=torch.tensor(np.stack([BALL.vertices] * 5), dtype=torch.float32),
+    triangles=torch.tensor(BALL.faces),
+    landmarks=lambda mean: torch.tensor(np.stack([POINTS] * 5)),
+)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study of five equal balls, found 1 mm to the front by one method; L5 is missing; the other found nothing."""
+    truth = tmp_path / "study_7" / "truth"
+    truth.mkdir(parents=True)
+    for level in LEVELS:
+        write_stl(truth / f"{level}.stl", np.asarray(BALL.vertices), np.asarray(BALL.faces))
+    fit = SimpleNamespace(vertices_mm=BALL.vertices + np.array([1.0, 0, 0]), warnings=("doubtful",))
+    found = SimpleNamespace(vertebrae=dict.fromkeys(LEVELS[:4], fit), seconds=2.0)
+    return {"pred": {"ours": found, "theirs": None}, "truth_dir": str(truth), "inputs": "radiographs"}
+
+
+def test_all_levels_of_all_methods_are_measured(study):
+    errors = MeasureSurfaceErrors(MODEL)(study)["surface_errors"]
+    assert [(e.study, e.method, e.level) for e in errors] == [
+        ("study_7", method, level) for method in ("ours", "theirs") for level in LEVELS
+    ]
+    assert errors[0].mean_mm == pytest.approx(0.5, abs=0.03) and errors[0].flagged and errors[0].seconds == 2
+    assert [e.missing for e in errors] == [False] * 4 + [True] * 6
+
+
+def test_a_study_that_cannot_be_used_is_an_outcome():
+    def fail(data):
+        raise RuntimeError from InputError("no lumbar vertebra was found")
+
+    attempt = Attempt({"radiographs": fail, "truth": lambda data: {**data, "seen": 1}})
+    assert attempt({"inputs": "truth"})["seen"] == 1
+    failed = attempt({"inputs": "radiographs"})
+    assert failed["failure"] == "no lumbar vertebra was found" and prepare_comparison(failed) == (None, None)
+    assert CompareRegistrations({"ours": None})(None, MODEL) == {"ours": None}
+
+
+def test_a_registration_that_refuses_its_input_counts_as_not_found(monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise InputError("landmarks3d puts L1 outside the images")
+
+    monkeypatch.setattr("lumbar_ext.evaluation.surfaces.measured_study.register", refuse)
+    assert CompareRegistrations({"ours": None})(object(), MODEL) == {"ours": None}
+    assert "outside the images" in capsys.readouterr().err
+
+
+def test_other_errors_are_not_swallowed():
+    def crash(data):
+        raise KeyError("a defect")
+
+    with pytest.raises(KeyError):
+        Attempt({"radiographs": crash})({"inputs": "radiographs"})
+
+
+def test_the_report_gathers_every_study(study, tmp_path, capsys):
+    measured = MeasureSurfaceErrors(MODEL)({**study, "pred": {"theirs": None, "ours": study["pred"]["ours"]}})
+
+    def step(engine, batch):
+        return {**measured, "pred": {}}
+
+    engine = Engine(step)
+    EvaluationReport(tmp_path / "new", MODEL).attach(engine)
+    for _ in range(2):  # a second run starts anew
+        engine.run([{**study, "failure": "nothing found"}])
+    rows = list(csv.DictReader((tmp_path / "new" / "surface_errors.csv").open()))
+    assert len(rows) == 10 and rows[5]["method"] == "ours"
+    assert (tmp_path / "new" / "error_distribution_radiographs_ours.png").is_file()
+    printed = capsys.readouterr()
+    assert "4 of 5" in printed.out and "0 of 5" in printed.out
+    assert "its five vertebrae count as missing: nothing found" in printed.err
+    assert (tmp_path / "new" / "tables.md").read_text() in printed.out

@@ -1,0 +1,5 @@
+"""The cameras of the registration's tests."""
+
+from tests.registration.conftest import geometry
+
+__all__ = ["geometry"]

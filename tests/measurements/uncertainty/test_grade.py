@@ -1,0 +1,66 @@
+"""Grades follow the worst sign."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.measurements.uncertainty.grade import (
+    CHECK,
+    FAILED,
+    Grade,
+    bound_hits,
+    graded,
+    missing_quality,
+    vertebra_quality,
+)
+from lumbar_ext.registration.problem import Bounds
+from tests.measurements.registered_fixture import registration
+
+FINE = (0.01, 0.5, 0, 0.3)
+
+
+@pytest.mark.parametrize("sign", range(4))
+def test_each_sign_can_lower_the_grade(sign):
+    assert graded(*FINE).grade is Grade.GOOD
+    limits = [(CHECK, Grade.CHECK), (FAILED, Grade.FAILED)]
+    for limit, grade in limits:
+        signs = list(FINE)
+        signs[sign] = (limit.residual, limit.gap_mm, limit.bound_hits, limit.vertex_sd_mm)[sign]
+        quality = graded(*signs)
+        assert quality.grade is grade
+        assert len(quality.reasons) == 1
+
+
+def test_unknown_signs_do_not_count():
+    assert graded(None, None, 0, None).grade is Grade.GOOD
+    assert graded(np.nan, np.nan, 0, np.nan).grade is Grade.GOOD
+
+
+def test_a_missing_vertebra_has_failed():
+    quality = missing_quality("not found in both views")
+    assert (quality.grade, quality.reasons) == (Grade.FAILED, ("not found in both views",))
+
+
+def test_bounds_are_counted_where_parameters_stand_on_them():
+    fit = registration().vertebrae["L3"]
+    assert bound_hits(fit, Bounds()) == 0
+    at_bounds = replace(fit, pose=np.array([10.0, 0, -10.0, 0, 0, 0]), coefficients=np.array([3.0, 2.9]))
+    assert bound_hits(at_bounds, Bounds()) == 3
+
+
+def test_the_signs_of_a_fit_are_its_worse_view_and_the_median_gap():
+    shape = (len(LEVELS), len(LANDMARKS))
+    gaps = np.full(shape, np.nan)
+    gaps[2, :3] = [1.0, 2.0, 30.0]
+    landmarks = Landmarks3D(np.zeros((*shape, 3)), gaps, np.ones(shape), np.ones(5, dtype=bool))
+    quality = vertebra_quality(registration().vertebrae["L3"], landmarks, np.array([0.2, 0.4]))
+    assert quality.residual == pytest.approx(0.02)
+    assert quality.gap_mm == pytest.approx(2.0)
+    assert quality.vertex_sd_mm == pytest.approx(0.3)
+    assert quality.grade is Grade.GOOD
+    unknown = vertebra_quality(registration().vertebrae["L1"], landmarks, None)
+    assert unknown.gap_mm is None
+    assert unknown.vertex_sd_mm is None

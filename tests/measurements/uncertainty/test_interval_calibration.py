@@ -1,0 +1,86 @@
+"""Factors and coverage on errors of known spread."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.measurements.uncertainty.interval_calibration import (
+    check,
+    coverage,
+    fit,
+    fit_factors,
+    read_calibration,
+    read_errors,
+    shipped_calibration,
+)
+
+
+def write_errors(path, errors, deviations, kind="cobb"):
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["study", "id", "pipeline_error", "laplace_sd"])
+        rows.writerows([["s", kind, e, d] for e, d in zip(errors, deviations, strict=True)])
+        rows.writerow(["s", kind, "", "1.0"])
+        rows.writerow(["s", kind, "1.0", ""])
+
+
+def test_the_factor_is_the_ratio_of_true_and_claimed_spread():
+    rng = np.random.default_rng(0)
+    claimed = rng.uniform(0.5, 2, 20000)
+    errors = 3 * claimed * rng.standard_normal(20000)
+    chosen = fit_factors({"cobb": errors}, {"cobb": claimed})
+    assert chosen.factors["cobb"] == pytest.approx(3, rel=0.03)
+    assert coverage(errors, chosen.factors["cobb"] * claimed, 0.9) == pytest.approx(0.9, abs=0.001)
+    assert coverage(errors, chosen.factors["cobb"] * claimed, 0.5) == pytest.approx(0.5, abs=0.02)
+
+
+def test_too_few_cases_give_no_factor():
+    assert fit_factors({"cobb": np.ones(5)}, {"cobb": np.ones(5)}).factors == {}
+
+
+def test_a_bias_widens_the_interval_until_it_holds_the_truth():
+    errors = np.full(100, 2.0)
+    factor = fit_factors({"a": errors}, {"a": np.ones(100)}).factors["a"]
+    assert coverage(errors, factor * np.ones(100), 0.9) == 1
+
+
+def test_fit_and_check_work_on_files(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    for name in ("validation", "other"):
+        deviations = rng.uniform(1, 2, 400)
+        write_errors(tmp_path / f"{name}.csv", 2 * deviations * rng.standard_normal(400), deviations)
+    fit(str(tmp_path / "validation.csv"), str(tmp_path / "calibration.json"))
+    assert read_calibration(tmp_path / "calibration.json").factors["cobb"] == pytest.approx(2, rel=0.15)
+    check(str(tmp_path / "other.csv"), str(tmp_path / "plot.png"), str(tmp_path / "calibration.json"))
+    printed = capsys.readouterr().out
+    share = float(printed.splitlines()[-1].split("|")[3].strip().rstrip("%"))
+    assert 85 <= share <= 95
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_rows_without_error_or_deviation_do_not_count(tmp_path):
+    write_errors(tmp_path / "e.csv", [1.0, -2.0], [0.5, 0.6])
+    errors, deviations = read_errors(tmp_path / "e.csv")
+    assert errors["cobb"].tolist() == [1.0, -2.0]
+    assert deviations["cobb"].tolist() == [0.5, 0.6]
+
+
+@pytest.mark.parametrize("content", [None, "a,b\n1,2\n"])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    path = tmp_path / "e.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=r"e\.csv"):
+        read_errors(path)
+
+
+def test_a_broken_calibration_is_refused(tmp_path):
+    (tmp_path / "c.json").write_text("{}")
+    with pytest.raises(InputError, match=r"c\.json"):
+        read_calibration(tmp_path / "c.json")
+
+
+def test_shipped_factors_are_positive():
+    assert all(factor > 0 for factor in shipped_calibration().factors.values())

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import trimesh
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.mesh.surface import Surface, clean_surface, load_surface, locate, surface_distance_mm
+
+
+def sphere(radius=10.0, subdivisions=3):
+    mesh = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius)
+    return Surface(mesh.vertices, mesh.faces)
+
+
+def test_normals_of_a_sphere_are_radial():
+    surface = sphere()
+    assert np.allclose(surface.normals, surface.vertices_mm / 10.0, atol=0.03)
+
+
+def test_volume_and_area_of_a_sphere():
+    surface = sphere(subdivisions=5)
+    assert surface.volume_mm3 == pytest.approx(4 / 3 * np.pi * 1000, rel=2e-3)
+    assert surface.vertex_areas_mm2.sum() == pytest.approx(4 * np.pi * 100, rel=2e-3)
+
+
+def test_distance_to_a_larger_sphere_is_the_gap():
+    distance = surface_distance_mm(sphere(10.0), sphere(12.0, subdivisions=4))
+    assert np.allclose(distance, 2.0, atol=0.03)
+
+
+def test_located_points_are_their_barycentric_combination():
+    surface = sphere()
+    points = np.random.default_rng(0).normal(size=(50, 3)) * 12
+    located = locate(surface, points)
+    rebuilt = (surface.vertices_mm[located.vertices] * located.weights[..., None]).sum(axis=1)
+    assert np.allclose(rebuilt, located.points_mm, atol=1e-9)
+
+
+def test_cleaning_merges_split_vertices_and_turns_normals_outward():
+    surface = sphere()
+    soup = Surface(
+        surface.vertices_mm[surface.triangles[:, ::-1]].reshape(-1, 3), np.arange(surface.triangles.size).reshape(-1, 3)
+    )
+    cleaned = clean_surface(soup)
+    assert cleaned.is_watertight
+    assert len(cleaned.vertices_mm) == len(surface.vertices_mm)
+    assert cleaned.volume_mm3 > 0
+
+
+def test_components_are_counted_from_the_top(tmp_path):
+    low, high = trimesh.creation.icosphere(radius=3), trimesh.creation.icosphere(radius=2)
+    high.apply_translation([0, 0, 20])
+    trimesh.util.concatenate([low, high]).export(tmp_path / "two.stl")
+    assert load_surface(tmp_path / "two.stl", component=0).vertices_mm[:, 2].mean() == pytest.approx(20, abs=0.1)
+    assert load_surface(tmp_path / "two.stl").vertices_mm[:, 2].mean() == pytest.approx(0, abs=0.1)
+
+
+def test_metres_become_millimetres(tmp_path):
+    trimesh.creation.icosphere(radius=0.02).export(tmp_path / "m.obj")
+    assert np.linalg.norm(load_surface(tmp_path / "m.obj", "m").vertices_mm, axis=1).max() == pytest.approx(
+        20, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(("name", "unit", "word"), [("gone.stl", "mm", "no such"), ("m.stl", "inch", "unit")])
+def test_unusable_files_are_named(tmp_path, name, unit, word):
+    trimesh.creation.box().export(tmp_path / "m.stl")
+    with pytest.raises(InputError, match=word):
+        load_surface(tmp_path / name, unit)

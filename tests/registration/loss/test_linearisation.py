@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lumbar_ext.registration.loss.linearisation import Lineariser
+from lumbar_ext.registration.loss.scene import Scene
+from lumbar_ext.registration.problem import LandmarkTerm
+from lumbar_ext.registration.search.optimiser import start_parameters
+from lumbar_ext.registration.terms.similarity import Huber, SquaredError
+
+_STEPS = np.array([0.3] * 3 + [0.01] * 3 + [0.1] * 8)
+
+
+def turned_parameters(problem):
+    """Away from the identity, so that Euler angles and the moved frame matter."""
+    rng = np.random.default_rng(0)
+    return [p + rng.normal(0, 2, 14) * _STEPS for p in start_parameters(problem)]
+
+
+def finite_differences(loss, parameters, index):
+    slopes = []
+    for k, step in enumerate(_STEPS):
+        sides = [[p.copy() for p in parameters] for _ in range(2)]
+        sides[0][index][k] += step
+        sides[1][index][k] -= step
+        slopes.append((loss(sides[0]) - loss(sides[1])) / (2 * step))
+    return np.array(slopes)
+
+
+@pytest.mark.parametrize("similarity", [SquaredError(), Huber(scale=0.1)])
+def test_loss_is_that_of_the_scene(full_problem, similarity):
+    scene = Scene(replace(full_problem, similarity=similarity).coarsened(2))
+    parameters = turned_parameters(full_problem)
+    lineariser = Lineariser(scene, 8, parameters)
+    assert lineariser.loss(parameters) == pytest.approx(scene.loss(parameters).total, rel=1e-5)
+    assert lineariser.model(parameters).loss == pytest.approx(scene.loss(parameters).total, rel=1e-5)
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_gradient_points_the_way_of_finite_differences(full_problem, index):
+    problem = replace(full_problem, similarity=SquaredError(), landmark_term=LandmarkTerm())
+    parameters = turned_parameters(problem)
+    lineariser = Lineariser(Scene(problem), 8, parameters)
+    gradient = lineariser.model(parameters).gradient[index] * _STEPS
+    expected = finite_differences(lineariser.loss, parameters, index) * _STEPS
+    cosine = gradient @ expected / np.linalg.norm(gradient) / np.linalg.norm(expected)
+    # Grazing triangles are held back on purpose, so lengths may differ a little more than directions.
+    assert cosine > 0.99
+    np.testing.assert_allclose(gradient, expected, atol=0.15 * np.abs(expected).max())
+
+
+def test_gradient_of_landmarks_and_prior_is_exact(full_problem):
+    blank = {name: replace(view, weights=np.zeros((512, 512))) for name, view in full_problem.views.items()}
+    problem = replace(full_problem, views=blank).coarsened(8)
+    parameters = turned_parameters(problem)
+    lineariser = Lineariser(Scene(problem), 8, parameters)
+    gradient = lineariser.model(parameters).gradient[1]
+    expected = finite_differences(lineariser.loss, parameters, 1)
+    np.testing.assert_allclose(gradient, expected, rtol=0.05, atol=0.02 * np.abs(expected).max())
+
+
+def test_hessian_is_symmetric_and_couples_only_vertebrae_that_share_pixels(plain_problem):
+    parameters = start_parameters(plain_problem)
+    model = Lineariser(Scene(plain_problem.coarsened(4)), 8, parameters).model(parameters)
+    hessian = model.hessian.reshape(70, 70)
+    np.testing.assert_allclose(hessian, hessian.T, rtol=1e-4, atol=1e-9)
+    assert np.linalg.eigvalsh(hessian).min() > -1e-6
+    assert np.abs(model.hessian[0, :, 1]).max() > 0 and (model.hessian[0, :, 4] == 0).all()
+
+
+def test_a_vertebra_behind_the_source_has_an_infinite_loss(plain_problem):
+    parameters = start_parameters(plain_problem)
+    lineariser = Lineariser(Scene(plain_problem.coarsened(4)), 8, parameters)
+    parameters[0][0] = 2000
+    assert lineariser.loss(parameters) == np.inf

@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra
+from lumbar_ext.registration.loss.scene import Scene
+from lumbar_ext.registration.search.block_objective import BlockObjective, world_pinhole
+from lumbar_ext.registration.search.optimiser import start_parameters
+from lumbar_ext.registration.terms.similarity import AbsoluteError, Huber, SquaredError
+
+
+@pytest.mark.parametrize("similarity", [AbsoluteError(), SquaredError(), Huber()])
+def test_agrees_with_the_whole_scene(full_problem, similarity):
+    problem = replace(full_problem, similarity=similarity).coarsened(2)
+    scene = Scene(problem)
+    parameters = start_parameters(problem)
+    lengths = [scene.path_lengths(i, p) for i, p in enumerate(parameters)]
+    objective = BlockObjective(scene, 2, parameters, lengths)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        moved = rng.normal(0, 0.3, 14) * [5, 5, 5, 0.1, 0.1, 0.1, *[1] * 8]
+        expected = scene.loss([moved if i == 2 else p for i, p in enumerate(parameters)]).total
+        assert objective(moved) == pytest.approx(expected, rel=1e-5)
+
+
+def test_coefficients_left_out_keep_their_values(plain_problem):
+    scene = Scene(plain_problem.coarsened(4))
+    parameters = start_parameters(plain_problem)
+    parameters[0][6:] = 1.0
+    lengths = [scene.path_lengths(i, p) for i, p in enumerate(parameters)]
+    objective = BlockObjective(scene, 0, parameters, lengths)
+    assert objective(parameters[0][:6]) == objective(parameters[0])
+
+
+def test_moving_the_camera_is_moving_the_vertebra(geometry):
+    rng = np.random.default_rng(0)
+    start = RigidTransform.from_euler(*rng.uniform(-1, 1, 3), rng.uniform(-50, 50, 3))
+    pose = np.concatenate([rng.uniform(-10, 10, 3), rng.uniform(-0.5, 0.5, 3)])
+    moved = np.empty(14)
+    pinhole_from_vertebra(world_pinhole(geometry.lat), start.rotation, start.translation_mm, pose, moved)
+    point = rng.uniform(-30, 30, 3)
+    relative = point - moved[:3]
+    uv = np.array([relative @ moved[3:6], relative @ moved[6:9]]) / (relative @ moved[9:12]) + moved[12:]
+    world = (start @ RigidTransform.from_pose(pose)).apply(point)
+    np.testing.assert_allclose(uv, geometry.lat.project(world), atol=1e-9)
+
+
+def test_a_vertebra_behind_the_source_has_no_loss(plain_problem):
+    scene = Scene(plain_problem.coarsened(4))
+    parameters = start_parameters(plain_problem)
+    lengths = [scene.path_lengths(i, p) for i, p in enumerate(parameters)]
+    objective = BlockObjective(scene, 0, parameters, lengths)
+    assert np.isnan(objective(np.array([2000.0, 0, 0, 0, 0, 0])))

@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.registration.free_form import FreeForm
+from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.result import StopReason
+from lumbar_ext.registration.search.gauss_newton import DEFAULT_STAGES, GaussNewton, GaussNewtonStage, Varying
+from lumbar_ext.registration.terms.similarity import Huber, SquaredError
+from lumbar_ext.registration.terms.view_fields import ViewFields
+
+QUICK = GaussNewton(
+    (GaussNewtonStage(4, None, Varying.POSE, 6, 0.05), GaussNewtonStage(4, None, Varying.MODEL, 6, 0.05))
+)
+EXACT = GaussNewton((*DEFAULT_STAGES[:2], GaussNewtonStage(1, None, Varying.MODEL, 15, 1e-3)))
+
+
+def test_recovers_a_spine_of_the_model_almost_exactly(plain_problem, vertex_errors):
+    result = EXACT.run(replace(plain_problem, similarity=SquaredError()))
+    assert max(vertex_errors(result).values()) < 0.02
+    assert result.loss < 1e-4 * result.initial_loss
+
+
+def test_default_stages_recover_it_well_and_say_so(plain_problem, vertex_errors):
+    result = GaussNewton().run(replace(plain_problem, similarity=Huber()))
+    assert max(vertex_errors(result).values()) < 0.3
+    assert result.stop_reason is StopReason.CONVERGED
+    losses = [entry.loss for entry in result.history]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+def test_robust_penalty_ignores_a_bright_foreign_body(plain_problem, vertex_errors):
+    views = dict(plain_problem.views)
+    image = views["ap"].image.copy()
+    image[240:250, 250:258] = 1.0
+    views["ap"] = replace(views["ap"], image=image)
+    problems = [replace(plain_problem, views=views, similarity=s) for s in (Huber(scale=0.01), SquaredError())]
+    robust, squared = (max(vertex_errors(EXACT.run(problem)).values()) for problem in problems)
+    assert robust < 0.05 and robust < 0.5 * squared
+
+
+def test_free_form_modes_reach_shapes_outside_the_model(shapes, geometry, truth, plain_problem, vertex_errors):
+    model = tuple(s.surface.truncated(1) for s in shapes)  # too poor a model
+    poor = tuple(replace(shape, surface=surface) for shape, surface in zip(shapes, model, strict=True))
+    errors = []
+    for own in (poor, FreeForm(n_fields=30, length_mm=12.0, sd_mm=2.0).extend(poor)):
+        starts = [
+            replace(v, shape=s, coefficients=np.zeros(1)) for v, s in zip(plain_problem.vertebrae, own, strict=True)
+        ]
+        problem = replace(plain_problem, vertebrae=tuple(starts), similarity=Huber(), prior_weight=1e-5)
+        errors.append(np.mean(list(vertex_errors(GaussNewton().run(problem)).values())))
+    assert errors[1] < 0.85 * errors[0]
+
+
+def test_answers_stay_inside_narrow_bounds(plain_problem):
+    bounds = Bounds(translation_mm=1.0, tilt_deg=1.0, axial_deg=1.0, shape_sd=0.3)
+    result = QUICK.run(replace(plain_problem, bounds=bounds))
+    for fit in result.vertebrae.values():
+        assert (np.abs(np.concatenate([fit.pose, fit.coefficients])) <= bounds.limits(8)).all()
+    assert result.loss < result.initial_loss
+
+
+def test_same_problem_gives_the_same_answer(plain_problem):
+    first, second = QUICK.run(plain_problem), QUICK.run(plain_problem)
+    np.testing.assert_array_equal(first.vertebrae["L2"].pose, second.vertebrae["L2"].pose)
+
+
+def test_the_number_of_threads_does_not_matter(plain_problem):
+    problem = replace(plain_problem, prior_weight=1e-3, view_fields=ViewFields())
+    one, two = (replace(QUICK, threads=threads).run(problem) for threads in (1, 2))
+    for level, fit in one.vertebrae.items():
+        assert np.abs(fit.vertices_mm - two.vertebrae[level].vertices_mm).max() < 0.01
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        replace(QUICK, threads=0).run(plain_problem)
+
+
+def test_a_vertebra_that_went_astray_is_tried_again_and_told(plain_problem, vertex_errors):
+    """L3 starts far off; without another chance it stays where it is, and says so."""
+    far = plain_problem.vertebrae[2].world_from_vertebra @ RigidTransform.from_euler(
+        *np.radians([0, 14, 24]), np.array([3.0, 3, 6])
+    )
+    starts = [replace(v, world_from_vertebra=far) if i == 2 else v for i, v in enumerate(plain_problem.vertebrae)]
+    problem = replace(plain_problem, vertebrae=tuple(starts), prior_weight=1e-4)
+    lost = replace(QUICK, restart_after=0).run(problem)
+    found = QUICK.run(problem)
+    assert found.loss <= lost.loss
+    if vertex_errors(lost)["L3"] > 2:
+        assert any(text.startswith("L3: fits") for text in lost.warnings)
+    assert vertex_errors(found)["L3"] < 1 and not found.vertebrae["L3"].warnings
+
+
+def test_the_curvature_at_the_end_is_given(full_problem):
+    curvature = QUICK.run(full_problem).curvature
+    assert curvature.hessian.shape == (5, 14, 5, 14)
+    assert curvature.prior == pytest.approx(2 * full_problem.prior_weight / 5)
+
+
+def test_time_limit_keeps_what_was_found(plain_problem):
+    result = GaussNewton().run(plain_problem, max_seconds=0.05)
+    assert "cut off by its time limit of 0.05 s" in result.warnings[0]
+    assert result.stop_reason is StopReason.TIME and result.evaluations < 20
+    assert result.loss <= result.initial_loss
+
+
+def test_a_start_that_is_not_finite_is_refused(plain_problem):
+    starts = [replace(s, coefficients=np.full(8, np.nan)) for s in plain_problem.vertebrae]
+    with pytest.raises(ValueError, match="not finite"):
+        QUICK.run(replace(plain_problem, vertebrae=tuple(starts)))
+
+
+def test_final_pose_is_the_start_moved_by_the_pose_parameters(plain_problem):
+    result = QUICK.run(plain_problem)
+    for start, fit in zip(plain_problem.vertebrae, result.vertebrae.values(), strict=True):
+        expected = start.world_from_vertebra @ RigidTransform.from_pose(fit.pose)
+        np.testing.assert_allclose(fit.world_from_vertebra.to_matrix(), expected.to_matrix(), atol=1e-9)

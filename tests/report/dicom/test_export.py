@@ -1,0 +1,219 @@
+"""DICOM objects read back, and checked by dciodvfy of Debian's dicom3tools where it is installed."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.uid import generate_uid
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.measurements.document import measurements_document, write_measurements
+from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_values
+from lumbar_ext.measurements.uncertainty.grade import missing_quality
+from lumbar_ext.measurements.values.definitions import BY_ID
+from lumbar_ext.measurements.values.spine import Values
+from lumbar_ext.mesh.files import write_stl
+from tests.radiographs.conftest import _write_dicom
+
+pytest.importorskip("highdicom")
+
+from highdicom.sr import srread
+
+from lumbar_ext.report.dicom.encapsulated_stl import PATIENT_FROM_WORLD
+from lumbar_ext.report.dicom.export import write_dicom
+
+HEADER = {
+    "PatientName": "Doe^Jane",
+    "PatientID": "1234",
+    "PatientBirthDate": "19700101",
+    "PatientSex": "F",
+    "StudyDate": "20260304",
+    "StudyTime": "101112",
+    "StudyID": "1",
+    "AccessionNumber": "7",
+    "ReferringPhysicianName": "",
+}
+TETRAHEDRON = (
+    np.array([[0, 0, 0], [30, 0, 0], [0, 30, 0], [0, 0, 30.0]]),
+    np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]),
+)
+
+
+OBJECTS = ["L3.dcm", "measurements.dcm", "overlay_ap.dcm", "overlay_lat.dcm"]
+VALUES = {
+    ("L3", "superior_endplate_width"): 44.5,
+    ("L3", "wedge_ratio"): 0.95,
+    ("L3-L4", "disc_angle"): 8.0,
+    ("L1-L5", "cobb"): -4.0,
+}
+
+
+@pytest.fixture
+def reconstruction(tmp_path):
+    """Files of a reconstruction that found L3."""
+    values = {key: np.array(value) for key, value in VALUES.items()}
+    quality = {level: missing_quality("made up") for level in LEVELS}
+    assessment = Assessment(assess_values(Values(values, {})), {}, quality, False)
+    document = measurements_document(assessment, {"L3": RigidTransform.identity()})
+    write_measurements(tmp_path / "measurements.json", document)
+    write_stl(tmp_path / "L3.stl", *TETRAHEDRON)
+    write_landmarks(tmp_path / "landmarks.json", landmarks_of_l3())
+    for seed, view in enumerate(VIEWS):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 30, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"overlay_{view}.png")
+    return tmp_path
+
+
+def landmarks_of_l3():
+    """L3 alone; its spinous process is not seen, its left pedicle in the AP view only."""
+    rng = np.random.default_rng(1)
+    shape = (len(LEVELS), len(LANDMARKS))
+    position_mm, ap_px, lat_px = (rng.uniform(5, 25, (*shape, size)) for size in (3, 2, 2))
+    confidence, gap_mm = np.ones(shape), np.zeros(shape)
+    absent = np.ones(shape, bool)
+    absent[2] = [name == "spinous_process" for name in LANDMARKS]
+    in_lat = absent.copy()
+    in_lat[2, LANDMARKS.index("left_pedicle")] = True
+    for array, unknown in ((ap_px, absent), (lat_px, in_lat), (position_mm, in_lat), (gap_mm, in_lat)):
+        array[unknown] = np.nan
+    return StudyLandmarks(
+        position_mm, ap_px, lat_px, np.where(absent, np.nan, confidence), np.where(in_lat, np.nan, confidence), gap_mm
+    )
+
+
+def radiographs(folder, study=None, **changes):
+    study = study or generate_uid()
+    paths = []
+    for view in ("ap", "lat"):
+        stored = np.random.default_rng(0).integers(0, 4000, (40, 30)).astype(np.uint16)
+        tags = {**HEADER, "StudyInstanceUID": study, "SeriesInstanceUID": generate_uid(), "Modality": "DX", **changes}
+        paths.append(str(_write_dicom(folder / f"{view}.dcm", stored, **tags)))
+    return paths
+
+
+@pytest.fixture
+def objects(reconstruction):
+    """Folder of the objects of a reconstruction with a complete header."""
+    write_dicom(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
+    return reconstruction / "dicom"
+
+
+@pytest.fixture
+def groups(objects):
+    """Measurement groups of the report by subject, each a dictionary of values by the code of their name."""
+    found = srread(objects / "measurements.dcm").content.get_image_measurement_groups()
+    return {group.tracking_identifier: {item.name.value: item for item in group.get_measurements()} for group in found}
+
+
+def test_all_objects_belong_to_the_study_and_the_person(objects):
+    assert sorted(path.name for path in objects.iterdir()) == OBJECTS
+    results = [pydicom.dcmread(path) for path in sorted(objects.iterdir())]
+    assert {data.StudyInstanceUID for data in results} == {pydicom.dcmread(objects.parent / "ap.dcm").StudyInstanceUID}
+    assert {(data.PatientID, str(data.PatientName)) for data in results} == {("1234", "Doe^Jane")}
+    assert len({data.SOPInstanceUID for data in results}) == len(OBJECTS)
+    assert len({data.SeriesInstanceUID for data in results}) == 3
+    assert all("Research only" in data.SeriesDescription for data in results)
+
+
+def test_the_report_holds_all_values_under_their_ids(groups):
+    """Ids longer than a DICOM code value, a ratio, a segment and the whole spine; values that cannot be had are absent."""
+    found = {
+        (subject, name): item.value for subject, own in groups.items() for name, item in own.items() if name in BY_ID
+    }
+    assert found == pytest.approx(VALUES)
+    for (subject, name), item in ((key, groups[key[0]][key[1]]) for key in VALUES):
+        assert item.unit.value == BY_ID[name].unit, subject
+    assert set(groups) == {"L3", "L3-L4", "L1-L5"}
+
+
+@pytest.mark.parametrize("name", ["measurements.dcm", "L3.dcm"])
+def test_our_coding_scheme_is_declared(objects, name):
+    (scheme,) = pydicom.dcmread(objects / name).CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == "99LUMBAREXT" and len(scheme.CodingSchemeName) > 10
+
+
+def test_volume_and_distances_come_from_mesh_and_landmarks(groups):
+    own, landmarks = groups["L3"], landmarks_of_l3()
+    (volume,) = (item for item in own.values() if item.name.meaning == "Volume")
+    assert volume.value == pytest.approx(30**3 / 6)
+    top, bottom = landmarks.position_mm[2, :2]
+    assert own["centre_height"].value == pytest.approx(np.linalg.norm(top - bottom), abs=1e-3)
+    assert "pedicle_dist" not in own, "one pedicle has no place in space"
+    lines = [item.value for item in own["centre_height"].referenced_coordinates]
+    # DICOM counts from the corner of the first pixel, the landmarks file from its centre.
+    np.testing.assert_allclose(lines, [landmarks.ap_px[2, :2] + 0.5, landmarks.lat_px[2, :2] + 0.5], atol=1e-2)
+
+
+def test_sites_are_the_vertebrae_or_the_spine(objects):
+    found = srread(objects / "measurements.dcm").content.get_image_measurement_groups()
+    sites = {group.tracking_identifier: [site.value.meaning for site in group.finding_sites] for group in found}
+    assert sites == {"L3": ["L3 vertebra"], "L3-L4": ["L3 vertebra", "L4 vertebra"], "L1-L5": ["Lumbar spine"]}
+
+
+def test_the_mesh_is_in_patient_axes_with_its_true_length(objects):
+    data = pydicom.dcmread(objects / "L3.dcm")
+    assert data.file_meta.MediaStorageSOPClassUID.name == "Encapsulated STL Storage"
+    assert (data.Modality, data.MIMETypeOfEncapsulatedDocument) == ("M3D", "model/stl")
+    assert data.MeasurementUnitsCodeSequence[0].CodeValue == "mm" and data.ModelMirroring == "NO"
+    content = data.EncapsulatedDocument[: data.EncapsulatedDocumentLength]
+    assert len(data.EncapsulatedDocument) % 2 == 0 and len(content) == 84 + 50 * len(TETRAHEDRON[1])
+    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    corners = np.frombuffer(content, record, offset=84)["corners"]
+    np.testing.assert_allclose(corners @ PATIENT_FROM_WORLD, TETRAHEDRON[0][TETRAHEDRON[1]], atol=1e-4)
+    # A person's front and left in DICOM's axes (left, posterior, head).
+    np.testing.assert_array_equal(PATIENT_FROM_WORLD @ [1, 0, 0], [0, -1, 0])
+    np.testing.assert_array_equal(PATIENT_FROM_WORLD @ [0, 1, 0], [1, 0, 0])
+    assert np.linalg.det(PATIENT_FROM_WORLD) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_overlays_are_secondary_captures_of_their_radiograph(objects, view):
+    data = pydicom.dcmread(objects / f"overlay_{view}.dcm")
+    assert data.file_meta.MediaStorageSOPClassUID.name == "Secondary Capture Image Storage"
+    picture = np.asarray(Image.open(objects.parent / f"overlay_{view}.png"))
+    np.testing.assert_array_equal(data.pixel_array, picture)
+    source = pydicom.dcmread(objects.parent / f"{view}.dcm")
+    assert data.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+
+
+def test_an_empty_header_is_no_obstacle(reconstruction):
+    images = radiographs(reconstruction, PatientName="", PatientID="", PatientBirthDate="", StudyDate="")
+    write_dicom(str(reconstruction), *images, str(reconstruction / "dicom"))
+    assert pydicom.dcmread(reconstruction / "dicom" / "L3.dcm").PatientID == ""
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs Debian's dicom3tools")
+@pytest.mark.parametrize("name", OBJECTS)
+def test_dciodvfy_finds_no_error(objects, name):
+    command = ["dciodvfy", str(objects / name)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    errors = [line for line in (finished.stdout + finished.stderr).splitlines() if line.startswith("Error")]
+    assert errors == []
+
+
+def test_radiographs_that_are_not_dicom_are_refused(reconstruction):
+    (reconstruction / "ap.png").write_bytes(b"no DICOM")
+    with pytest.raises(InputError, match=r"ap\.png.*cannot be read as DICOM"):
+        write_dicom(str(reconstruction), *[str(reconstruction / "ap.png")] * 2, str(reconstruction / "dicom"))
+
+
+def test_radiographs_of_different_studies_are_refused(reconstruction):
+    ap = radiographs(reconstruction)[0]
+    (reconstruction / "other").mkdir()
+    lat = radiographs(reconstruction / "other")[1]
+    with pytest.raises(InputError, match="different DICOM studies"):
+        write_dicom(str(reconstruction), ap, lat, str(reconstruction / "dicom"))
+
+
+@pytest.mark.parametrize("name", ["measurements.json", "landmarks.json", "overlay_lat.png"])
+def test_a_folder_without_a_reconstruction_is_refused_and_nothing_is_written(reconstruction, name):
+    (reconstruction / name).unlink()
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        write_dicom(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
+    assert not (reconstruction / "dicom").exists()
