@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class _SeesSquares(torch.nn.Module):
         packed = torch.zeros(1, PACKED_CHANNELS, rows, columns)
         bright = torch.nn.functional.avg_pool2d(image, STRIDE)[0, 0] > 0.9
         heights = bright.any(dim=1).nonzero()[:, 0]
-        starts = [int(heights[0])] + [int(b) for a, b in zip(heights[:-1], heights[1:], strict=True) if b - a > 1]
+        starts = [int(heights[0])] + [int(b) for a, b in pairwise(heights) if b - a > 1]
         for level, start in enumerate(starts[-len(LEVELS) :]):
             band = bright[start : start + 40]
             run = int((~band.any(dim=1)).nonzero()[0, 0])

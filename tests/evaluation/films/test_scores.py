@@ -16,7 +16,7 @@ STEP = 40.0
 
 def _film(levels, spacing=(1.0, 1.0)):
     corners = np.array([[-15.0, -12.0], [15.0, -12.0], [15.0, 12.0], [-15.0, 12.0]])
-    vertebrae = [MarkedVertebra(corners + [100, STEP * place], level) for place, level in enumerate(levels)]
+    vertebrae = [MarkedVertebra(corners + np.array([100.0, STEP * place]), level) for place, level in enumerate(levels)]
     return MarkedFilm(Path("a.png"), "lat", tuple(vertebrae), spacing)
 
 
@@ -29,7 +29,8 @@ def _found(first_place, offset=(0.0, 0.0), levels=LEVELS):
     for level in levels:
         index = LEVELS.index(level)
         centres[index] = np.array([100.0, STEP * (first_place + index)]) + offset
-    return centres, np.stack([centres - [0, 12], centres + [0, 12]], axis=1)
+    up = np.array([0.0, 12.0])
+    return centres, np.stack([centres - up, centres + up], axis=1)
 
 
 def test_what_lies_on_the_marks_is_right():
