@@ -13,7 +13,7 @@ CONFIGS := $(RECONSTRUCTION)/configs
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network calibrate-network test lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-real calibrate-network test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,6 +89,12 @@ evaluate-network: install-test  ## simulate the network's test sets and print it
 	    --sets "{'unseen people': '$(SETS)/test18', 'findings': '$(SETS)/test_pathology', \
 	'voxel renderer': '$(SETS)/test_voxels', 'real anatomies': '$(SETS)/real'$(CT_SET)}" \
 	    --foreign_sets "{'foreign chain': '$(SETS)/test18'}"
+
+FOLDER ?=
+
+evaluate-real: install-test  ## how the network does on a FOLDER of your own marked films: tables and a contact sheet
+	$(if $(FOLDER),,$(error FOLDER is not set: make evaluate-real FOLDER=films, see the network bundle's README))
+	$(BIN)/python -m lumbar_ext.evaluation.films.bench --folder $(FOLDER) --bundle_root $(NETWORK)
 
 # Validation studies choose the maps, the test studies of evaluate-network check them.
 calibrate-network: evaluate-network  ## fit the network's confidences on validation studies, check them on the test sets
