@@ -41,8 +41,8 @@ def write_dicom(reconstruction_dir: str, ap_image: str, lat_image: str, dicom_di
         dicom_dir: folder to fill.
 
     Raises:
-        InputError: if the folder holds no reconstruction, a radiograph is no DICOM file or not the one it was made from, the two
-            are of different patients or studies, or nothing can be written.
+        InputError: if the folder holds no reconstruction, a radiograph is no DICOM file or not the one it was made from,
+            the two are of different patients or studies, or nothing can be written.
     """
     files = {"ap": Path(ap_image), "lat": Path(lat_image)}
     radiographs = {view: _read_header(path) for view, path in files.items()}

@@ -1,7 +1,7 @@
 """Whose results these are: a reconstruction's files join a DICOM study only if they were made from its radiographs.
 
-`run.json` of a reconstruction holds the SHA-256 of the files it was made from. Headers that go into the objects must be those of
-these files, and of one patient and one study; else one person's measurements would be filed under another's name.
+`run.json` of a reconstruction holds the SHA-256 of the files it was made from. Headers that go into the objects must be
+those of these files, and of one patient and one study; else one person's measurements would be filed under another's name.
 """
 
 from __future__ import annotations
