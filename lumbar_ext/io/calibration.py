@@ -36,8 +36,8 @@ def read_calibration(
 
     Raises:
         InputError: naming the file, the key, what was found and what is expected, if the document violates the schema,
-            a camera is impossible or farther than 20 m from the origin, the views are swapped, parallel, far from their nominal direction or look at no
-            common region, or a source is on its detector's side of the scene.
+            a camera is impossible or farther than 20 m from the origin, the views are swapped, parallel, far from their
+            nominal direction or look at no common region, or a source is on its detector's side of the scene.
     """
     views = read_document(path, _SCHEMA)["views"]
     spacings = image_spacing_mm or {}
@@ -91,8 +91,8 @@ def _check_room(path: str | Path, view: str, camera: Camera) -> None:
         place = getattr(camera, name)
         if np.abs(place).max() > _ROOM_MM:
             raise InputError(
-                f"{path}: views/{view}: {name} is {place.tolist()}, farther than {_ROOM_MM / 1000:g} m from the origin; expected "
-                "an origin near the person: move both cameras by the same vector"
+                f"{path}: views/{view}: {name} is {place.tolist()}, farther than {_ROOM_MM / 1000:g} m from the origin; "
+                "expected an origin near the person: move both cameras by the same vector"
             )
 
 
