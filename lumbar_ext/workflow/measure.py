@@ -11,6 +11,7 @@ import numpy as np
 from monai.transforms import Transform
 from torch import nn
 
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.io.atomic import write_bytes, write_text
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements, write_measurements_csv
@@ -71,7 +72,7 @@ class Measured:
 
 
 def write_measurement_files(folder: Path, measured: Measured, options: ReportOptions | None = None) -> None:
-    """Writes `measurements.json` and `.csv`, PLY meshes, the glTF scene and, on request, the label map.
+    """Writes `measurements.json` and `.csv`, PLY meshes (LPS), the glTF scene and, on request, the label map (RAS).
 
     Args:
         folder: an existing folder.
@@ -85,7 +86,9 @@ def write_measurement_files(folder: Path, measured: Measured, options: ReportOpt
     meshes = {level: fit.vertices_mm for level, fit in fits.items()}
     for level, vertices in meshes.items():
         spread = assessment.vertex_sd_mm.get(level)
-        write_ply(folder / f"{level}.ply", vertices, triangles, {} if spread is None else {"sd_mm": spread})
+        write_ply(
+            folder / f"{level}.ply", lps_from_world(vertices), triangles, {} if spread is None else {"sd_mm": spread}
+        )
     write_gltf_scene(folder / "scene.glb", meshes, triangles)
     if (options or ReportOptions()).label_map:
         write_label_map(folder / "labels.nii.gz", meshes, triangles)

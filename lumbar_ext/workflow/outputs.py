@@ -10,6 +10,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.landmarks.markups import SUFFIX, write_points
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
@@ -72,8 +73,8 @@ def write_reconstruction(
         write_stl(mesh_path(folder, level), vertices_mm, triangles)
     found = study_landmarks(observed, landmarks)
     write_landmarks(folder / "landmarks.json", found)
-    # Slicer takes the axes of STL and PLY files for LPS as they are; points of the same numbers lie on the meshes.
-    write_points(folder / f"landmarks{SUFFIX}", found.position_mm, found.confidence_ap * found.confidence_lat)
+    confidence = found.confidence_ap * found.confidence_lat
+    write_points(folder / f"landmarks{SUFFIX}", lps_from_world(found.position_mm), confidence)
     for view in VIEWS:
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.report.dicom.encapsulated_stl import encapsulated_meshes
+from lumbar_ext.report.dicom.ownership import check_ownership
 from lumbar_ext.report.dicom.secondary_capture import overlay_captures
 from lumbar_ext.report.dicom.structured_report import measurement_report
 
@@ -40,12 +41,13 @@ def write_dicom(reconstruction_dir: str, ap_image: str, lat_image: str, dicom_di
         dicom_dir: folder to fill.
 
     Raises:
-        InputError: if the folder holds no reconstruction, a radiograph is no DICOM file, or nothing can be written.
+        InputError: if the folder holds no reconstruction, a radiograph is no DICOM file or not the one it was made from,
+            the two are of different patients or studies, or nothing can be written.
     """
-    radiographs = {"ap": _read_header(ap_image), "lat": _read_header(lat_image)}
-    if radiographs["ap"].StudyInstanceUID != radiographs["lat"].StudyInstanceUID:
-        raise InputError(f"{ap_image} and {lat_image}: of different DICOM studies, expected one")
+    files = {"ap": Path(ap_image), "lat": Path(lat_image)}
+    radiographs = {view: _read_header(path) for view, path in files.items()}
     folder = Path(reconstruction_dir)
+    check_ownership(folder, files, radiographs)
     objects = [encode(folder, radiographs) for encode in ENCODERS.values()]
     write_objects({name: dataset for made in objects for name, dataset in made.items()}, dicom_dir)
 
@@ -72,7 +74,7 @@ def write_objects(objects: Mapping[str, Dataset], dicom_dir: str | Path) -> list
     return [Path(dicom_dir) / f"{name}.dcm" for name in objects]
 
 
-def _read_header(path: str) -> Dataset:
+def _read_header(path: Path) -> Dataset:
     try:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except (OSError, pydicom.errors.InvalidDicomError) as error:
