@@ -1,9 +1,9 @@
-"""Which heatmap peaks become which vertebrae: four vertebrae seen are four vertebrae reported, in order down the image.
+"""Which heatmap peaks of ONE view become which vertebrae: four seen are four reported, in order down the image.
 
 Each level has its own heatmap, so a vertebra between two names (a sacralised L5, say) can raise a peak in both. Peaks are
 therefore chosen together: the choice with the greatest sum of log(peak / threshold) wins among all that move strictly
 down the image from L1 to L5 and put no two levels on the same vertebra. A level may stay without a peak, which costs
-nothing, so a peak below the threshold is never chosen.
+nothing, so a peak below the threshold is never chosen. Where both views are at hand, :mod:`.joint_levels` decides.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from itertools import pairwise, product
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
+CONFIDENCE_THRESHOLD = 0.3
 CANDIDATES = 3
 # neighbouring centres are about 1.3 vertebral heights apart; at half a height both names mean one vertebra
 MIN_SEPARATION = 0.5
@@ -32,12 +32,53 @@ class Peak:
         row, column: its cell.
         confidence: its value.
         height_cells: distance of the endplate centres that this cell predicts.
+        offset_cells: (u, v) from the cell to the vertebra's centre that it predicts.
     """
 
     row: int
     column: int
     confidence: float
     height_cells: float = 0.0
+    offset_cells: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def centre_cells(self) -> tuple[float, float]:
+        """(u, v) of the vertebra's centre."""
+        return self.column + self.offset_cells[0], self.row + self.offset_cells[1]
+
+
+@dataclass(frozen=True)
+class HeatmapView:
+    """Where one view shows vertebrae.
+
+    Args:
+        heatmap: [L, h, w] one map a level, values in [0, 1].
+        centre_offset: [2, h, w] (u, v) cells from each cell to the vertebra's centre.
+        height_cells: [h, w] distance of the endplate centres.
+    """
+
+    heatmap: np.ndarray
+    centre_offset: np.ndarray
+    height_cells: np.ndarray
+
+    def peak(self, level: int, row: int, column: int) -> Peak:
+        """The peak that a cell is."""
+        du, dv = self.centre_offset[:, row, column].tolist()
+        values = float(self.heatmap[level, row, column]), float(self.height_cells[row, column])
+        return Peak(int(row), int(column), *values, (du, dv))
+
+    def peaks(self, count: int = CANDIDATES) -> list[list[Peak]]:
+        """Up to `count` local maxima (3x3) of each level's heatmap, strongest first; never an empty list."""
+        own = torch.from_numpy(np.where(local_maxima(self.heatmap), self.heatmap, 0.0)).flatten(1)
+        places = own.topk(min(count, own.shape[1]), dim=1).indices.tolist()
+        width = self.heatmap.shape[2]
+        return [[self.peak(k, *divmod(p, width)) for p in own] for k, own in enumerate(places)]
+
+
+def local_maxima(heatmap: np.ndarray) -> np.ndarray:
+    """Which cells [L, h, w] are not exceeded by any of their eight neighbours."""
+    maps = torch.from_numpy(np.ascontiguousarray(heatmap))
+    return (F.max_pool2d(maps[None], 3, stride=1, padding=1)[0] == maps).numpy()
 
 
 @dataclass(frozen=True)
@@ -54,24 +95,6 @@ class LevelChoice:
     peaks: tuple[Peak | None, ...]
     confidence: np.ndarray
     consistent: bool
-
-
-def find_peaks(heatmap: Tensor, height_cells: Tensor) -> list[list[Peak]]:
-    """Up to three local maxima (3x3) of each level's heatmap, strongest first; never an empty list.
-
-    Args:
-        heatmap: [5, h, w].
-        height_cells: [h, w], see :class:`Peak`.
-    """
-    local_maximum = F.max_pool2d(heatmap[None], 3, stride=1, padding=1)[0] == heatmap
-    count = min(CANDIDATES, heatmap[0].numel())
-    values, places = (heatmap * local_maximum).flatten(1).topk(count, dim=1)
-    heights = height_cells.flatten()[places]
-    width = heatmap.shape[2]
-    return [
-        [Peak(p // width, p % width, c, h) for c, p, h in zip(*level, strict=True)]
-        for level in zip(values.tolist(), places.tolist(), heights.tolist(), strict=True)
-    ]
 
 
 def choose_levels(peaks: Sequence[Sequence[Peak]], threshold: float) -> LevelChoice:
@@ -105,8 +128,3 @@ def same_vertebra(a: Peak, b: Peak) -> bool:
     """Whether two peaks lie so close together that they mean one vertebra."""
     distance = np.hypot(a.row - b.row, a.column - b.column)
     return bool(distance < MIN_SEPARATION * (a.height_cells + b.height_cells) / 2)
-
-
-def endplate_distance(landmark_offsets: Tensor) -> Tensor:
-    """Distance [h, w] in cells of the two endplate centres (the first two landmarks) that each cell predicts."""
-    return torch.linalg.vector_norm(landmark_offsets[2:4] - landmark_offsets[0:2], dim=0)
