@@ -79,12 +79,10 @@ class PackedView:
 
     Args:
         decomposition: [H, W] float32 in [0, 1].
-        offsets: [16, h, w] from each cell to the centre and the seven landmarks, (u, v) each, cells.
-        levels: heatmaps, and what is needed to choose among their peaks.
+        levels: heatmaps and offsets.
     """
 
     decomposition: np.ndarray
-    offsets: np.ndarray
     levels: HeatmapView
 
 
@@ -102,14 +100,8 @@ def read_packed(packed: Tensor | np.ndarray) -> PackedView:
     if tensor.ndim != 4 or tensor.shape[0] != 1 or tensor.shape[1] < PACKED_CHANNELS:
         raise InputError(f"packed: expected [{PACKED_CHANNELS}, H/4, W/4] of one image, found {tuple(tensor.shape)}")
     maps = unpack(tensor)
-    centre, landmarks = maps.centre_offset[0].numpy(), maps.landmark_offsets[0].numpy()
-    # the endplate centres are the first two landmarks
-    height_cells = np.linalg.norm(landmarks[2:4] - landmarks[0:2], axis=0)
-    return PackedView(
-        decomposition=maps.decomposition[0, 0].clamp(0, 1).numpy(),
-        offsets=np.concatenate([centre, landmarks]).astype(float),
-        levels=HeatmapView(maps.heatmap[0].numpy().astype(float), centre.astype(float), height_cells),
-    )
+    heatmap, centre, landmarks = (part[0].numpy() for part in (maps.heatmap, maps.centre_offset, maps.landmark_offsets))
+    return PackedView(maps.decomposition[0, 0].clamp(0, 1).numpy(), HeatmapView(heatmap, centre, landmarks))
 
 
 def decode_view(view: PackedView, choice: LevelChoice) -> DecodedView:
@@ -117,8 +109,9 @@ def decode_view(view: PackedView, choice: LevelChoice) -> DecodedView:
     present = np.array([peak is not None for peak in choice.peaks])
     positions = np.full((len(LEVELS), 1 + len(LANDMARKS), 2), np.nan)
     landmark_confidence = np.zeros((len(LEVELS), len(LANDMARKS)))
+    offsets = np.concatenate([view.levels.centre_offset, view.levels.landmark_offsets]).astype(float)
     for level in np.flatnonzero(present):
-        cells, spread = _read_level(view.offsets, view.levels.heatmap[level], choice.peaks[level])
+        cells, spread = _read_level(offsets, view.levels.heatmap[level].astype(float), choice.peaks[level])
         positions[level] = px_from_cells(cells)
         relative = px_from_cells(spread[1:]) - px_from_cells(0.0)
         landmark_confidence[level] = choice.confidence[level] / (1 + (relative / SPREAD_PX) ** 2)
@@ -144,4 +137,4 @@ def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THR
         InputError: see :func:`read_packed`.
     """
     view = read_packed(packed)
-    return decode_view(view, choose_levels(view.levels.peaks(), threshold))
+    return decode_view(view, choose_levels(view.levels.peaks, threshold))

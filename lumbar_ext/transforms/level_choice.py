@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 
 import numpy as np
@@ -54,23 +55,29 @@ class HeatmapView:
     Args:
         heatmap: [L, h, w] one map a level, values in [0, 1].
         centre_offset: [2, h, w] (u, v) cells from each cell to the vertebra's centre.
-        height_cells: [h, w] distance of the endplate centres.
+        landmark_offsets: [14, h, w] the same to each of its seven landmarks.
     """
 
     heatmap: np.ndarray
     centre_offset: np.ndarray
-    height_cells: np.ndarray
+    landmark_offsets: np.ndarray
 
     def peak(self, level: int, row: int, column: int) -> Peak:
         """The peak that a cell is."""
         du, dv = self.centre_offset[:, row, column].tolist()
-        values = float(self.heatmap[level, row, column]), float(self.height_cells[row, column])
-        return Peak(int(row), int(column), *values, (du, dv))
+        superior, inferior = self.landmarks_cells(row, column)[:2]
+        height = float(np.hypot(*(inferior - superior)))
+        return Peak(int(row), int(column), float(self.heatmap[level, row, column]), height, (du, dv))
 
-    def peaks(self, count: int = CANDIDATES) -> list[list[Peak]]:
-        """Up to `count` local maxima (3x3) of each level's heatmap, strongest first; never an empty list."""
+    def landmarks_cells(self, row: int, column: int) -> np.ndarray:
+        """[7, 2] (u, v) of the landmarks that a cell predicts, relative to the cell."""
+        return self.landmark_offsets[:, row, column].reshape(-1, 2)
+
+    @cached_property
+    def peaks(self) -> list[list[Peak]]:
+        """Up to three local maxima (3x3) of each level's heatmap, strongest first; never an empty list."""
         own = torch.from_numpy(np.where(local_maxima(self.heatmap), self.heatmap, 0.0)).flatten(1)
-        places = own.topk(min(count, own.shape[1]), dim=1).indices.tolist()
+        places = own.topk(min(CANDIDATES, own.shape[1]), dim=1).indices.tolist()
         width = self.heatmap.shape[2]
         return [[self.peak(k, *divmod(p, width)) for p in own] for k, own in enumerate(places)]
 

@@ -14,8 +14,10 @@ from lumbar_ext.io.study import BiplanarStudy
 from lumbar_ext.registration.landmarks3d import ViewLandmarks
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
-from lumbar_ext.transforms.decode import DecodedView, decode_packed
+from lumbar_ext.transforms.decode import DecodedView, PackedView, decode_view, read_packed
 from lumbar_ext.transforms.intensity import normalise_intensity
+from lumbar_ext.transforms.joint_levels import LevelAssignment, assign_levels
+from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, LevelChoice, choose_levels
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class ObservedStudy:
         canonical: for each view, the radiograph on the network grid.
         decoded: for each view, decomposition and landmarks on the network grid; left and right are the person's own.
         inverted: the views whose polarity was turned because the network found nothing in them as they were.
+        levels: how both views together name the vertebrae; None where the names were given.
     """
 
     canonical: dict[str, CanonicalView]
     decoded: dict[str, DecodedView]
     inverted: tuple[str, ...] = ()
+    levels: LevelAssignment | None = None
 
     @property
     def geometry(self) -> BiplanarGeometry:
@@ -56,7 +60,7 @@ def to_network_grids(study: BiplanarStudy) -> dict[str, CanonicalView]:
 def observe(
     network: nn.Module, canonical: dict[str, CanonicalView], calibration: ConfidenceCalibration | None = None
 ) -> ObservedStudy:
-    """Runs the network on both views.
+    """Runs the network on both views, which then decide together which vertebra is which.
 
     A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer
     of the vertebrae is kept: tags and appearance can both mislead.
@@ -66,30 +70,40 @@ def observe(
         canonical: radiographs on the network grid, bone bright.
         calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
-    decoded = {view: _seen(network, seen.pixels) for view, seen in canonical.items()}
+    packed = {view: _seen(network, seen.pixels) for view, seen in canonical.items()}
+    alone = {view: _alone(seen) for view, seen in packed.items()}
     inverted = []
     for view in VIEWS:
-        if decoded[view].present.all():
+        if None not in alone[view].peaks:
             continue
         turned = replace(canonical[view], pixels=_inverted(canonical[view]))
         retried = _seen(network, turned.pixels)
-        if retried.confidence.sum() > decoded[view].confidence.sum():
-            canonical, decoded = {**canonical, view: turned}, {**decoded, view: retried}
+        if _alone(retried).confidence.sum() > alone[view].confidence.sum():
+            canonical, packed = {**canonical, view: turned}, {**packed, view: retried}
+            alone[view] = _alone(retried)
             inverted.append(view)
+    geometry = BiplanarGeometry(canonical["ap"].camera, canonical["lat"].camera)
+    levels = assign_levels({view: seen.levels for view, seen in packed.items()}, geometry)
+    decoded = {view: decode_view(packed[view], levels.choice(view, alone[view])) for view in VIEWS}
     if calibration is not None:
         decoded = {view: calibration.apply(seen, view) for view, seen in decoded.items()}
     for view, seen in canonical.items():
         if seen.swap_left_right:
             decoded[view] = _naming_the_persons_sides(decoded[view])
-    return ObservedStudy(canonical, decoded, tuple(inverted))
+    return ObservedStudy(canonical, decoded, tuple(inverted), levels)
 
 
 @torch.inference_mode()
-def _seen(network: nn.Module, pixels: np.ndarray) -> DecodedView:
+def _seen(network: nn.Module, pixels: np.ndarray) -> PackedView:
     """What the network sees in one radiograph [512, 512]."""
     device = next(network.parameters()).device
     image = torch.from_numpy(normalise_intensity(pixels))[None, None].to(device)
-    return decode_packed(network(image))
+    return read_packed(network(image))
+
+
+def _alone(packed: PackedView) -> LevelChoice:
+    """The levels that one view shows, by itself."""
+    return choose_levels(packed.levels.peaks, CONFIDENCE_THRESHOLD)
 
 
 def _inverted(view: CanonicalView) -> np.ndarray:
