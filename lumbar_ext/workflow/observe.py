@@ -57,10 +57,33 @@ def to_network_grids(study: BiplanarStudy) -> dict[str, CanonicalView]:
     return {view: to_network_grid(study[view].pixels, study.geometry[view], view) for view in VIEWS}
 
 
-def observe(
-    network: nn.Module, canonical: dict[str, CanonicalView], calibration: ConfidenceCalibration | None = None
-) -> ObservedStudy:
-    """Runs the network on both views, which then decide together which vertebra is which.
+@dataclass(frozen=True)
+class SeenViews:
+    """What the network answered to both radiographs, before it is decided which vertebra is which.
+
+    Args:
+        canonical: for each view, the radiograph in the polarity that was kept.
+        packed: for each view, the network's output.
+        inverted: the views whose polarity was turned.
+    """
+
+    canonical: dict[str, CanonicalView]
+    packed: dict[str, PackedView]
+    inverted: tuple[str, ...]
+
+    @property
+    def alone(self) -> dict[str, LevelChoice]:
+        """The levels that each view shows, by itself."""
+        return {view: _alone(seen) for view, seen in self.packed.items()}
+
+    def together(self) -> LevelAssignment:
+        """The levels that both views agree on."""
+        geometry = BiplanarGeometry(self.canonical["ap"].camera, self.canonical["lat"].camera)
+        return assign_levels({view: seen.levels for view, seen in self.packed.items()}, geometry)
+
+
+def see_views(network: nn.Module, canonical: dict[str, CanonicalView]) -> SeenViews:
+    """Runs the network on both views.
 
     A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer
     of the vertebrae is kept: tags and appearance can both mislead.
@@ -68,29 +91,40 @@ def observe(
     Args:
         network: in evaluation mode, on any device.
         canonical: radiographs on the network grid, bone bright.
-        calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
     packed = {view: _seen(network, seen.pixels) for view, seen in canonical.items()}
-    alone = {view: _alone(seen) for view, seen in packed.items()}
     inverted = []
     for view in VIEWS:
-        if None not in alone[view].peaks:
+        alone = _alone(packed[view])
+        if None not in alone.peaks:
             continue
         turned = replace(canonical[view], pixels=_inverted(canonical[view]))
         retried = _seen(network, turned.pixels)
-        if _alone(retried).confidence.sum() > alone[view].confidence.sum():
+        if _alone(retried).confidence.sum() > alone.confidence.sum():
             canonical, packed = {**canonical, view: turned}, {**packed, view: retried}
-            alone[view] = _alone(retried)
             inverted.append(view)
-    geometry = BiplanarGeometry(canonical["ap"].camera, canonical["lat"].camera)
-    levels = assign_levels({view: seen.levels for view, seen in packed.items()}, geometry)
-    decoded = {view: decode_view(packed[view], levels.choice(view, alone[view])) for view in VIEWS}
+    return SeenViews(canonical, packed, tuple(inverted))
+
+
+def observe(
+    network: nn.Module, canonical: dict[str, CanonicalView], calibration: ConfidenceCalibration | None = None
+) -> ObservedStudy:
+    """Runs the network on both views (`see_views`), which then decide together which vertebra is which.
+
+    Args:
+        network: in evaluation mode, on any device.
+        canonical: radiographs on the network grid, bone bright.
+        calibration: makes probabilities of the network's confidences; None leaves them as they are.
+    """
+    seen = see_views(network, canonical)
+    levels, alone = seen.together(), seen.alone
+    decoded = {view: decode_view(own, levels.choice(view, alone[view])) for view, own in seen.packed.items()}
     if calibration is not None:
-        decoded = {view: calibration.apply(seen, view) for view, seen in decoded.items()}
-    for view, seen in canonical.items():
-        if seen.swap_left_right:
+        decoded = {view: calibration.apply(own, view) for view, own in decoded.items()}
+    for view, own in seen.canonical.items():
+        if own.swap_left_right:
             decoded[view] = _naming_the_persons_sides(decoded[view])
-    return ObservedStudy(canonical, decoded, tuple(inverted), levels)
+    return ObservedStudy(seen.canonical, decoded, seen.inverted, levels)
 
 
 @torch.inference_mode()
