@@ -97,10 +97,18 @@ def _heights_alone(seen: SeenViews) -> np.ndarray:
 
 def levels_table(outcomes: list[LevelOutcome]) -> str:
     """The counts by set and rule, as Markdown."""
-    lines = [
-        "| set | studies | vertebrae | decided by | right | wrong | missed | studies with all right | wrong ones in a study with a warning |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    header = (
+        "set",
+        "studies",
+        "vertebrae",
+        "decided by",
+        "right",
+        "wrong",
+        "missed",
+        "all right",
+        "wrong, with a warning",
+    )
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, rule in dict.fromkeys((own.set_name, own.rule) for own in outcomes):
         rows = [own for own in outcomes if (own.set_name, own.rule) == (name, rule)]
         studies = dict.fromkeys(own.study for own in rows)

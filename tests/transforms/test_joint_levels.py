@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def spine(count=5, pitch=36.0, top=72.0):
     return np.stack([10 * np.sin(k / 2), 4.0 * k - 8, top - pitch * k], axis=1)
 
 
-def draw(geometry, centres, heights, levels=len(LEVELS)):
+def draw(geometry, centres, heights, levels=5):
     """Views with peaks: `heights[view][name, vertebra]` of each name's heatmap at each vertebra.
 
     Offsets around a vertebra point to its true centre, so that positions between cells are kept.
@@ -145,19 +145,16 @@ def test_two_vertebrae_30_mm_apart_never_share_a_name(geometry, level):
     assert max(gaps) < 9
 
 
-def test_no_accepted_pair_is_ever_wide_out_of_order_or_too_near_the_next():
+def test_no_accepted_pair_is_ever_wide_out_of_order_or_too_near_the_next(geometry):
     """On heatmaps of random peaks, whatever they show."""
     rng = np.random.default_rng(0)
-    size = (512, 512)
-    ap = Camera([1000, 0, 0], [-200, -HALF_MM, HALF_MM], [0, 1, 0], [0, 0, -1], (0.834, 0.834), size)
-    lat = Camera([0, 1000, 0], [HALF_MM, -200, HALF_MM], [-1, 0, 0], [0, 0, -1], (0.834, 0.834), size)
     rules, accepted = LevelRules(), 0
     for _ in range(40):
         centres = np.stack([rng.uniform(-20, 20, 8), rng.uniform(-20, 20, 8), rng.uniform(-120, 120, 8)], axis=1)
         heights = {view: rng.uniform(0, 0.8, (5, 8)) ** 2 for view in VIEWS}
-        found = assign_levels(draw(BiplanarGeometry(ap, lat), centres, heights), BiplanarGeometry(ap, lat)).best.found
+        found = assign_levels(draw(geometry, centres, heights), geometry).best.found
         accepted += len(found)
-        for upper, lower in zip(found, found[1:], strict=False):
+        for upper, lower in pairwise(found):
             steps = lower.level - upper.level
             assert upper.gap_mm <= rules.gap_mm and upper.point_mm[2] > lower.point_mm[2]
             assert 22 * steps <= upper.distance_mm(lower) <= 55 * steps
@@ -190,7 +187,7 @@ def all_readings(pairs):
     by_level = [[None, *[pair for pair in pairs if pair.level == level]] for level in range(5)]
     for choice in product(*by_level):
         chain = [pair for pair in choice if pair]
-        steps = [(b.level - a.level, a.point_mm[2] - b.point_mm[2]) for a, b in zip(chain, chain[1:], strict=False)]
+        steps = [(b.level - a.level, a.point_mm[2] - b.point_mm[2]) for a, b in pairwise(chain)]
         if all(max(22 * n, 11) <= drop <= 55 * n for n, drop in steps):
             yield choice, sum(pair.worth for pair in chain)
 
