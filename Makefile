@@ -13,7 +13,7 @@ CONFIGS := $(RECONSTRUCTION)/configs
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-real calibrate-network test lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,6 +95,16 @@ FOLDER ?=
 evaluate-real: install-test  ## how the network does on a FOLDER of your own marked films: tables and a contact sheet
 	$(if $(FOLDER),,$(error FOLDER is not set: make evaluate-real FOLDER=films, see the network bundle's README))
 	$(BIN)/python -m lumbar_ext.evaluation.films.bench --folder $(FOLDER) --bundle_root $(NETWORK)
+
+LEVEL_SETS := $(SETS)/levels
+
+evaluate-levels: install-test  ## simulate test people, plain and with findings, and count rightly named vertebrae
+	$(COHORT) --split test --output_dir $(LEVEL_SETS)/test --n 10 --seed 500000
+	$(COHORT) --split test --output_dir $(LEVEL_SETS)/findings --n 16 --seed 650000 --pathology mixed
+	for finding in sacralised lumbarised scoliosis; do \
+	    $(COHORT) --split test --output_dir $(LEVEL_SETS)/findings --n 4 --seed 651000 --pathology $$finding || exit 1; done
+	$(BIN)/python -m lumbar_ext.evaluation.levels \
+	    --sets "{'ten test studies': '$(LEVEL_SETS)/test', 'findings': '$(LEVEL_SETS)/findings'}"
 
 # Validation studies choose the maps, the test studies of evaluate-network check them.
 calibrate-network: evaluate-network  ## fit the network's confidences on validation studies, check them on the test sets

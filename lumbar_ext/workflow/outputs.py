@@ -22,6 +22,7 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow.observe import ObservedStudy
 
 _DIGITS = 6
+_NOT_REGISTERED = "not found in both views (too few of its landmarks, or its place is outside an image)"
 
 
 def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLandmarks:
@@ -38,10 +39,23 @@ def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLan
     )
 
 
-def registration_document(result: RegistrationResult, stage_seconds: dict[str, float]) -> dict[str, Any]:
+def missing_levels(observed: ObservedStudy, result: RegistrationResult) -> dict[str, str]:
+    """The levels without a mesh, each with its reason."""
+    seen = {} if observed.levels is None else observed.levels.missing
+    return {
+        level: f"not found in both views ({seen[level]})" if level in seen else _NOT_REGISTERED
+        for level in result.missing_levels
+    }
+
+
+def registration_document(
+    observed: ObservedStudy, result: RegistrationResult, stage_seconds: dict[str, float]
+) -> dict[str, Any]:
     """The content of `registration.json`."""
     return {
         "missing_levels": list(result.missing_levels),
+        "missing_reasons": missing_levels(observed, result),
+        "levels": None if observed.levels is None else observed.levels.document(),
         "loss": result.loss,
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,

@@ -30,9 +30,10 @@ from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, weighed
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
-from lumbar_ext.workflow.observe import observe, to_network_grids
+from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
 from lumbar_ext.workflow.outputs import (
     camera_document,
+    missing_levels,
     registration_document,
     remove_meshes,
     study_landmarks,
@@ -106,9 +107,10 @@ class LocateLandmarks(Transform):
             if data.get("landmarks_file"):
                 edited = edited_landmarks(str(data["landmarks_file"]), observed, landmarks)
             if not edited.landmarks.present.any():
-                seen = ", ".join(f"{int(observed.decoded[view].present.sum())} in the {view} view" for view in VIEWS)
+                reasons = observed.levels.missing if observed.levels else {}
+                why = "; ".join(dict.fromkeys(reasons.values())) or "no landmarks are given"
                 raise InputError(
-                    f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({seen}); "
+                    f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({why}); "
                     "expected radiographs of a standing person's lumbar spine"
                 )
             return {**data, "observed": edited.observed, "landmarks": edited.landmarks, "by_hand": edited.by_hand}
@@ -182,16 +184,18 @@ class WriteReconstruction(Transform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Writes the files; adds nothing."""
-        missing = data["pred"].missing_levels
+        missing = missing_levels(data["observed"], data["pred"])
         if missing:
-            warnings.warn(f"{', '.join(missing)}: not found in both views, no mesh is written", stacklevel=2)
+            text = "; ".join(f"{level}: {reason}" for level, reason in missing.items())
+            warnings.warn(f"{text}; no mesh is written", stacklevel=2)
         with staged_output(data["output_dir"]) as folder:
             run = self._run_document(data)
             with self.progress.stage(STAGES[-1]):
                 self._write_results(folder, data, run)
-            write_json(folder / "registration.json", registration_document(data["pred"], self.progress.seconds))
+            document = registration_document(data["observed"], data["pred"], self.progress.seconds)
+            write_json(folder / "registration.json", document)
             write_json(folder / "run.json", run)
-        remove_meshes(data["output_dir"], missing)
+        remove_meshes(data["output_dir"], tuple(missing))
         return dict(data)
 
     def _write_results(self, folder: Path, data: Mapping[str, Any], run: dict[str, Any]) -> None:
@@ -200,7 +204,8 @@ class WriteReconstruction(Transform):
         write_reconstruction(folder, study, observed, landmarks, result, triangles)
         if "assessment" not in data:
             return
-        measured = Measured(study, study_landmarks(observed, landmarks), result, data["assessment"], triangles)
+        found = study_landmarks(observed, landmarks)
+        measured = Measured(study, found, result, data["assessment"], triangles, _level_warnings(observed))
         write_measurement_files(folder, measured, self.options)
         write_report(folder, measured, run, self.progress.seconds, self.options)
 
@@ -209,11 +214,17 @@ class WriteReconstruction(Transform):
         inputs = {name: data[name] for name in (*INPUTS, "landmarks_file") if data.get(name)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
         document["landmarks_by_hand"] = landmark_names(data["by_hand"])
-        document["warnings"] = [*data["study"].warnings, *data["pred"].warnings]
+        document["warnings"] = [*data["study"].warnings, *_level_warnings(observed), *data["pred"].warnings]
         document["missing_levels"] = list(data["pred"].missing_levels)
+        document["missing_reasons"] = missing_levels(observed, data["pred"])
         document["inverted_views"] = list(observed.inverted)
         document["network_grid"] = {view: camera_document(observed.canonical[view].camera) for view in VIEWS}
         return document
+
+
+def _level_warnings(observed: ObservedStudy) -> tuple[str, ...]:
+    """Doubts about which vertebra is which."""
+    return () if observed.levels is None else observed.levels.warnings
 
 
 def _path(data: Mapping[str, Any], name: str) -> str:
