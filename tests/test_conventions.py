@@ -14,7 +14,7 @@ from lumbar_ext.drr import MU_BONE_800HU_PER_MM, drr_from_path_length, path_leng
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.io import read_calibration, read_landmarks, read_mesh, read_nifti_image, write_nifti_image, write_stl
 from lumbar_ext.networks.packing import px_from_cells, unpack
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.shape.frame import world_from_vertebra
 from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, NETWORK_SPACING_MM, to_network_grid
 

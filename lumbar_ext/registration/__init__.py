@@ -9,18 +9,17 @@ from lumbar_ext.registration.landmark_weights import LandmarkWeights
 from lumbar_ext.registration.landmarks3d import Landmarks3D, ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.level_shape import LandmarkVertices, LevelShape, SurfaceModes, level_shapes
 from lumbar_ext.registration.optimiser import Optimiser
-from lumbar_ext.registration.problem import (
-    Bounds,
-    LandmarkTerm,
-    NonIntersection,
-    ObservedLandmarks,
-    RegistrationProblem,
-    VertebraStart,
-    ViewTarget,
-)
-from lumbar_ext.registration.register import RegistrationInput, register
+from lumbar_ext.registration.parameters import Bounds
+from lumbar_ext.registration.problem import RegistrationProblem
+from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult, StopReason, VertebraFit
+from lumbar_ext.registration.shape_prior import ShapePriorTerm
 from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity, SquaredError
+from lumbar_ext.registration.targets import ObservedLandmarks, VertebraStart, ViewTarget
+from lumbar_ext.registration.terms.images import ImageTerm
+from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
+from lumbar_ext.registration.terms.non_intersection import NonIntersection
+from lumbar_ext.registration.terms.term import Term
 from lumbar_ext.registration.view_fields import ViewFields
 
 __all__ = [
@@ -32,7 +31,9 @@ __all__ = [
     "FreeForm",
     "GaussNewton",
     "GaussNewtonStage",
+    "GroupDecomposition",
     "Huber",
+    "ImageTerm",
     "InitialPose",
     "InitialPoseConfig",
     "LandmarkTerm",
@@ -47,10 +48,12 @@ __all__ = [
     "RegistrationInput",
     "RegistrationProblem",
     "RegistrationResult",
+    "ShapePriorTerm",
     "Similarity",
     "SquaredError",
     "StopReason",
     "SurfaceModes",
+    "Term",
     "Varying",
     "VertebraFit",
     "VertebraStart",

@@ -10,9 +10,13 @@ from lumbar_ext.registration.gauss_newton import GaussNewton
 from lumbar_ext.registration.initial_pose import InitialPoseConfig
 from lumbar_ext.registration.landmark_weights import LandmarkWeights
 from lumbar_ext.registration.optimiser import Optimiser
-from lumbar_ext.registration.problem import Bounds, LandmarkTerm, NonIntersection
-from lumbar_ext.registration.similarity import AbsoluteError, Huber, Similarity
-from lumbar_ext.registration.view_fields import ViewFields
+from lumbar_ext.registration.parameters import Bounds
+from lumbar_ext.registration.shape_prior import ShapePriorTerm
+from lumbar_ext.registration.similarity import AbsoluteError, Huber
+from lumbar_ext.registration.terms.images import ImageTerm
+from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
+from lumbar_ext.registration.terms.non_intersection import NonIntersection
+from lumbar_ext.registration.terms.term import Term
 
 
 @dataclass(frozen=True)
@@ -21,40 +25,42 @@ class RegistrationConfig:
 
     Args:
         optimiser: how the loss is minimised.
-        similarity: how a pixel's error counts.
+        images: the similarity of predicted and wanted images.
+        landmark_term: pull of the network's landmarks; None for none.
+        shape_prior: of the coefficients; None for none.
+        non_intersection: of neighbouring vertebrae; None where they may run into each other.
+        more_terms: other summands of the loss.
         landmark_weights: pixel weights around process tips.
-        prior_weight: of the shape prior |b|^2, against the mean pixel penalty.
-        landmark_term: pull of the network's landmarks.
         bounds: of poses and coefficients.
         initial_pose: how the start is fitted.
         n_modes: shape modes to use; None for all of the model.
         free_form: modes beyond those of the model, which only an optimiser with derivatives moves; None for none.
-        level_correlation: how much the vertebrae of a person resemble each other (`shape_prior.resemblance_prior`).
-        view_fields: gain and background that are fitted along, not with `BobyqaBlocks`; None for none.
-        non_intersection: of neighbouring vertebrae; None where they may run into each other.
         reference_penalty: mean pixel penalty at which prior and landmarks weigh as stated
-            (`RegistrationProblem.adapted`); None for fixed weights.
+            (`RegistrationProblem.regularisation`); None for fixed weights.
     """
 
     optimiser: Optimiser = field(default_factory=GaussNewton)
-    similarity: Similarity = field(default_factory=Huber)
+    images: ImageTerm = field(default_factory=lambda: ImageTerm(Huber()))
+    landmark_term: LandmarkTerm | None = field(default_factory=lambda: LandmarkTerm(weight=3e-3))
+    shape_prior: ShapePriorTerm | None = field(default_factory=lambda: ShapePriorTerm(4e-4, level_correlation=0.4))
+    non_intersection: NonIntersection | None = None
+    more_terms: tuple[Term, ...] = ()
     landmark_weights: LandmarkWeights = field(default_factory=LandmarkWeights)
-    prior_weight: float = 4e-4
-    landmark_term: LandmarkTerm = field(default_factory=lambda: LandmarkTerm(weight=3e-3))
     bounds: Bounds = field(default_factory=Bounds)
     initial_pose: InitialPoseConfig = field(default_factory=InitialPoseConfig)
     n_modes: int | None = None
     free_form: FreeForm | None = field(default_factory=FreeForm)
-    level_correlation: float = 0.4
-    view_fields: ViewFields | None = None
-    non_intersection: NonIntersection | None = None
     reference_penalty: float | None = 0.05
 
     def __post_init__(self) -> None:
-        if self.prior_weight < 0 or (self.n_modes is not None and self.n_modes < 0):
-            raise ValueError(
-                f"prior_weight and n_modes must not be negative, found {self.prior_weight} and {self.n_modes}"
-            )
+        if self.n_modes is not None and self.n_modes < 0:
+            raise ValueError(f"n_modes must not be negative, found {self.n_modes}")
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What the loss adds up."""
+        own = (self.images, self.landmark_term, self.shape_prior, self.non_intersection)
+        return (*(term for term in own if term is not None), *self.more_terms)
 
 
 def gauss_newton_config() -> RegistrationConfig:
@@ -75,13 +81,11 @@ def bobyqa_config(
     """
     return RegistrationConfig(
         optimiser=BobyqaJoint() if joint else BobyqaBlocks(),
-        similarity=AbsoluteError(),
+        images=ImageTerm(AbsoluteError()),
+        landmark_term=None,
+        shape_prior=ShapePriorTerm(prior_weight),
         landmark_weights=LandmarkWeights() if weighted else LandmarkWeights(k=0),
-        prior_weight=prior_weight,
-        landmark_term=LandmarkTerm(),
         n_modes=n_modes,
         free_form=None,
-        level_correlation=0.0,
-        view_fields=None,
         reference_penalty=None,
     )

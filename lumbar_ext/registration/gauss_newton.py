@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -13,10 +13,10 @@ from lumbar_ext.registration.level_shape import LevelShape
 from lumbar_ext.registration.linearisation import Lineariser, QuadraticModel
 from lumbar_ext.registration.optimiser import Optimiser
 from lumbar_ext.registration.outcome import suspicious
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.record import Record
 from lumbar_ext.registration.result import Curvature, StopReason
-from lumbar_ext.registration.scene import Scene
 from lumbar_ext.registration.surfaces import stage_surfaces
 from lumbar_ext.registration.threads import thread_map
 
@@ -153,11 +153,8 @@ class _Search:
 
     def _lineariser(self, stage: GaussNewtonStage, n_modes: int, parameters: list[np.ndarray]) -> Lineariser:
         surfaces = stage_surfaces(self._problem, parameters, n_modes, stage.mesh_vertices)
-        problem = self._problem
-        if stage.varying is not Varying.ALL:
-            # Far from their places, neighbours may pass through each other.
-            problem = replace(problem, non_intersection=None)
-        return Lineariser(Scene(problem.coarsened(stage.stride), surfaces), n_modes, parameters, self._run)
+        problem = self._problem if stage.varying is Varying.ALL else self._problem.early()
+        return Lineariser(problem.coarsened(stage.stride), surfaces, n_modes, self._run)
 
 
 def _same_work(a: GaussNewtonStage, b: GaussNewtonStage, shape: LevelShape) -> bool:
@@ -186,7 +183,7 @@ class _Descent:
             loss = np.inf
             for _ in range(_MAX_REJECTIONS):
                 candidate = self._step(parameters, model, damping)
-                loss = self._lineariser.loss(candidate)
+                loss = self._lineariser.loss(candidate, model.regularisation)
                 self._record.evaluations += 1
                 if loss < model.loss:
                     break

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
-from lumbar_ext.registration.block_objective import world_pinhole
 from lumbar_ext.registration.jacobian_kernels import accumulate_jacobian, rigid_motions, shape_motions
 from lumbar_ext.registration.kernels import pinhole_from_vertebra, render_window
-from lumbar_ext.registration.problem import POSE_SIZE
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.pinhole import world_pinhole
 from lumbar_ext.registration.scene import Scene
 
 _GRAZING_FLOOR = 0.05
@@ -36,37 +36,35 @@ class Patch:
 class VertebraPatches:
     """Renders one vertebra and makes its patches. Different views may be asked for from different threads.
 
-    How coefficients move the surface along its normals is computed once, at the shape given here: normals turn little.
+    How coefficients move the surface along its normals is computed once, for the first normals: they turn little.
 
     Args:
         scene: the scene.
         index: which vertebra.
-        n_modes: coefficients that vary.
-        parameters: [6 + K] of the vertebra.
     """
 
-    def __init__(self, scene: Scene, index: int, n_modes: int, parameters: np.ndarray) -> None:
-        self._scene, self._index = scene, index
+    def __init__(self, scene: Scene, index: int) -> None:
         self._surface = scene.surfaces[index]
-        self._start = scene.problem.vertebrae[index].world_from_vertebra
-        self._pinholes = {name: world_pinhole(view.camera) for name, view in scene.problem.views.items()}
+        self._start = scene.vertebrae[index].world_from_vertebra
+        self._n_modes = scene.n_modes
+        shown = {name: target for name, target in scene.targets.items() if index in scene.members[name]}
+        self._pinholes = {name: world_pinhole(target.camera) for name, target in shown.items()}
+        self._orientations = {name: float(np.sign(t.camera.source_distance_mm)) for name, t in shown.items()}
         triangles = self._surface.triangles
         self._normals = np.empty((len(triangles), 3), dtype=np.float32)
         self._rigid = np.empty((len(triangles), POSE_SIZE), dtype=np.float32)
-        self._shape = np.empty((len(triangles), n_modes), dtype=np.float32)
-        rigid_motions(self.vertices(parameters), triangles, self._normals, self._rigid)
-        if n_modes:
-            modes = self._surface.modes_by_vertex_mm[..., :n_modes]
-            fields = self._surface.fields_by_vertex_mm[:, : max(0, n_modes - self._surface.n_model_modes) // 3]
-            shape_motions(triangles, self._normals, modes, fields, self._shape)
-
-    def vertices(self, parameters: np.ndarray) -> np.ndarray:
-        """[V, 3] in the vertebra frame of parameters [6 + K]."""
-        return self._scene.vertices(self._index, parameters)
+        self._shape = None
 
     def turn_normals(self, vertices: np.ndarray) -> None:
-        """Brings the derivative by pose up to date with the vertices, before patches are made of them."""
-        rigid_motions(vertices, self._surface.triangles, self._normals, self._rigid)
+        """Brings the derivative up to date with the vertices, before patches are made of them."""
+        triangles, n_modes = self._surface.triangles, self._n_modes
+        rigid_motions(vertices, triangles, self._normals, self._rigid)
+        if self._shape is None:
+            self._shape = np.empty((len(triangles), n_modes), dtype=np.float32)
+            modes = self._surface.modes_by_vertex_mm[..., :n_modes]
+            fields = self._surface.fields_by_vertex_mm[:, : max(0, n_modes - self._surface.n_model_modes) // 3]
+            if n_modes:
+                shape_motions(triangles, self._normals, modes, fields, self._shape)
 
     def add_depth(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> bool:
         """Adds its depth fractions to an image [rows, columns] of a view; False if it is not before the source."""
@@ -76,7 +74,7 @@ class VertebraPatches:
         )
         if not smallest > 1e-6:
             return False
-        accumulate_signed_depth(uvw, self._surface.triangles, self._orientation(name), 0, 0, depth)
+        accumulate_signed_depth(uvw, self._surface.triangles, self._orientations[name], 0, 0, depth)
         return True
 
     def patch(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> Patch:
@@ -85,7 +83,7 @@ class VertebraPatches:
         uvw, scratch = np.empty(vertices.shape), np.empty(depth.size, dtype=np.float32)
         pinhole = self._pinhole(name, parameters)
         u0, v0, u1, v1 = render_window(
-            vertices, pinhole, self._orientation(name), triangles, columns, rows, uvw, scratch
+            vertices, pinhole, self._orientations[name], triangles, columns, rows, uvw, scratch
         )
         own = scratch[: (v1 - v0) * (u1 - u0)].reshape(v1 - v0, u1 - u0)
         depth[v0:v1, u0:u1] += own
@@ -103,6 +101,3 @@ class VertebraPatches:
         start = self._start
         pinhole_from_vertebra(self._pinholes[name], start.rotation, start.translation_mm, parameters, moved)
         return moved
-
-    def _orientation(self, name: str) -> float:
-        return float(np.sign(self._scene.problem.views[name].camera.source_distance_mm))

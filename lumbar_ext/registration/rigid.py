@@ -21,6 +21,9 @@ from lumbar_ext.registration.level_shape import LandmarkVertices, LevelShape, Su
 from lumbar_ext.registration.record import Progress
 from lumbar_ext.registration.register import RegistrationInput, build_problem
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.registration.shape_prior import ShapePriorTerm
+from lumbar_ext.registration.similarity import Huber
+from lumbar_ext.registration.terms.images import ImageTerm
 from lumbar_ext.registration.view_fields import ViewFields
 from lumbar_ext.shape.frame import world_from_vertebra
 
@@ -70,9 +73,9 @@ def rigid_config() -> RegistrationConfig:
     """The recommended rigid registration: down to full resolution, since no shape absorbs what is left."""
     return RegistrationConfig(
         optimiser=GaussNewton(RIGID_STAGES, restart_after=1),
+        images=ImageTerm(Huber(), ViewFields()),
+        shape_prior=ShapePriorTerm(),
         free_form=None,
-        level_correlation=0.0,
-        view_fields=ViewFields(),
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from lumbar_ext.registration.coarse_mesh import CoarseMesh
 from lumbar_ext.registration.level_shape import SurfaceModes
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.problem import RegistrationProblem
 
 
 def stage_surfaces(

@@ -1,4 +1,4 @@
-"""One view's share of a loss and of its quadratic model."""
+"""One target image's share of a loss and of its quadratic model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM
 from lumbar_ext.registration.kernels import picture, view_penalty, weighted_view
 from lumbar_ext.registration.patches import Patch, VertebraPatches
-from lumbar_ext.registration.scene import Scene
-from lumbar_ext.registration.view_fields import FittedFields
+from lumbar_ext.registration.scene import Scene, SceneState
+from lumbar_ext.registration.similarity import Similarity
+from lumbar_ext.registration.targets import BONE_VALUE
+from lumbar_ext.registration.view_fields import FieldFitter, FittedFields, ViewFields
 
 _PLAIN = np.ones((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.float32)
 """Gain and background of a view without fields."""
@@ -18,16 +20,18 @@ _PLAIN = np.ones((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.float32)
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """What a view adds to a quadratic model in the vertebrae's own moving frames.
+    """What a target adds to a quadratic model in the vertebrae's own moving frames.
 
     Args:
+        members: the m vertebrae that it shows.
         loss: its share.
-        gradient: [n, q].
+        gradient: [m, q].
         blocks: by pair (i, j >= i) of vertebrae that share pixels, [q, q].
-        coupling: [n, q, C] to the C coefficients of the view's fields, already divided by the Cholesky factor of their own
+        coupling: [m, q, C] to the C coefficients of the view's fields, already divided by the Cholesky factor of their own
             Hessian, so that eliminating them subtracts its outer product; None without fields.
     """
 
+    members: tuple[int, ...]
     loss: float
     gradient: np.ndarray
     blocks: dict[tuple[int, int], np.ndarray]
@@ -35,42 +39,42 @@ class NormalEquations:
 
 
 class ViewEquations:
-    """One view of a scene.
+    """One target of a scene.
 
     Args:
         scene: the scene.
-        name: of the view.
-        makers: of the patches of every vertebra.
+        name: of the target.
+        similarity: the pixel penalty.
+        fields: gain and background to fit along; None for none.
+        makers: of the patches of every vertebra of the scene.
     """
 
-    def __init__(self, scene: Scene, name: str, makers: list[VertebraPatches]) -> None:
-        self._name, self._makers = name, makers
-        self._target = scene.problem.views[name]
-        self._similarity = scene.problem.similarity
+    def __init__(
+        self, scene: Scene, name: str, similarity: Similarity, fields: ViewFields | None, makers: list[VertebraPatches]
+    ) -> None:
+        self._name, self._makers, self._members = name, makers, scene.members[name]
+        self._target, self._similarity = scene.targets[name], similarity
         self._ray_length_mm = scene.projectors[name].ray_length_mm
-        self._weights = self._target.weights / np.float32(self._target.normaliser * len(scene.problem.views))
-        self._n_views = len(scene.problem.views)
-        self._fitter = None if scene.problem.view_fields is None else scene.field_fitter(name)
+        self._n_views = len(scene.views)
+        self._weights = self._target.weights / np.float32(scene.normalisers[name] * self._n_views)
+        self._fitter = None
+        if fields is not None:
+            weights = self._target.weights / scene.normalisers[name]
+            self._fitter = FieldFitter(fields, self._target.image, weights, similarity, BONE_VALUE)
 
-    def loss(self, vertices: list[np.ndarray], parameters: list[np.ndarray]) -> float:
+    def loss(self, state: SceneState) -> float:
         """The share of the loss; infinite if a vertebra is not in front of the X-ray source."""
-        depth = np.zeros(self._target.image.shape, dtype=np.float32)
-        for maker, own, p in zip(self._makers, vertices, parameters, strict=True):
-            if not maker.add_depth(self._name, own, p, depth):
-                return float("inf")
-        prediction, share = self._picture(depth), 0.0
-        if self._fitter is not None:
-            fitted = self._fitter.fit(prediction)
-            prediction, share = fitted.gain * prediction + fitted.background, fitted.penalty / self._n_views
-        code, scale = self._similarity.code, self._similarity.scale
-        return share + view_penalty(prediction, self._target.image, self._weights, code, scale)
+        return sum(self._losses(state))
 
-    def equations(self, vertices: list[np.ndarray], parameters: list[np.ndarray]) -> NormalEquations:
-        """The quadratic model at parameters of finite loss."""
+    def pixel_loss(self, state: SceneState) -> float:
+        """The share of the loss without what gain and background cost."""
+        return self._losses(state)[1]
+
+    def equations(self, state: SceneState) -> NormalEquations:
+        """Its part of the quadratic model at parameters of finite loss."""
         depth = np.zeros(self._target.image.shape, dtype=np.float32)
         patches = [
-            maker.patch(self._name, own, p, depth)
-            for maker, own, p in zip(self._makers, vertices, parameters, strict=True)
+            self._makers[i].patch(self._name, state.vertices_mm[i], state.parameters[i], depth) for i in self._members
         ]
         bones = self._picture(depth)
         fitted = None if self._fitter is None else self._fitter.fit(bones)
@@ -86,7 +90,20 @@ class ViewEquations:
         if fitted is not None:
             loss += fitted.penalty / self._n_views
             coupling = self._eliminate(bones, fitted, patches, designs, residual, gradient)
-        return NormalEquations(loss, gradient, _blocks(patches, designs, target.size), coupling)
+        return NormalEquations(self._members, loss, gradient, self._blocks(patches, designs), coupling)
+
+    def _losses(self, state: SceneState) -> tuple[float, float]:
+        """What fitted fields cost, and the pixels' penalty."""
+        depth = np.zeros(self._target.image.shape, dtype=np.float32)
+        for i in self._members:
+            if not self._makers[i].add_depth(self._name, state.vertices_mm[i], state.parameters[i], depth):
+                return 0.0, float("inf")
+        prediction, share = self._picture(depth), 0.0
+        if self._fitter is not None:
+            fitted = self._fitter.fit(prediction)
+            prediction, share = fitted.gain * prediction + fitted.background, fitted.penalty / self._n_views
+        code, scale = self._similarity.code, self._similarity.scale
+        return share, view_penalty(prediction, self._target.image, self._weights, code, scale)
 
     def _picture(self, depth: np.ndarray) -> np.ndarray:
         bones = np.empty_like(depth)
@@ -117,17 +134,17 @@ class ViewEquations:
         gradient -= coupling @ np.linalg.solve(factor, slope)
         return coupling
 
-
-def _blocks(patches: list[Patch], designs: list[np.ndarray], n_pixels: int) -> dict[tuple[int, int], np.ndarray]:
-    """`J^T J` [q, q] of all pairs of vertebrae that share pixels."""
-    blocks, row_of = {}, np.full(n_pixels, -1, dtype=np.int32)
-    for i, (patch, design) in enumerate(zip(patches, designs, strict=True)):
-        blocks[i, i] = design.T @ design
-        row_of[patch.pixels] = np.arange(len(patch.pixels), dtype=np.int32)
-        for j in range(i + 1, len(patches)):
-            mine = row_of[patches[j].pixels]
-            shared = np.flatnonzero(mine >= 0)
-            if len(shared):
-                blocks[i, j] = design[mine[shared]].T @ designs[j][shared]
-        row_of[patch.pixels] = -1
-    return blocks
+    def _blocks(self, patches: list[Patch], designs: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
+        """`J^T J` [q, q] of all pairs of vertebrae that share pixels."""
+        blocks, row_of = {}, np.full(self._target.image.size, -1, dtype=np.int32)
+        for i, (patch, design) in enumerate(zip(patches, designs, strict=True)):
+            own = self._members[i]
+            blocks[own, own] = design.T @ design
+            row_of[patch.pixels] = np.arange(len(patch.pixels), dtype=np.int32)
+            for j in range(i + 1, len(patches)):
+                mine = row_of[patches[j].pixels]
+                shared = np.flatnonzero(mine >= 0)
+                if len(shared):
+                    blocks[own, self._members[j]] = design[mine[shared]].T @ designs[j][shared]
+            row_of[patch.pixels] = -1
+        return blocks

@@ -8,7 +8,7 @@ import pytest
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.measurements.quality import CHECK, FAILED, Grade, bound_hits, graded, missing_quality, vertebra_quality
 from lumbar_ext.registration.landmarks3d import Landmarks3D
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from tests.measurements.registered_fixture import registration
 
 FINE = (0.01, 0.5, 0, 0.3)

@@ -11,7 +11,7 @@ from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config
 from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.landmarks3d import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.optimiser import start_parameters
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import StopReason
 
