@@ -109,20 +109,20 @@ class Scene:
 
 
 class SceneState:
-    """A scene at some parameters. What several terms need is computed once, when it is asked for.
+    """A scene at some parameters, with what several terms need.
 
     Args:
         scene: the scene.
         parameters: [6 + K] of every vertebra.
+
+    Attributes:
+        vertices_mm: [V, 3] float32 of every vertebra in its own frame.
     """
 
     def __init__(self, scene: Scene, parameters: list[np.ndarray]) -> None:
         self.scene, self.parameters = scene, parameters
-
-    @cached_property
-    def vertices_mm(self) -> list[np.ndarray]:
-        """[V, 3] float32 of every vertebra in its own frame."""
-        return list(self.scene.run(lambda i: self.scene.vertices(i, self.parameters[i]), range(len(self.parameters))))
+        # At once: terms ask for them from the threads that would have to compute them.
+        self.vertices_mm = list(scene.run(lambda i: scene.vertices(i, parameters[i]), range(len(parameters))))
 
     @cached_property
     def world_mm(self) -> list[np.ndarray]:
