@@ -1,7 +1,14 @@
 """Registration: from two decompositions and their landmarks to posed vertebra meshes."""
 
 from lumbar_ext.registration.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint
-from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config, gauss_newton_config
+from lumbar_ext.registration.config import (
+    CONFIGS,
+    RegistrationConfig,
+    bobyqa_config,
+    gauss_newton_config,
+    paper_config,
+    registration_config,
+)
 from lumbar_ext.registration.free_form import FreeForm
 from lumbar_ext.registration.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.initial_pose import InitialPose, InitialPoseConfig, initial_poses
@@ -23,6 +30,7 @@ from lumbar_ext.registration.terms.term import Term
 from lumbar_ext.registration.view_fields import ViewFields
 
 __all__ = [
+    "CONFIGS",
     "AbsoluteError",
     "BlockStage",
     "BobyqaBlocks",
@@ -64,6 +72,8 @@ __all__ = [
     "gauss_newton_config",
     "initial_poses",
     "level_shapes",
+    "paper_config",
     "register",
+    "registration_config",
     "triangulate_landmarks",
 ]

@@ -91,14 +91,26 @@ class Lineariser:
 
     def model(self, parameters: list[np.ndarray]) -> QuadraticModel:
         """The quadratic model in the first 6 + n_modes parameters of every vertebra, at parameters of finite loss."""
-        state, model = self.scene.at(parameters), ModelSum(len(parameters), POSE_SIZE + self.scene.n_modes)
+        model = ModelSum(len(parameters), POSE_SIZE + self.scene.n_modes)
+        factor = self._fill(model, parameters, None)
+        return QuadraticModel(model.loss, model.gradient, model.hessian, model.prior, factor)
+
+    def gradient(self, parameters: list[np.ndarray], regularisation: float) -> np.ndarray:
+        """The gradient [n, 6 + n_modes] alone, for a fraction of the cost of a model."""
+        model = ModelSum(len(parameters), POSE_SIZE + self.scene.n_modes, curved=False)
+        self._fill(model, parameters, regularisation)
+        return model.gradient
+
+    def _fill(self, model: ModelSum, parameters: list[np.ndarray], regularisation: float | None) -> float:
+        """Adds up all terms; returns the factor of those that follow the images."""
+        state = self.scene.at(parameters)
         self._images.add_to(model, state)
-        factor = self.problem.regularisation(model.loss)
+        factor = self.problem.regularisation(model.loss) if regularisation is None else regularisation
         for term in self._following:
             term.add_to(model, state, factor)
         for term in self._fixed:
             term.add_to(model, state)
-        return QuadraticModel(model.loss, model.gradient, model.hessian, model.prior, factor)
+        return factor
 
     def rest(self, parameters: list[np.ndarray], regularisation: float) -> float:
         """The part of the loss that does not come from images."""

@@ -73,8 +73,12 @@ class RegistrationProblem:
         """The same problem without the terms that count only when all parameters vary."""
         return replace(self, terms=tuple(term for term in self.terms if not term.late))
 
+    def averaged(self, block: int) -> RegistrationProblem:
+        """The same problem with every target, and what is predicted for it, averaged over blocks of pixels."""
+        return replace(self, targets={name: target.averaged(block) for name, target in self.targets.items()})
+
     def coarsened(self, stride: int) -> RegistrationProblem:
-        """The same problem with every target averaged over blocks of `stride` pixels."""
+        """The same problem with larger pixels, in which predictions are sampled: quicker, not as smooth."""
         return replace(self, targets={name: target.coarsened(stride) for name, target in self.targets.items()})
 
     def scene(

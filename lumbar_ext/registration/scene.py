@@ -11,7 +11,7 @@ from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.geometry import Camera
 from lumbar_ext.registration.level_shape import SurfaceModes
 from lumbar_ext.registration.parameters import POSE_SIZE
-from lumbar_ext.registration.targets import VertebraStart, ViewTarget
+from lumbar_ext.registration.targets import VertebraStart, ViewTarget, block_means
 
 
 class Scene:
@@ -47,6 +47,7 @@ class Scene:
             for name, target in targets.items()
         }
         self._rendered: dict[bytes, list[dict[str, np.ndarray]]] = {}
+        self._states: dict[bytes, SceneState] = {}
 
     @cached_property
     def normalisers(self) -> dict[str, float]:
@@ -57,8 +58,13 @@ class Scene:
         return {name: max(weights[view], 1.0) for name, view in self.view_of.items()}
 
     def at(self, parameters: list[np.ndarray]) -> SceneState:
-        """The scene at parameters, a list of [6 + K] arrays."""
-        return SceneState(self, parameters)
+        """The scene at parameters, a list of [6 + K] arrays; the last two are kept, a step and its end are asked for
+        often.
+        """
+        key = np.concatenate(parameters).tobytes()
+        if key not in self._states:
+            self._states = dict([*self._states.items()][-1:]) | {key: SceneState(self, parameters)}
+        return self._states[key]
 
     def vertices(self, index: int, parameters: np.ndarray) -> np.ndarray:
         """The rendered vertices [V, 3] float32 of one vertebra in its own frame, from parameters [6 + K]."""
@@ -103,7 +109,7 @@ class Scene:
         for name, target in self.targets.items():
             residual = np.abs(predictions[name] - target.image)
             for i in self.members[name]:
-                inside = lengths[i][name] > 0
+                inside = block_means(lengths[i][name], target.block) > 0
                 errors[i][self.view_of[name]] = float(residual[inside].mean()) if inside.any() else float("nan")
         return errors
 
@@ -129,6 +135,11 @@ class SceneState:
         """[V, 3] of every vertebra in the world."""
         items = zip(self.scene.vertebrae, self.parameters, self.vertices_mm, strict=True)
         return [start.world_points(p[:POSE_SIZE], vertices) for start, p, vertices in items]
+
+    def movement_mm(self, other: SceneState) -> float:
+        """The largest distance of a vertex from its place in another state of the scene."""
+        pairs = zip(self.world_mm, other.world_mm, strict=True)
+        return float(np.sqrt(max(np.square(own - theirs).sum(1).max() for own, theirs in pairs)))
 
     @property
     def coefficients(self) -> np.ndarray:

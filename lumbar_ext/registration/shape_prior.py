@@ -58,7 +58,8 @@ class PreparedShapePrior(PreparedTerm):
         model.loss += factor * self.value(state)
         weight = 2 * factor * self._weight
         model.gradient[:, POSE_SIZE:] += weight * self._prior.slope(state.coefficients)[:, : model.n_modes]
-        self._prior.add_to(model.hessian, weight, POSE_SIZE)
+        if model.hessian is not None:
+            self._prior.add_to(model.hessian, weight, POSE_SIZE)
         model.prior += weight
 
 

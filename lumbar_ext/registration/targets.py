@@ -25,6 +25,7 @@ class ViewTarget:
         weights: float32 [rows, columns] pixel weights.
         levels: names of the vertebrae that the image shows; None for all of the problem.
         view: name of the view; None where it is the name under which the problem holds the target.
+        block: pixels of image and weights are means over blocks of `block` x `block` pixels of the camera.
     """
 
     camera: Camera
@@ -32,9 +33,10 @@ class ViewTarget:
     weights: np.ndarray
     levels: tuple[str, ...] | None = None
     view: str | None = None
+    block: int = 1
 
     def __post_init__(self) -> None:
-        expected = self.camera.size_px[::-1]
+        expected = tuple(-(-size // self.block) for size in self.camera.size_px[::-1])
         for name in ("image", "weights"):
             value = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
             if value.shape != expected:
@@ -52,8 +54,17 @@ class ViewTarget:
         """A vertebra of this level is in the image."""
         return self.levels is None or level in self.levels
 
+    def averaged(self, block: int) -> ViewTarget:
+        """The target with blocks of `block` x `block` pixels averaged into one, seen by the same camera: predictions are
+        averaged as well. The rim is filled with zeros.
+        """
+        images = (block_means(own, block) for own in (self.image, self.weights))
+        return ViewTarget(self.camera, *images, self.levels, self.view, self.block * block)
+
     def coarsened(self, stride: int) -> ViewTarget:
-        """The view with blocks of `stride` x `stride` pixels averaged into one; the rim is filled with zeros."""
+        """The target with blocks of `stride` x `stride` pixels averaged into one, seen by a camera of larger pixels:
+        predictions are sampled at their centres. The rim is filled with zeros.
+        """
         if stride == 1:
             return self
         rows, columns = (-(-n // stride) * stride for n in self.image.shape)
@@ -62,7 +73,7 @@ class ViewTarget:
         camera = self.camera.resampled(
             size_px=(columns // stride, rows // stride), pixel_spacing_mm=spacing, centre_uv_px=centre
         )
-        images = (_box_average(own, rows, columns, stride) for own in (self.image, self.weights))
+        images = (block_means(own, stride) for own in (self.image, self.weights))
         return ViewTarget(camera, *images, self.levels, self.view)
 
 
@@ -108,6 +119,10 @@ class VertebraStart:
         return self.world_from_vertebra.apply(points_mm @ euler_rotation(*pose[3:POSE_SIZE]).T + pose[:3])
 
 
-def _box_average(image: np.ndarray, rows: int, columns: int, stride: int) -> np.ndarray:
+def block_means(image: np.ndarray, block: int) -> np.ndarray:
+    """The means of blocks of `block` x `block` pixels of an image [rows, columns], continued by zeros."""
+    if block == 1:
+        return image
+    rows, columns = (-(-n // block) * block for n in image.shape)
     padded = np.pad(image, ((0, rows - image.shape[0]), (0, columns - image.shape[1])))
-    return padded.reshape(rows // stride, stride, columns // stride, stride).mean((1, 3))
+    return padded.reshape(rows // block, block, columns // block, block).mean((1, 3))

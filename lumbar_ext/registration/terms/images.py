@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.patches import VertebraPatches
 from lumbar_ext.registration.scene import Scene, SceneState
 from lumbar_ext.registration.similarity import AbsoluteError, Similarity
-from lumbar_ext.registration.tangent import tangent_from_pose
 from lumbar_ext.registration.terms.term import ModelSum, PreparedTerm, Term
-from lumbar_ext.registration.view_equations import ViewEquations
+from lumbar_ext.registration.view_equations import NormalEquations, ViewEquations
 from lumbar_ext.registration.view_fields import ViewFields
 
 
@@ -65,32 +63,32 @@ class PreparedImages(PreparedTerm):
 
     def add_to(self, model: ModelSum, state: SceneState, factor: float = 1.0) -> None:
         """See `PreparedTerm`."""
-        own = ModelSum(*model.gradient.shape)
-        count, size = own.gradient.shape
-        makers, run = self._makers, self._scene.run
-        list(run(lambda i: makers[i].turn_normals(state.vertices_mm[i]), range(count)))
-        for target in list(run(lambda target: target.equations(state), self._targets)):
-            own.loss += target.loss
-            own.gradient[list(target.members)] += target.gradient
-            for (i, j), block in target.blocks.items():
-                own.hessian[i, :, j] += block
-                if i != j:
-                    own.hessian[j, :, i] += block.T
-            if target.coupling is not None:
-                coupling = np.zeros((count, size, target.coupling.shape[-1]))
-                coupling[list(target.members)] = target.coupling
-                flat = coupling.reshape(count * size, -1)
-                own.hessian -= (flat @ flat.T).reshape(own.hessian.shape)
-        for i, p in enumerate(state.parameters):
-            _to_pose_parameters(i, tangent_from_pose(p[:POSE_SIZE]), own.gradient, own.hessian)
-        model.loss += factor * own.loss
-        model.gradient += factor * own.gradient
-        model.hessian += factor * own.hessian
+        count, curved, run = len(self._makers), model.hessian is not None, self._scene.run
+        if curved:
+            list(run(lambda i: self._makers[i].linearise(state.vertices_mm[i], state.parameters[i]), range(count)))
+        found = list(run(lambda target: target.equations(state, curved=curved), self._targets))
+        forces = [np.zeros(vertices.shape) for vertices in state.vertices_mm]
+        for target in found:
+            model.loss += factor * target.loss
+            for i, own in zip(target.members, target.forces, strict=True):
+                forces[i] += own
+        pulls = run(
+            lambda i: self._makers[i].gradient(state.vertices_mm[i], state.parameters[i], forces[i]), range(count)
+        )
+        model.gradient += factor * np.stack(list(pulls))
+        if curved:
+            for target in found:
+                _add_curvature(model.hessian, target, factor)
 
 
-def _to_pose_parameters(index: int, tangent: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> None:
-    """Changes variables of one vertebra from its own moving frame to pose parameters, in place."""
-    pose = slice(0, POSE_SIZE)
-    gradient[index, pose] = tangent.T @ gradient[index, pose]
-    hessian[index, pose] = np.tensordot(tangent, hessian[index, pose], axes=(0, 0))
-    hessian[:, :, index, pose] = hessian[:, :, index, pose] @ tangent
+def _add_curvature(hessian: np.ndarray, target: NormalEquations, factor: float) -> None:
+    """Adds the second derivative of a target to that [n, q, n, q] of all vertebrae."""
+    for (i, j), block in target.blocks.items():
+        hessian[i, :, j] += factor * block
+        if i != j:
+            hessian[j, :, i] += factor * block.T
+    if target.coupling is not None:
+        coupling = np.zeros((*hessian.shape[:2], target.coupling.shape[-1]))
+        coupling[list(target.members)] = target.coupling
+        flat = coupling.reshape(hessian.shape[0] * hessian.shape[1], -1)
+        hessian -= factor * (flat @ flat.T).reshape(hessian.shape)

@@ -97,10 +97,16 @@ class PreparedLandmarks(PreparedTerm):
         model.loss += factor * self.value(state)
         for i, (start, p) in enumerate(zip(self._scene.vertebrae, state.parameters, strict=True)):
             if start.observed:
-                self._add_vertebra(start, p, model.gradient[i], model.hessian[i, :, i], factor)
+                hessian = None if model.hessian is None else model.hessian[i, :, i]
+                self._add_vertebra(start, p, model.gradient[i], hessian, factor)
 
     def _add_vertebra(
-        self, start: VertebraStart, parameters: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, factor: float
+        self,
+        start: VertebraStart,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        hessian: np.ndarray | None,
+        factor: float,
     ) -> None:
         shape, n_modes = start.shape, len(gradient) - POSE_SIZE
         points = shape.landmarks(parameters[POSE_SIZE:])
@@ -115,7 +121,8 @@ class PreparedLandmarks(PreparedTerm):
             weight = np.repeat(share * self._term.reweighting(name, offset, observed.weight)[seen], 2)
             design = (self._projections[name].derivative(world)[seen] @ world_motion[seen]).reshape(len(weight), -1)
             gradient += (weight * offset[seen].ravel()) @ design
-            hessian += (weight[:, None] * design).T @ design
+            if hessian is not None:
+                hessian += (weight[:, None] * design).T @ design
 
     def _offsets_mm(self, name: str, points_mm: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
         """How far world points [..., 3] are seen from where the network saw them, [..., 2]: mm on the detector."""

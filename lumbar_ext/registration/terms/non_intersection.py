@@ -68,7 +68,7 @@ class PreparedContacts(PreparedTerm):
             }
             for i, design in designs.items():
                 model.gradient[i] += factor * contact.depth_mm @ design
-                for j, other in designs.items():
+                for j, other in designs.items() if model.hessian is not None else ():
                     model.hessian[i, :, j] += factor * design.T @ other
 
     def _penalty(self, found: list[Contact]) -> float:

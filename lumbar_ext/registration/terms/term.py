@@ -21,15 +21,16 @@ class ModelSum:
     Args:
         count: vertebrae.
         size: parameters of each that vary, `6 + n_modes`.
+        curved: with the Hessian; without it, `hessian` is None, and terms leave it out.
 
     Attributes:
         prior: the second derivative of the shape prior alone by one coefficient of an independent vertebra.
     """
 
-    def __init__(self, count: int, size: int) -> None:
+    def __init__(self, count: int, size: int, *, curved: bool = True) -> None:
         self.loss = 0.0
         self.gradient = np.zeros((count, size))
-        self.hessian = np.zeros((count, size, count, size))
+        self.hessian = np.zeros((count, size, count, size)) if curved else None
         self.prior = 0.0
 
     @property
@@ -47,7 +48,7 @@ class PreparedTerm(ABC):
 
     @abstractmethod
     def add_to(self, model: ModelSum, state: SceneState, factor: float = 1.0) -> None:
-        """Adds `factor` times its value and derivatives, at parameters of finite value."""
+        """Adds `factor` times its value and the derivatives that are asked for, at parameters of finite value."""
 
 
 class Term(ABC):
