@@ -20,9 +20,6 @@ from lumbar_ext.landmarks.markups import NAMES, read_points
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, Landmarks3D, ViewLandmarks, triangulate_landmarks
 from lumbar_ext.workflow.observe import ObservedStudy
 
-CERTAIN = 25.0
-"""Weight of a landmark set by hand against one that the network is sure of: a fifth of its standard deviation."""
-
 _MOVED_MM = 0.05
 _MARGIN = 0.25
 _LEAST_STEP_MM = 10.0
@@ -38,7 +35,7 @@ class EditedLandmarks:
     Args:
         observed: with the corrected landmarks in the pixels of the network's grids, confidence 1 for those set by hand, 0
             for those that they supersede.
-        landmarks: in space; those set by hand have the confidence `CERTAIN`.
+        landmarks: in space, marked where they were set by hand.
         by_hand: [5, 7] the landmarks that were set by hand.
     """
 
@@ -79,13 +76,12 @@ def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks
     landmarks = triangulate_landmarks(edited.geometry, edited.landmarks)
     # What is superseded keeps its place, so that the file that is written next still shows it.
     kept_mm = np.where((superseded & stayed)[..., None], found.points_mm, landmarks.points_mm)
-    weights = np.where(by_hand, CERTAIN, landmarks.confidence)
-    return EditedLandmarks(edited, replace(landmarks, points_mm=kept_mm, confidence=weights), by_hand)
+    return EditedLandmarks(edited, replace(landmarks, points_mm=kept_mm, by_hand=by_hand), by_hand)
 
 
-def weighed(views: dict[str, ViewLandmarks], by_hand: np.ndarray) -> dict[str, ViewLandmarks]:
-    """The landmarks of both views for a registration: those set by hand weigh `CERTAIN`."""
-    return {view: replace(seen, confidence=np.where(by_hand, CERTAIN, seen.confidence)) for view, seen in views.items()}
+def marked_by_hand(views: dict[str, ViewLandmarks], by_hand: np.ndarray) -> dict[str, ViewLandmarks]:
+    """The landmarks of both views, marked where they were set by hand: there they weigh more in a registration."""
+    return {view: replace(seen, by_hand=by_hand) for view, seen in views.items()}
 
 
 def landmark_names(which: np.ndarray) -> list[str]:

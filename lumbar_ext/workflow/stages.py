@@ -27,7 +27,7 @@ from lumbar_ext.registration.register import RegistrationConfig, RegistrationInp
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
-from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, weighed
+from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, marked_by_hand
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
@@ -121,7 +121,7 @@ def prepare_registration(
 ) -> tuple[RegistrationInput, None]:
     """What the registration inferer is given; the signature is that of MONAI's `prepare_batch`."""
     observed = batch["observed"]
-    seen = weighed(observed.landmarks, batch["by_hand"])
+    seen = marked_by_hand(observed.landmarks, batch["by_hand"])
     return RegistrationInput(observed.decompositions, observed.geometry, batch["landmarks"], seen), None
 
 
