@@ -145,9 +145,3 @@ def _trimmed_rms(offsets: np.ndarray) -> float:
     distances = np.sort(distances[np.isfinite(distances)])
     kept = distances[: max(1, int(0.9 * len(distances)))]
     return round(float(np.sqrt(np.mean(kept**2) / 2)), 3)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(main)

@@ -215,9 +215,3 @@ def _draw(picture: str, observed: list[float], kinds: dict[str, tuple[np.ndarray
     right.legend(loc="lower left")
     figure.savefig(picture, dpi=110)
     plt.close(figure)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire({"fit": fit, "check": check})

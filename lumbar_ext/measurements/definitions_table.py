@@ -16,6 +16,11 @@ def definitions_table() -> str:
     return "\n".join(lines)
 
 
+def print_table() -> None:
+    """Prints the table of definitions of all measurements."""
+    print(definitions_table())
+
+
 def _ranges(definition: Definition) -> str:
     """The ranges of all subjects, equal ones together."""
     by_range: dict[ReferenceRange, list[str]] = {}
@@ -35,7 +40,3 @@ def _ends(found: ReferenceRange) -> str:
     if found.high is None:
         return f"at least {found.low:g}"
     return f"at most {found.high:g}" if found.low is None else f"{found.low:g} to {found.high:g}"
-
-
-if __name__ == "__main__":
-    print(definitions_table())

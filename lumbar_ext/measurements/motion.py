@@ -154,9 +154,3 @@ def _deviation(values: list[Measurement]) -> float | None:
 
 def _threshold(name: str) -> str:
     return f"rotation {ROTATION_LIMIT_DEG[name]:.0f} deg, translation {TRANSLATION_LIMIT_MM:.0f} mm; {THRESHOLD_SOURCE}"
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(compare)

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import fire
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -295,7 +294,3 @@ def _refuse_too_few(subjects: set[str]) -> None:
             f"{': ' + next(iter(subjects)) if subjects else ''}; a shape model needs at least 2 "
             "(registration.csv says what became of each file)"
         )
-
-
-if __name__ == "__main__":
-    fire.Fire(build)

@@ -42,9 +42,3 @@ def contact_sheet(
             )
             sheet.paste(picture, (place % columns * width_px, (place // columns * 2 + offset) * width_px))
     sheet.save(output)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(contact_sheet)

@@ -232,9 +232,3 @@ def _at_least_two(spine_mm: np.ndarray) -> np.ndarray:
 def _folder(output_dir: str, ct: str, seed: int) -> Path:
     stem = Path(ct).name.split(".")[0] or "ct"
     return Path(output_dir) / f"{stem}-{seed:06d}"
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(write_ct_studies)

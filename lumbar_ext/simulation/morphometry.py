@@ -219,9 +219,3 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(morphometry)

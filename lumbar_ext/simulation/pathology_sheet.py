@@ -89,9 +89,3 @@ def _title(pathology: Pathology | None) -> str:
         return "none"
     amount = f"{pathology.amount:g}" if pathology.amount else ""
     return " ".join(part for part in (pathology.kind, pathology.level, amount) if part)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(pathology_sheet)

@@ -178,9 +178,3 @@ def _pair(values: np.ndarray) -> str:
 
 def _pairs(values: np.ndarray) -> str:
     return ", ".join(_pair(column) for column in values.T)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(posture_check)

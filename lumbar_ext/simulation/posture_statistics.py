@@ -163,9 +163,3 @@ def main(data_dir: str, output: str | None = None) -> None:
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{statistics.n_scans} scans -> {path}")
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(main)

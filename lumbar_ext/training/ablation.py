@@ -82,12 +82,3 @@ def ablation_rows(found: dict[str, ByView]) -> dict[str, ByView]:
     }
     rows = {"full": found["full"], "no FFM": found["no_ffm"], "no L1 term": found["no_l1"], "single task": single}
     return {f"{name}, simulated": row for name, row in rows.items()}
-
-
-if __name__ == "__main__":
-    import fire
-
-    from lumbar_ext.workflow.error_reporting import report_input_errors
-
-    report_input_errors()
-    fire.Fire(ablate)

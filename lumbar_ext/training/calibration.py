@@ -164,12 +164,3 @@ def _raw(row: LandmarkRow) -> float:
 
 def _calibrated_by(maps: ConfidenceCalibration) -> Callable[[LandmarkRow], float]:
     return lambda row: float(maps.landmarks[row.view][row.landmark](row.raw_confidence))
-
-
-if __name__ == "__main__":
-    import fire
-
-    from lumbar_ext.workflow.error_reporting import report_input_errors
-
-    report_input_errors()
-    fire.Fire({"fit": fit, "diagram": diagram})

@@ -101,12 +101,3 @@ def fold_table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [f"{values.mean():.3f} ± {values.std(ddof=1):.3f}", *(f"{value:.3f}" for value in values)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    import fire
-
-    from lumbar_ext.workflow.error_reporting import report_input_errors
-
-    report_input_errors()
-    fire.Fire(cross_validate)

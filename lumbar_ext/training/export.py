@@ -78,9 +78,3 @@ def export(bundle_root: str, output: str, weights: str | None = None) -> None:
     if difference > TOLERANCE:
         raise InputError(f"{output}: differs from the network by {difference:.2g}, expected at most {TOLERANCE}")
     print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, largest difference from the network {difference:.1e}")
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(export)

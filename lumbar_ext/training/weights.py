@@ -79,9 +79,3 @@ def join(parts: str, output: str) -> None:
         state |= read_checkpoint(path)
     write_checkpoint(output, state)
     print(f"{output}: {len(state)} tensors of {len(found)} parts")
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire({"pack": pack, "join": join})
