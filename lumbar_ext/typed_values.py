@@ -230,7 +230,7 @@ def as_typed(name: str, value: Any) -> Any:
         value: what the program was given; it stays unless it is what the command line's word was made into.
     """
     word = words_of(sys.argv).get(name)
-    if word is None or value is None or (isinstance(value, str) and value == word):
+    if word is None or (isinstance(value, str) and value == word):
         return value
     from fire.parser import DefaultParseValue
 

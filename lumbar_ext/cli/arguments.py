@@ -123,6 +123,7 @@ def _typed_arguments(signature: inspect.Signature, hints: dict[str, Any], taken:
         if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             # Entries of a config, of whose types only the config knows; as `python -m monai.bundle` reads them.
             arguments |= {entry: DefaultParseValue(word) for entry, word in value.items()}
-        else:
+        # Fire hands defaults over with the rest.
+        elif value is not signature.parameters[name].default:
             arguments[name] = typed(name, value, hints.get(name, str))
     return arguments

@@ -14,7 +14,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.inferers import Inferer
-from monai.transforms import Compose, Transform
+from monai.transforms import Transform
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
@@ -43,12 +43,15 @@ class Attempt(Transform):
     """
 
     def __init__(self, read: Transform, observers: Mapping[str, Transform], locate: Transform) -> None:
-        self.stages = {name: Compose([read, observe, locate]) for name, observe in observers.items()}
+        self.stages = {name: (read, observe, locate) for name, observe in observers.items()}
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds what the stages add, or `failure`, the message of their InputError."""
+        attempted = data
         try:
-            return self.stages[data["inputs"]](data)
+            for stage in self.stages[data["inputs"]]:
+                attempted = stage(attempted)
+            return dict(attempted)
         except Exception as error:
             cause = input_error_behind(error)
             if cause is None:

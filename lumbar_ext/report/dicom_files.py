@@ -40,7 +40,8 @@ def write_dicom(reconstruction_dir: str, ap_image: str, lat_image: str, dicom_di
 
     Args:
         reconstruction_dir: the output folder of a reconstruction.
-        ap_image, lat_image: the radiographs it was made from.
+        ap_image: the AP radiograph it was made from, a DICOM file.
+        lat_image: the lateral one.
         dicom_dir: folder to fill.
 
     Raises:

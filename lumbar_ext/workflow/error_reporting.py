@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import signal
 import sys
@@ -107,8 +108,8 @@ def one_line(error: BaseException, when_stopped: str = "no result was written") 
     if cause is not None:
         status = ExitStatus.NOTHING_USABLE if isinstance(cause, NothingUsableError) else ExitStatus.BAD_INPUT
         return " ".join(f"error: {cause}".splitlines()), status
-    missing = _missing_extra(error)
-    return None if missing is None else (f"error: {missing}", ExitStatus.BAD_INPUT)
+    said = _missing_extra(error) or _full_disk(error)
+    return None if said is None else (f"error: {said}", ExitStatus.BAD_INPUT)
 
 
 _EXTRAS = {
@@ -130,6 +131,14 @@ def _missing_extra(error: BaseException | None) -> str | None:
             )
         error = error.__cause__ or error.__context__
     return None
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """Where there was no space, in words."""
+    cause = disk_error_behind(error)
+    if cause is None or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return f"{cause.filename or 'the output'}: the disk is full"
 
 
 def _report(when_stopped: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
