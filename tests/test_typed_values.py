@@ -76,7 +76,7 @@ def test_values_of_the_right_type(word, kind, value):
     ],
 )
 def test_other_values_are_one_line_that_names_the_option(word, kind, expected):
-    with pytest.raises(InputError, match="^--thing: expected ") as caught:
+    with pytest.raises(InputError, match=r"^--thing: expected ") as caught:
         typed("thing", word, kind)
     assert expected in str(caught.value) and "\n" not in str(caught.value)
 

@@ -36,6 +36,7 @@ class BundleVerb:
         options: classes of options, see `workflow.options`.
         needed: options that the user must give, in their order.
         workflow_type: as MONAI calls it.
+        further: options that may follow them without their names.
     """
 
     summary: str
@@ -44,6 +45,7 @@ class BundleVerb:
     options: tuple[type, ...]
     needed: tuple[str, ...]
     workflow_type: Literal["infer", "train"] = "infer"
+    further: tuple[str, ...] = ()
 
     def __call__(self, *, bundle_root: str | None = None, configs: str = "", **given: Any) -> None:
         """Runs the configs.
@@ -66,11 +68,12 @@ class BundleVerb:
         defaults = _defaults(self.bundle, self.configs)
         keyword, place = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters = [inspect.Parameter(name, place, annotation=kinds[name]) for name in self.needed]
-        for name, kind in kinds.items():
+        for name in sorted(kinds, key=lambda name: name not in self.further):
             if name not in self.needed:
-                parameters.append(inspect.Parameter(name, keyword, annotation=kind, default=defaults.get(name)))
-        further = (("bundle_root", str | None, None), ("configs", str, ""))
-        parameters += [inspect.Parameter(name, keyword, annotation=kind, default=d) for name, kind, d in further]
+                way = place if name in self.further else keyword
+                parameters.append(inspect.Parameter(name, way, annotation=kinds[name], default=defaults.get(name)))
+        own = (("bundle_root", str | None, None), ("configs", str, ""))
+        parameters += [inspect.Parameter(name, keyword, annotation=kind, default=d) for name, kind, d in own]
         return inspect.Signature([*parameters, inspect.Parameter("entries", inspect.Parameter.VAR_KEYWORD)])
 
     @property
@@ -112,14 +115,16 @@ evaluate = BundleVerb(
     RECONSTRUCTION,
     ("inference", "evaluate"),
     (EvaluationOptions,),
-    ("dataset_dir", "output_dir"),
+    (),
+    further=("dataset_dir", "output_dir"),
 )
 evaluate_measurements = BundleVerb(
     "Measures how good measurements and their intervals are on studies with known truth.",
     RECONSTRUCTION,
     ("inference", "evaluate_measurements"),
     (EvaluationOptions,),
-    ("dataset_dir", "output_dir"),
+    (),
+    further=("dataset_dir", "output_dir"),
 )
 build_shape_model = BundleVerb(
     "Builds a shape model and an anatomy file from meshes or label maps.",

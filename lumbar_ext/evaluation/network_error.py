@@ -1,6 +1,6 @@
 """The errors of the network, measured on validation studies, and the truth spoilt by errors of the same size.
 
-    python -m lumbar_ext.evaluation.network_error --dataset_dir COHORT --bundle_root bundles/lumbar_multitask
+    lumbar-ext network-errors --dataset_dir COHORT --bundle_root bundles/lumbar_multitask
 
 prints the statistics of a cohort as JSON. `network_error.json` beside this file holds those of validation studies; that is
 what `ObserveSpoilt` draws from, so that an evaluation can tell what the registration makes of errors of this size from

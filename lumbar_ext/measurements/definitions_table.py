@@ -1,6 +1,6 @@
 """Prints the table of definitions that `docs/measurements.md` of the bundle holds.
 
-python -m lumbar_ext.measurements.definitions_table
+lumbar-ext definitions
 """
 
 from __future__ import annotations

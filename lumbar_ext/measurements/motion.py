@@ -1,6 +1,6 @@
 """Two studies of one person, flexion and extension: how far each segment moves, and whether that is unusual.
 
-    python -m lumbar_ext.measurements.motion --first_dir out/flexion --second_dir out/extension --output motion.json
+    lumbar-ext motion out/flexion out/extension --output motion.json
 
 Both folders hold the `measurements.json` of a reconstruction. Only what both have is compared. Rotations come from the measured
 orientation of each vertebra (`endplates.body_axes`), which the person's shape decides in both studies alike.

@@ -1,6 +1,6 @@
 """One picture of a finished reconstruction: both overlays and the meshes, for a README or a slide.
 
-    python -m lumbar_ext.report.picture --output_dir out/sample --picture reconstruction.png
+    lumbar-ext picture --output_dir out/sample --picture reconstruction.png
 
 Needs the extra `[build]` (pyvista).
 """

@@ -1,6 +1,6 @@
 """A picture of a shape model: its means and what its first modes do.
 
-python -m lumbar_ext.shape.mode_picture --model bundles/lumbar_reconstruction/models/model.pt --output modes.png
+lumbar-ext mode-picture --model bundles/lumbar_reconstruction/models/model.pt --output modes.png
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The command that writes a cohort of simulated studies.
 
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 100 --seed 0 --split train --workers 2
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 50 --split test --pathology mixed --meshes true
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 8 --split test --protocol poses18
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 16 --split test --variation none --renderer voxels
+    lumbar-ext simulate --output_dir DIR --n 100 --seed 0 --split train --workers 2
+    lumbar-ext simulate --output_dir DIR --n 50 --split test --pathology mixed --meshes true
+    lumbar-ext simulate --output_dir DIR --n 8 --split test --protocol poses18
+    lumbar-ext simulate --output_dir DIR --n 16 --split test --variation none --renderer voxels
 
 A run that was interrupted is resumed by the same command.
 """

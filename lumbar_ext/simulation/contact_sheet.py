@@ -1,6 +1,6 @@
 """A picture of many studies side by side, to judge a cohort at a glance.
 
-python -m lumbar_ext.simulation.contact_sheet --cohort_dir DIR --output sheet.png
+lumbar-ext contact-sheet --cohort_dir DIR --output sheet.png
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The command that holds the population's dimensions against published ones.
 
-    python -m lumbar_ext.simulation.morphometry --n 200 --output_dir out/morphometry
+    lumbar-ext morphometry --n 200 --output_dir out/morphometry
 
 prints Markdown tables and writes `dimensions.csv` (every subject), `morphometry.csv` (the comparison), `correlations.csv`
 and `morphometry.md`.

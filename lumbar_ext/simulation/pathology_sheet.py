@@ -1,6 +1,6 @@
 """The command that draws one person with every pathology, from the left and from the front.
 
-python -m lumbar_ext.simulation.pathology_sheet --output pathologies.png --seed 4
+lumbar-ext pathology-sheet --output pathologies.png --seed 4
 """
 
 from __future__ import annotations

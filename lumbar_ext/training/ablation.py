@@ -2,7 +2,7 @@
 
 A fourth row leaves out the absolute error, which the paper's loss does not have.
 
-    python -m lumbar_ext.training.ablation --bundle_root bundles/lumbar_multitask --dataset_dir cohort \
+    lumbar-ext ablate --bundle_root bundles/lumbar_multitask --dataset_dir cohort \
         --output_dir runs/ablation --iterations 2000 --batch_size 4
 
 Every further option is an entry of ``train.json``. An interrupted run goes on with the same command; variants that are

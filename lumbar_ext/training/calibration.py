@@ -1,7 +1,7 @@
 """Fits calibrated confidences to an evaluation's ``landmarks.csv``, and draws how reliable they are.
 
-    python -m lumbar_ext.training.calibration fit --landmarks EVAL/landmarks.csv --output models/confidence.json
-    python -m lumbar_ext.training.calibration diagram --landmarks TEST/landmarks.csv --calibration models/confidence.json \
+    lumbar-ext calibrate-network --landmarks EVAL/landmarks.csv --output models/confidence.json
+    lumbar-ext network-reliability --landmarks TEST/landmarks.csv --calibration models/confidence.json \
         --set_name "unseen people" --output docs/reliability.png
 
 The maps are isotonic regressions, one for each view and landmark type (left and right share one), of "the error is below

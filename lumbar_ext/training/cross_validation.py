@@ -1,6 +1,6 @@
 """Cross-validation by subject: no person is in training and validation of the same fold.
 
-    python -m lumbar_ext.training.cross_validation --bundle_root bundles/lumbar_multitask --train_dir cohort/train \
+    lumbar-ext cross-validate --bundle_root bundles/lumbar_multitask --train_dir cohort/train \
         --output_dir runs/folds --folds 5 --max_epochs 20
 
 Every further option is an entry of ``train.json``. An interrupted run goes on with the same command. Writes each fold's

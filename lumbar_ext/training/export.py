@@ -1,6 +1,6 @@
 """The network as an ONNX file, checked against the original.
 
-    python -m lumbar_ext.training.export --bundle_root bundles/lumbar_multitask --output model.onnx
+    lumbar-ext export-onnx --bundle_root bundles/lumbar_multitask --output model.onnx
 
 Needs `onnx`, and `onnxruntime` for the check. TorchScript: `python -m monai.bundle ckpt_export`.
 """
