@@ -118,7 +118,7 @@ def _staging_for(output_dir: Path, target: Path, made: list[Path]) -> Iterator[P
         beside = _can_be_switched(target)
         _make_folders(target.parent if beside else target, made)
         for place in {target.parent, target}:
-            _remove_abandoned_folders(place)
+            remove_leftovers(place)
         wrapper, lock = _locked_folder(target.parent if beside else target)
     except OSError as error:
         _remove_empty(made)
@@ -334,8 +334,8 @@ def _exclusive(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_abandoned_folders(parent: Path) -> None:
-    """Removes the staging folders in a folder whose processes are gone."""
+def remove_leftovers(parent: Path) -> None:
+    """Removes the staging folders that killed processes left in a folder."""
     for folder in _entries(parent, _STAGING_PREFIX, ""):
         with _if_abandoned(folder) as abandoned:
             if abandoned:
