@@ -34,6 +34,7 @@ from lumbar_ext.workflow.outputs import write_json
 from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
 
 _FIT_MODES = 20
+_STUDY_FILES = ("ap.png", "lat.png", "calibration.json", "truth/*")
 
 
 class ReadSubject(Transform):
@@ -111,7 +112,7 @@ class WriteLabels(Transform):
             meshes[level] = fit.vertices_mm, subject[level].triangles
             landmarks = fit.shape.landmarks(np.zeros(0))
             points[LEVELS.index(level)] = fit.world_from_vertebra.apply(landmarks)
-        with staged_output(data["output_dir"]) as folder:
+        with staged_output(data["output_dir"], _STUDY_FILES) as folder:
             write_labels(folder, study, meshes, points)
             write_json(folder / "truth" / "meta.json", _meta(data, result))
         return dict(data)
