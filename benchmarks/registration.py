@@ -1,6 +1,6 @@
 """What the registration costs and what each of its parts brings, on studies of a cohort with known truth.
 
-    python -m lumbar_ext.simulation.cohort --output_dir COHORT --n 10 --seed 0 --split validation --meshes true
+    lumbar-ext simulate --output_dir COHORT --n 10 --seed 0 --split validation --meshes true
     python benchmarks/registration.py speed --dataset_dir COHORT          # Gauss-Newton, BOBYQA, one and two threads
     python benchmarks/registration.py ablation --dataset_dir COHORT       # what each part brings, truth and network
     python benchmarks/registration.py convergence --dataset_dir COHORT    # starts within +-5 mm and +-8 deg

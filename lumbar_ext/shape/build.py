@@ -1,9 +1,8 @@
 """Builds the shape model and the anatomy file from vertebra meshes and label maps.
 
-    python -m monai.bundle run --config_file $B/configs/build_ssm.json --bundle_root $B --data_dir DATA --output_dir OUT
+    lumbar-ext build-shape-model DATA OUT
 
-or, without the bundle, `python -m lumbar_ext.shape.build --data_dir DATA --output_dir OUT`. A data folder is scanned
-as `folder` says, or described by a cohort file (see `cohort`). The output folder receives
+runs the bundle's `build_ssm.json`. A data folder is scanned as `folder` says, or described by a cohort file (see `cohort`). The output folder receives
 
 | file | content |
 |---|---|
@@ -23,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import fire
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -160,28 +158,6 @@ def find_cohort(
     return scan_folder(data_dir, label_values, test_subjects, validation_subjects)
 
 
-def build(
-    data_dir: str,
-    output_dir: str,
-    cohort: str | None = None,
-    work_dir: str | None = None,
-    orientation_model: str | None = None,
-    **options: int,
-) -> None:
-    """Command line of `ShapeModelBuild`.
-
-    Args:
-        data_dir: the data folder.
-        output_dir: where the files go.
-        cohort: cohort file, "public", or nothing to scan the folder.
-        work_dir: cache of finished registrations.
-        orientation_model: see `ShapeModelBuild`.
-        options: fields of `BuildOptions`.
-    """
-    found = find_cohort(data_dir, cohort)
-    ShapeModelBuild(found, data_dir, output_dir, work_dir, orientation_model, BuildOptions(**options)).run()
-
-
 def build_atlas(
     cohort: Cohort, reference: Reference, shapes: Sequence[RegisteredShape], data_dir: Path, options: BuildOptions
 ) -> Atlas:
@@ -295,7 +271,3 @@ def _refuse_too_few(subjects: set[str]) -> None:
             f"{': ' + next(iter(subjects)) if subjects else ''}; a shape model needs at least 2 "
             "(registration.csv says what became of each file)"
         )
-
-
-if __name__ == "__main__":
-    fire.Fire(build)

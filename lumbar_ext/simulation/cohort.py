@@ -1,9 +1,9 @@
 """The command that writes a cohort of simulated studies.
 
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 100 --seed 0 --split train --workers 2
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 50 --split test --pathology mixed --meshes true
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 8 --split test --protocol poses18
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 16 --split test --variation none --renderer voxels
+    lumbar-ext simulate --output_dir DIR --n 100 --seed 0 --split train --workers 2
+    lumbar-ext simulate --output_dir DIR --n 50 --split test --pathology mixed --meshes true
+    lumbar-ext simulate --output_dir DIR --n 8 --split test --protocol poses18
+    lumbar-ext simulate --output_dir DIR --n 16 --split test --variation none --renderer voxels
 
 A run that was interrupted is resumed by the same command.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lumbar_ext.bundle_paths import default_anatomy
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.bones.pathology import CHOICES
 from lumbar_ext.simulation.bones.population import Population
@@ -29,7 +30,7 @@ from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import RENDERERS, SPLITS, VARIATIONS, simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
 
-DEFAULT_ANATOMY = Path("bundles/lumbar_reconstruction/models/anatomy.pt")
+DEFAULT_ANATOMY = default_anatomy()
 _VOXEL_MM = (0.4, 2.0)
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -68,7 +69,7 @@ def write_cohort(
     split: str = "train",
     *,
     workers: int = 1,
-    meshes: bool | str = False,
+    meshes: bool = False,
     size_px: int = 512,
     inverted_share: float | None = None,
     anatomy: str = str(DEFAULT_ANATOMY),
@@ -118,7 +119,7 @@ def write_cohort(
         Path(anatomy),
         split,
         int(size_px),
-        _is_true(meshes),
+        meshes,
         ranges,
         pathology,
         variation,
@@ -148,11 +149,6 @@ def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
     found = json.loads((study / "truth" / "meta.json").read_text()).get("voxel_mm")
     if found != voxel_mm:
         raise InputError(f"{study}: was made with voxel_mm {found}, expected {voxel_mm}, or another folder")
-
-
-def _is_true(value: bool | str) -> bool:
-    """A switch of the command line: fire hands `--meshes false` over as text."""
-    return value if isinstance(value, bool) else str(value).lower() in ("true", "1", "yes")
 
 
 def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[str]:
@@ -194,9 +190,3 @@ def _write_one(plan: StudyPlan) -> str:
     )
     write_study(study, job.output_dir / plan.name, meshes=job.meshes)
     return plan.name
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(write_cohort)

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.io import write_calibration
+from lumbar_ext.io import staged_output, write_calibration
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.simulation.imaging.exposure import Exposure
@@ -44,18 +42,10 @@ def write_study(study: SimulatedStudy, folder: str | Path, *, meshes: bool = Tru
         folder: the study folder; replaced if it exists.
         meshes: whether to write the vertebrae as STL files.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        (staging / "truth").mkdir(parents=True)
+    with staged_output(folder, owned=("*",)) as staging:
+        (staging / "truth").mkdir()
         _write_pictures(study, staging)
         _write_truth(study, staging / "truth", meshes)
-        if folder.exists():
-            shutil.rmtree(folder)
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def landmarks_document(truth: Truth) -> dict:

@@ -21,6 +21,14 @@ from lumbar_ext.report.overlay import draw_overlay
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow.observe import ObservedStudy
 
+RESULT_FILES = (
+    *(f"{level}.{kind}" for level in LEVELS for kind in ("stl", "ply")),
+    *(f"{name}_{view}.{kind}" for view in VIEWS for name, kind in (("decomposition", "nii.gz"), ("overlay", "png"))),
+    *("landmarks.json", "landmarks.mrk.json", "measurements.json", "measurements.csv", "scene.glb", "labels.nii.gz"),
+    *("report.html", "report.pdf", "registration.json", "run.json"),
+)
+"""Every file that a reconstruction may leave; a new one replaces them all."""
+
 _DIGITS = 6
 _NOT_REGISTERED = "not found in both views (too few of its landmarks, or its place is outside an image)"
 
@@ -100,13 +108,6 @@ def write_reconstruction(
 def mesh_path(folder: Path, level: str) -> Path:
     """Where the mesh of a level lies in an output folder."""
     return folder / f"{level}.stl"
-
-
-def remove_meshes(output_dir: str | Path, levels: tuple[str, ...]) -> None:
-    """Removes the meshes of levels from an output folder, where there are any."""
-    for level in levels:
-        for suffix in (".stl", ".ply"):
-            mesh_path(Path(output_dir), level).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ from lumbar_ext.workflow.outputs import write_json
 from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
 
 _FIT_MODES = 20
+_STUDY_FILES = ("ap.png", "lat.png", "calibration.json", "truth/*")
 
 NOT_A_VERTEBRA_MM = 2.5
 """A surface this far (mean distance of the closest instance's vertices) from every vertebra is none. Measured on 17 real ones,
@@ -180,7 +181,7 @@ class WriteLabels(Transform):
             meshes[level] = fit.vertices_mm, subject[level].triangles
             landmarks = fit.shape.landmarks(np.zeros(0))
             points[LEVELS.index(level)] = fit.world_from_vertebra.apply(landmarks)
-        with staged_output(data["output_dir"]) as folder:
+        with staged_output(data["output_dir"], _STUDY_FILES) as folder:
             write_labels(folder, study, meshes, points)
             write_json(folder / "truth" / "meta.json", _meta(data, result, failed))
         return dict(data)

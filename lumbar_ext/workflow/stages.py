@@ -20,7 +20,7 @@ from monai.transforms import Transform
 from torch import nn
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.errors import InputError
+from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
@@ -32,10 +32,10 @@ from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
 from lumbar_ext.workflow.outputs import (
+    RESULT_FILES,
     camera_document,
     missing_levels,
     registration_document,
-    remove_meshes,
     study_landmarks,
     write_json,
     write_reconstruction,
@@ -55,7 +55,7 @@ STAGES = (
 
 
 class ReadStudy(Transform):
-    """Checks that the output folder is usable, then reads the radiographs and their calibration.
+    """Checks that the output folder is usable, if results are to be written, then reads the radiographs and their calibration.
 
     Raises:
         InputError: if a path is not given, a file cannot be used, or nothing can be written to the output folder.
@@ -67,8 +67,10 @@ class ReadStudy(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `study`."""
         with self.progress.stage(STAGES[0]):
-            paths = {name: _path(data, name) for name in (*INPUTS, "output_dir")}
-            _check_writable(paths["output_dir"])
+            paths = {name: _path(data, name) for name in INPUTS}
+            if data.get("output_dir", "") is not None:
+                paths["output_dir"] = _path(data, "output_dir")
+                _check_writable(paths["output_dir"])
             return {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
 
 
@@ -109,7 +111,7 @@ class LocateLandmarks(Transform):
             if not edited.landmarks.present.any():
                 reasons = observed.levels.missing if observed.levels else {}
                 why = "; ".join(dict.fromkeys(reasons.values())) or "no landmarks are given"
-                raise InputError(
+                raise NothingUsableError(
                     f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({why}); "
                     "expected radiographs of a standing person's lumbar spine"
                 )
@@ -158,7 +160,7 @@ class Register(Inferer):
 class WriteReconstruction(Transform):
     """Writes all files of a reconstruction, or none; with `assessment` of `measure.MeasureSpine` also its files and the report.
 
-    Meshes that an earlier run left for levels that this one did not find are removed.
+    Files that an earlier run left and this one does not make, such as meshes of levels that were not found, are removed.
 
     Args:
         shape_model: the shape model, whose triangles the meshes have.
@@ -188,14 +190,13 @@ class WriteReconstruction(Transform):
         if missing:
             text = "; ".join(f"{level}: {reason}" for level, reason in missing.items())
             warnings.warn(f"{text}; no mesh is written", stacklevel=2)
-        with staged_output(data["output_dir"]) as folder:
+        with staged_output(data["output_dir"], RESULT_FILES) as folder:
             run = self._run_document(data)
             with self.progress.stage(STAGES[-1]):
                 self._write_results(folder, data, run)
             document = registration_document(data["observed"], data["pred"], self.progress.seconds)
             write_json(folder / "registration.json", document)
             write_json(folder / "run.json", run)
-        remove_meshes(data["output_dir"], tuple(missing))
         return dict(data)
 
     def _write_results(self, folder: Path, data: Mapping[str, Any], run: dict[str, Any]) -> None:
@@ -241,7 +242,7 @@ class _CheckedError(Exception):
 
 def _check_writable(output_dir: str | Path) -> None:
     try:
-        with staged_output(output_dir):
+        with staged_output(output_dir, RESULT_FILES):
             raise _CheckedError
     except _CheckedError:
         pass

@@ -1,6 +1,6 @@
 """A picture of many studies side by side, to judge a cohort at a glance.
 
-python -m lumbar_ext.simulation.checks.contact_sheet --cohort_dir DIR --output sheet.png
+lumbar-ext contact-sheet --cohort_dir DIR --output sheet.png
 """
 
 from __future__ import annotations
@@ -42,9 +42,3 @@ def contact_sheet(
             )
             sheet.paste(picture, (place % columns * width_px, (place // columns * 2 + offset) * width_px))
     sheet.save(output)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(contact_sheet)

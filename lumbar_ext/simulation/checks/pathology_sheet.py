@@ -1,6 +1,6 @@
 """The command that draws one person with every pathology, from the left and from the front.
 
-python -m lumbar_ext.simulation.checks.pathology_sheet --output pathologies.png --seed 4
+lumbar-ext pathology-sheet --output pathologies.png --seed 4
 """
 
 from __future__ import annotations
@@ -89,9 +89,3 @@ def _title(pathology: Pathology | None) -> str:
         return "none"
     amount = f"{pathology.amount:g}" if pathology.amount else ""
     return " ".join(part for part in (pathology.kind, pathology.level, amount) if part)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(pathology_sheet)

@@ -1,6 +1,6 @@
 """The command that holds simulated postures against the literature and counts intersections.
 
-    python -m lumbar_ext.simulation.checks.posture_check --n 200
+    lumbar-ext posture-check --n 200
 
 prints Markdown tables: standing curvature, offsets and heights of the discs, range of motion and coupling of each joint
 (full excursions of the same people), and overlaps in random postures.
@@ -178,9 +178,3 @@ def _pair(values: np.ndarray) -> str:
 
 def _pairs(values: np.ndarray) -> str:
     return ", ".join(_pair(column) for column in values.T)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(posture_check)
