@@ -13,6 +13,7 @@ from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, LEVELS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.networks.packing import PACKED_CHANNELS
 from lumbar_ext.simulation.bone_images import decomposition
+from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.population import Population
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.study import simulate_study
@@ -85,7 +86,8 @@ def _answer(study: TrueStudy, view: str, hidden: tuple[str, ...]) -> tuple[np.nd
 @pytest.fixture(scope="session")
 def true_study(tmp_path_factory) -> TrueStudy:
     """A simulated study on disk; tests must not write to its folder."""
-    study = simulate_study(Population.load(BUNDLE / "models" / "anatomy.pt"), SEED, "test")
+    population = Population.load(BUNDLE / "models" / "anatomy.pt")
+    study = simulate_study(population, SEED, "test", parameters=read_parameters("plain"))
     folder = tmp_path_factory.mktemp("simulated") / "study"
     write_study(study, folder)
     pixels = {view: study.pictures[view].pixels for view in VIEWS}

@@ -15,6 +15,9 @@ _WHITE = 65535
 # Blurred by so much, the mask of the anatomy exceeds this value from 1.3 times as far inside the skin.
 _MARGIN_MM = 18.0
 _INSIDE = 0.9
+# Log signals of rays that cross the trunk rather than graze it: a tenth of the beam or less passes.
+_BEHIND_PERSON = 2.3
+_ENOUGH_PIXELS = 100
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,10 @@ def _open_field(
 
 
 def _saturated(rng: np.random.Generator, signal: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:
-    """The signal cut off where the open beam saturates the detector."""
-    return np.maximum(signal, np.median(signal) - rng.uniform(*parameters.saturation))
+    """The signal cut off where the open beam saturates the detector, so far below that behind the person."""
+    person = signal[::2, ::2][signal[::2, ::2] > _BEHIND_PERSON]
+    level = np.median(person) if person.size > _ENOUGH_PIXELS else np.median(signal)
+    return np.maximum(signal, level - np.float32(rng.uniform(*parameters.saturation)))
 
 
 def _equalised(
@@ -131,7 +136,7 @@ def _windowed(
     """Two random percentiles of the anatomy become 0 and 1."""
     values = image[::2, ::2][anatomy[::2, ::2]]
     percentiles = (rng.uniform(*parameters.low_percentile), rng.uniform(*parameters.high_percentile))
-    low, high = np.percentile(values if values.size > 100 else image, percentiles)
+    low, high = np.percentile(values if values.size > _ENOUGH_PIXELS else image, percentiles)
     return (image - np.float32(low)) / np.float32(max(high - low, 1e-6))
 
 

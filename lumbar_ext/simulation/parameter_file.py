@@ -16,18 +16,23 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.simulation.parameters import SimulationParameters
 
+PLAIN = {"geometry": {"format_share": 0.0, "cut_share": 0.0, "off_centre_share": 0.0}}
+"""What `--parameters plain` overrides: films that show five vertebrae in their middle, as evaluations of accuracy need."""
+
 
 def read_parameters(path: str | Path | None) -> SimulationParameters:
     """The defaults, overridden by a JSON file.
 
     Args:
-        path: the file; None for the defaults.
+        path: the file; None for the defaults, "plain" for `PLAIN`.
 
     Raises:
         InputError: naming the key, for one that is unknown or a value of another kind than the default's.
     """
     if path is None:
         return SimulationParameters()
+    if str(path) == "plain":
+        return _overridden(SimulationParameters(), PLAIN, "plain")
     try:
         document = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:

@@ -221,8 +221,8 @@ class AppearanceParameters:
     screw_share: float = 0.02
     # Shutters that are left white instead of being masked black.
     white_shutter_share: float = 0.08
-    # Detectors saturate in the open beam: this much (natural logarithm) below the median signal.
-    saturation: tuple[float, float] = (1.3, 3.0)
+    # Detectors saturate in the open beam: this much (natural logarithm) below the median signal behind the person.
+    saturation: tuple[float, float] = (1.5, 3.2)
     # Strength of the dynamic range compression that vendors apply, and its scale.
     equalisation: tuple[float, float] = (0.3, 0.85)
     equalisation_sigma_mm: tuple[float, float] = (15.0, 60.0)
@@ -254,8 +254,20 @@ class GeometryParameters:
     panel_roll_deg: float = 2.0
     panel_tilt_deg: float = 2.0
     detector_offset_mm: float = 15.0
-    # 512 pixels of the network grid: nothing is resampled on the way there.
+    # 512 pixels of the network grid: nothing is resampled on the way there. Pixels of every film are as large as those.
     panel_mm: float = 427.008
+    # Films of other formats: 18 x 43 cm and 30 x 40 cm cassettes to long films of two panels; sizes by view.
+    format_share: float = 0.35
+    film_width_mm: tuple[float, float] = (180.0, 430.0)
+    film_height_mm: tuple[float, float] = (300.0, 640.0)
+    # Studies whose film ends above L2 or below L4, and share of these in which a view is so; where the edge lies, in
+    # vertebrae from the middle of L1 up or the middle of L5 down.
+    cut_share: float = 0.15
+    cut_view_share: float = 0.7
+    cut_top: tuple[float, float] = (-0.6, 0.7)
+    cut_bottom: tuple[float, float] = (-0.4, 1.3)
+    # Studies whose spine is anywhere on the film instead of near its middle.
+    off_centre_share: float = 0.25
     # Standard deviation of the noise of the written source and detector positions.
     calibration_noise_mm: float = 0.0
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.simulation.acquisition import sample_geometry, with_calibration_noise
+from lumbar_ext.simulation.anchors import anchors_mm
 from lumbar_ext.simulation.appearance import Picture, finish
 from lumbar_ext.simulation.bone_images import bone_images
 from lumbar_ext.simulation.composition import Composition
@@ -59,6 +61,7 @@ class Truth:
         pathology: what the person has, None for most.
         person_seed: of the person, where it is not the study's.
         voxel_mm: edge of the voxels that the rays were cast through; None for pictures of meshes, and for a CT.
+        anchors_mm: what levels are counted from, see `anchors.anchors_mm`; empty for a CT.
     """
 
     vertebrae: tuple[Solid | None, ...]
@@ -77,6 +80,7 @@ class Truth:
     pathology: Pathology | None = None
     person_seed: int | None = None
     voxel_mm: float | None = None
+    anchors_mm: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def simulate_study(
 
     Raises:
         ValueError: for an unknown split, direction, level or pathology.
-        InputError: for a split without real subjects.
+        InputError: for a split without real subjects, or ranges that lead to no picture.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, found {split!r}")
@@ -166,7 +170,9 @@ def simulate_study(
         else:
             paths = ct_paths(body, camera)
         signal = expose(rng, paths, camera, exposures[view])
+        refuse_no_picture(signal, f"{split} seed {seed}, {view}: the signal")
         pictures[view] = finish(rng, signal, camera, landmarks, parameters.appearance)
+        refuse_no_picture(pictures[view].pixels, f"{split} seed {seed}, {view}: the picture")
     images = {view: bone_images(vertebrae, geometry[view]) for view in VIEWS}
     truth = Truth(
         vertebrae=vertebrae,
@@ -185,9 +191,18 @@ def simulate_study(
         pathology=pathology,
         person_seed=person_seed,
         voxel_mm=voxel_mm,
+        anchors_mm=anchors_mm(posture),
     )
     stated = with_calibration_noise(rng, geometry, parameters.geometry.calibration_noise_mm)
     return SimulatedStudy(pictures, stated, truth)
+
+
+def refuse_no_picture(pixels: np.ndarray, what: str) -> None:
+    """Raises InputError if pixels [rows, columns] hold values that are no numbers, or one value only."""
+    if not np.isfinite(pixels).all():
+        raise InputError(f"{what} has {np.count_nonzero(~np.isfinite(pixels))} values that are not finite")
+    if pixels.min() == pixels.max():
+        raise InputError(f"{what} is {pixels.flat[0]} everywhere, expected to show something")
 
 
 @dataclass(frozen=True)

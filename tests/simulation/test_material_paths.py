@@ -8,8 +8,8 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.simulation.composition import Composition
 from lumbar_ext.simulation.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.material_paths import Inclusion, Scene, ShelledBone, material_paths
-from lumbar_ext.simulation.solid import Solid
-from lumbar_ext.simulation.trunk import Trunk
+from lumbar_ext.simulation.solid import Solid, add_path_length
+from lumbar_ext.simulation.trunk import TissueTexture, Trunk
 
 CAMERA = Camera([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
 NOTHING = Ellipsoids(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0))
@@ -74,3 +74,21 @@ def test_inclusions_add_to_what_is_there(material, index):
     added = middle(inclusions=[Inclusion(box(5, 50, 50), material, 0.8)]) - middle()
     assert np.isclose(added[index], 4.0, atol=0.05)
     assert np.isclose(added.sum(), 4.0, atol=0.05)
+
+
+def test_a_rounding_below_zero_leaves_numbers(monkeypatch):
+    """A ray along the rim of the muscle once had a path of -7e-5 mm, whose root made the whole picture black."""
+
+    def rounded_down(total, projector, solid, **kwargs):
+        add_path_length(total, projector, solid, **kwargs)
+        total -= np.float32(7e-5)
+
+    monkeypatch.setattr("lumbar_ext.simulation.soft_tissue.add_path_length", rounded_down)
+    trunk = Trunk(
+        skin=box(200, 80, 80),
+        muscle=box(160, 60, 60),
+        texture=TissueTexture(mottle_mm=8.0),
+        **dict.fromkeys(LAYERS, NOTHING),
+    )
+    paths = material_paths(np.random.default_rng(0), Scene((), COMPOSITION, trunk), CAMERA)
+    assert np.isfinite(paths).all()
