@@ -18,6 +18,7 @@ from lumbar_ext.simulation.population import Population
 from lumbar_ext.simulation.solid import Solid
 from lumbar_ext.simulation.study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity
 from lumbar_ext.transforms.targets import encode_target
@@ -87,7 +88,7 @@ def _answer(study: TrueStudy, view: str, hidden: tuple[str, ...]) -> tuple[np.nd
 def true_study(tmp_path_factory) -> TrueStudy:
     """A simulated study on disk; tests must not write to its folder."""
     population = Population.load(BUNDLE / "models" / "anatomy.pt")
-    study = simulate_study(population, SEED, "test", parameters=read_parameters("plain"))
+    study = simulate_study(population, StudySpec(SEED, "test", parameters=read_parameters("plain")))
     folder = tmp_path_factory.mktemp("simulated") / "study"
     write_study(study, folder)
     pixels = {view: study.pictures[view].pixels for view in VIEWS}

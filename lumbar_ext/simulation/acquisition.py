@@ -82,18 +82,40 @@ def sample_geometry(
     return BiplanarGeometry(**cameras)
 
 
-def with_calibration_noise(rng: np.random.Generator, geometry: BiplanarGeometry, sigma_mm: float) -> BiplanarGeometry:
-    """The geometry as an imperfect calibration would state it: sources and detectors displaced by normal noise."""
-    if sigma_mm <= 0:
-        return geometry
+def sample_stated(
+    rng: np.random.Generator, geometry: BiplanarGeometry, parameters: GeometryParameters
+) -> BiplanarGeometry:
+    """The geometry as the calibration of this study states it, with errors of sizes that are drawn, too."""
+    noise_mm, turn_deg = rng.uniform(*parameters.calibration_noise_mm), rng.uniform(*parameters.calibration_turn_deg)
+    return with_calibration_errors(rng, geometry, noise_mm, turn_deg)
+
+
+def with_calibration_errors(
+    rng: np.random.Generator, geometry: BiplanarGeometry, noise_mm: float, turn_deg: float = 0.0
+) -> BiplanarGeometry:
+    """The geometry as an imperfect calibration would state it.
+
+    Args:
+        rng: draws the errors.
+        geometry: the true one.
+        noise_mm: standard deviation of sources and detectors along each axis.
+        turn_deg: standard deviation of the turns of the lateral view, about each axis through the world's origin.
+    """
 
     def disturbed(camera: Camera) -> Camera:
-        source, detector = rng.normal(0, sigma_mm, (2, 3))
+        source, detector = rng.normal(0, noise_mm, (2, 3))
         return camera.replace(
             source_mm=camera.source_mm + source, detector_origin_mm=camera.detector_origin_mm + detector
         )
 
-    return BiplanarGeometry(disturbed(geometry.ap), disturbed(geometry.lat))
+    turn = euler_rotation(*np.radians(rng.normal(0, turn_deg, 3)))
+    ap, lat = geometry.ap, geometry.lat
+    if noise_mm > 0:
+        ap, lat = disturbed(ap), disturbed(lat)
+    if turn_deg > 0:
+        turned = {name: turn @ getattr(lat, name) for name in ("source_mm", "detector_origin_mm", "u_axis", "v_axis")}
+        lat = lat.replace(**turned)
+    return BiplanarGeometry(ap, lat)
 
 
 def _camera(

@@ -16,8 +16,18 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.simulation.parameters import SimulationParameters
 
-PLAIN = {"geometry": {"format_share": 0.0, "cut_share": 0.0, "off_centre_share": 0.0}}
-"""What `--parameters plain` overrides: films that show five vertebrae in their middle, as evaluations of accuracy need."""
+PLAIN = {
+    "geometry": {
+        "format_share": 0.0,
+        "cut_share": 0.0,
+        "off_centre_share": 0.0,
+        "calibration_noise_mm": [0.0, 0.0],
+        "calibration_turn_deg": [0.0, 0.0],
+    },
+    "wear": {"share": 0.0},
+}
+"""What `--parameters plain` overrides, for tables of accuracy: unworn spines, films that show five vertebrae in their
+middle, and exact cameras."""
 
 
 def read_parameters(path: str | Path | None) -> SimulationParameters:

@@ -26,6 +26,7 @@ from lumbar_ext.io import write_calibration, write_nifti_image, write_stl
 from lumbar_ext.simulation.posture import Posture
 from lumbar_ext.simulation.radiograph import Exposure
 from lumbar_ext.simulation.study import SimulatedStudy, Truth
+from lumbar_ext.simulation.study_spec import StudySpec
 
 _LAST_FILE = Path("truth") / "meta.json"
 # Noise hardly compresses: the fastest setting is ten times as fast and a tenth larger than the tightest.
@@ -117,19 +118,30 @@ def _meta(study: SimulatedStudy) -> dict:
     """How the study came about, for training, filtering and debugging."""
     truth = study.truth
     return {
-        "seed": truth.seed,
-        "person_seed": truth.seed if truth.person_seed is None else truth.person_seed,
-        "split": truth.split,
+        **_spec_document(truth.spec),
         **truth.subject,
-        "pathology": truth.pathology.document() if truth.pathology else None,
         "levels": [level for level, solid in zip(truth.levels, truth.vertebrae, strict=True) if solid is not None],
+        "wear": [worn.document() for worn in truth.posture.skeleton.wear] if truth.posture else None,
         "posture": _posture_document(truth) if truth.posture else None,
         "inverted": {view: study.pictures[view].inverted for view in VIEWS},
         "collimated": {view: study.pictures[view].collimated for view in VIEWS},
         "film_cuts": {view: _cut_levels(truth, view) for view in VIEWS},
-        "voxel_mm": truth.voxel_mm,
         "bones": dataclasses.asdict(truth.composition) if truth.composition else None,
         "exposure": {view: _exposure_document(truth.exposures[view]) for view in VIEWS},
+    }
+
+
+def _spec_document(spec: StudySpec | None) -> dict:
+    """Where a simulated person comes from; a CT says that in its subject."""
+    if spec is None:
+        return {"split": "ct", "pathology": None, "voxel_mm": None}
+    return {
+        "seed": spec.seed,
+        "person_seed": spec.seed if spec.person_seed is None else spec.person_seed,
+        "split": spec.split,
+        "variation": spec.variation,
+        "pathology": spec.pathology.document() if spec.pathology else None,
+        "voxel_mm": spec.voxel_mm,
     }
 
 

@@ -12,6 +12,7 @@ from lumbar_ext.simulation.endplates import Endplate
 from lumbar_ext.simulation.facet_room import ArticularProcesses
 from lumbar_ext.simulation.neighbours import Neighbours, Thoracic
 from lumbar_ext.simulation.solid import Solid
+from lumbar_ext.simulation.wear import JointWear
 
 _MEAN_BODY_HEIGHT_MM = 27.3
 
@@ -47,6 +48,7 @@ class Skeleton:
         sacral_plate: that endplate, sacral frame.
         sacral_plate_mm: [5, 3] its `endplates.PLATE_POINTS`, sacral frame.
         sacral_processes: articular processes of the sacrum that may be moved aside; None where L5 is part of it.
+        wear: worn joints below lumbar vertebrae.
     """
 
     lumbar: tuple[Vertebra, ...]
@@ -57,6 +59,7 @@ class Skeleton:
     sacral_plate: Endplate
     sacral_plate_mm: np.ndarray
     sacral_processes: ArticularProcesses | None = None
+    wear: tuple[JointWear, ...] = ()
 
     @property
     def levels(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.shape.atlas import BackgroundBones
+from lumbar_ext.shape.reference import LANDMARK_VERTICES, Reference
 from lumbar_ext.shape.surface import Surface
 from lumbar_ext.simulation.neighbours import Neighbours
 from lumbar_ext.simulation.population import Population
@@ -67,6 +68,10 @@ class ToyPopulation:
     def __init__(self) -> None:
         self._vertebra = toy_vertebra()
         self.triangles = self._vertebra.triangles
+        distances = np.linalg.norm(self._vertebra.vertices_mm[None] - toy_landmarks()[:, None], axis=2)
+        nearest = np.repeat(distances.argmin(axis=1)[:, None], LANDMARK_VERTICES, axis=1)
+        surface = Surface(self._vertebra.vertices_mm, self.triangles)
+        self.reference = Reference(surface, nearest, np.full(nearest.shape, 1 / LANDMARK_VERTICES))
         steps = np.linspace(0, 1, 15)[:, None]
         coccyx = sweep(np.array([-10.0, 0, -25]) + steps * [-70, 0, -67], np.linspace(12, 4, 15))
         promontory = toy_body()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, VIEWS
-from lumbar_ext.simulation.acquisition import sample_geometry, with_calibration_noise
+from lumbar_ext.simulation.acquisition import sample_geometry, sample_stated, with_calibration_errors
 from lumbar_ext.simulation.parameters import GeometryParameters
 
 PLAIN = {"format_share": 0.0, "cut_share": 0.0, "off_centre_share": 0.0}
@@ -55,7 +55,7 @@ def test_the_panel_is_moved_to_show_the_spine():
 def test_calibration_noise_moves_sources_by_its_size(sigma_mm):
     geometry = geometries(1)[0]
     rng = np.random.default_rng(0)
-    moved = [with_calibration_noise(rng, geometry, sigma_mm).ap.source_mm - geometry.ap.source_mm for _ in range(200)]
+    moved = [with_calibration_errors(rng, geometry, sigma_mm).ap.source_mm - geometry.ap.source_mm for _ in range(200)]
     assert np.isclose(np.std(moved), sigma_mm, rtol=0.15)
 
 
@@ -114,3 +114,28 @@ def test_off_centre_films_show_the_spine_anywhere():
     for geometry in films(off_centre_share=1.0):
         uv = np.concatenate([geometry[view].project(five_vertebrae().reshape(-1, 3)) for view in VIEWS])
         assert (uv >= 0).all() and (uv <= 511).all()
+
+
+def test_a_stated_turn_is_that_of_the_lateral_view():
+    geometry = geometries(1)[0]
+    rng = np.random.default_rng(0)
+    angles = []
+    for _ in range(200):
+        stated = with_calibration_errors(rng, geometry, 0.0, 0.3)
+        assert np.array_equal(stated.ap.source_mm, geometry.ap.source_mm)
+        turned = np.cross(geometry.lat.source_mm, stated.lat.source_mm) / np.sum(geometry.lat.source_mm**2)
+        angles.append(np.degrees(np.linalg.norm(turned)))
+        assert np.isclose(np.linalg.norm(stated.lat.source_mm), np.linalg.norm(geometry.lat.source_mm))
+    # Two of the three turns move the source.
+    assert np.isclose(np.sqrt(np.mean(np.square(angles))), 0.3 * np.sqrt(2), rtol=0.15)
+
+
+def test_errors_of_the_stated_cameras_are_drawn_for_each_study():
+    geometry, rng = geometries(1)[0], np.random.default_rng(0)
+    parameters = GeometryParameters(calibration_noise_mm=(0.0, 0.5), calibration_turn_deg=(0.0, 0.0))
+    moved = [
+        np.abs(sample_stated(rng, geometry, parameters).ap.source_mm - geometry.ap.source_mm).max() for _ in range(60)
+    ]
+    assert min(moved) < 0.1 and max(moved) > 0.5
+    exact = GeometryParameters(calibration_noise_mm=(0.0, 0.0), calibration_turn_deg=(0.0, 0.0))
+    assert np.array_equal(sample_stated(rng, geometry, exact).lat.source_mm, geometry.lat.source_mm)

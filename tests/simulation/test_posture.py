@@ -9,13 +9,14 @@ from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.simulation.contact import ContactBody, find_contact
 from lumbar_ext.simulation.population import Population
 from lumbar_ext.simulation.posture import posed_landmarks_mm, posed_vertebrae, sample_posture
+from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.simulation.subject import assemble_skeleton
 
 ANATOMY = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction" / "models" / "anatomy.pt"
 
 
 def draw(skeleton, seed, **kwargs):
-    return sample_posture(np.random.default_rng(seed), skeleton, **kwargs)
+    return sample_posture(np.random.default_rng(seed), skeleton, StudySpec(seed, **kwargs))
 
 
 def largest_overlap_mm(posture):
@@ -48,7 +49,7 @@ def test_standing_lordosis_is_that_of_adults():
     for seed in range(12):
         rng = np.random.default_rng(seed)
         skeleton = assemble_skeleton(rng, population.sample(rng), population.triangles, population.background)
-        posture = sample_posture(rng, skeleton, direction="neutral")
+        posture = sample_posture(rng, skeleton, StudySpec(0, direction="neutral"))
         values.append(posture.lordosis_deg)
         for old, new in zip(skeleton.lumbar, posture.skeleton.lumbar, strict=True):
             assert np.abs(new.solid.vertices_mm - old.solid.vertices_mm).max() < 5

@@ -8,17 +8,18 @@ from lumbar_ext.drr import MU_BONE_800HU_PER_MM, path_length
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.study import refuse_no_picture, simulate_study
+from lumbar_ext.simulation.study_spec import StudySpec
 
-PLAIN = read_parameters("plain")
+PLAIN = StudySpec(9, size_px=128, parameters=read_parameters("plain"))
 
 
 @pytest.fixture(scope="module")
 def study(population):
-    return simulate_study(population, 9, size_px=128, parameters=PLAIN)
+    return simulate_study(population, PLAIN)
 
 
 def test_equal_seeds_give_equal_studies(population, study):
-    again = simulate_study(population, 9, size_px=128, parameters=PLAIN)
+    again = simulate_study(population, PLAIN)
     for view in VIEWS:
         assert np.array_equal(again.pictures[view].pixels, study.pictures[view].pixels)
         assert np.array_equal(again.truth.decomposition[view], study.truth.decomposition[view])
@@ -27,7 +28,7 @@ def test_equal_seeds_give_equal_studies(population, study):
 
 def test_other_seeds_and_splits_give_other_studies(population, study):
     for seed, split in ((6, "train"), (9, "validation")):
-        other = simulate_study(population, seed, split, size_px=128)
+        other = simulate_study(population, StudySpec(seed, split, size_px=128))
         assert not np.array_equal(other.truth.landmarks_mm, study.truth.landmarks_mm)
 
 
@@ -62,7 +63,7 @@ def test_stated_calibration_is_exact_by_default(study):
 
 def test_an_unknown_split_is_refused(population):
     with pytest.raises(ValueError, match="split"):
-        simulate_study(population, 0, "holdout")
+        simulate_study(population, StudySpec(0, "holdout"))
 
 
 @pytest.mark.parametrize("pixels", [np.full((4, 4), 7.0), np.full((4, 4), np.nan), np.diag([1.0, np.inf, 1.0])])

@@ -7,13 +7,15 @@ import pytest
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.io import read_landmarks, read_mesh, read_nifti_image, read_study
+from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.study import simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 
 
 @pytest.fixture(scope="module")
 def study(population):
-    return simulate_study(population, 7, size_px=128)
+    return simulate_study(population, StudySpec(7, size_px=128, parameters=read_parameters("plain")))
 
 
 @pytest.fixture(scope="module")
