@@ -45,7 +45,7 @@ reconstruct: install  ## reconstruct the embedded sample study into OUT
 
 evaluate: install-test  ## simulate ten unseen subjects and print the error tables
 	$(BIN)/python -m lumbar_ext.simulation.cohort --output_dir out/cohort/test --n 10 --seed 500000 --split test \
-	    --workers 2 --meshes true
+	    --workers 2 --meshes true --parameters plain
 	$(BIN)/python -m monai.bundle run --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate.json']" \
 	    --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/test --output_dir out/evaluation
 
@@ -53,7 +53,7 @@ evaluate: install-test  ## simulate ten unseen subjects and print the error tabl
 evaluate-measurements: install-test  ## calibrate the measurements' intervals on validation studies, check on test studies
 	for split in validation:900000 test:950000; do \
 	    $(BIN)/python -m lumbar_ext.simulation.cohort --output_dir out/cohort/measure-$${split%:*} --n 20 \
-	        --seed $${split#*:} --split $${split%:*} --meshes true || exit 1; \
+	        --seed $${split#*:} --split $${split%:*} --meshes true --parameters plain || exit 1; \
 	    $(BIN)/python -m monai.bundle run \
 	        --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate_measurements.json']" \
 	        --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/measure-$${split%:*} \
@@ -71,7 +71,7 @@ SETS ?= out/network_sets
 CT ?=
 LABELS ?=
 FINDINGS := sacralised lumbarised fusion scoliosis
-COHORT = $(BIN)/python -m lumbar_ext.simulation.cohort --workers 2 --meshes true
+COHORT = $(BIN)/python -m lumbar_ext.simulation.cohort --workers 2 --meshes true --parameters plain
 NETWORK_RUN = $(BIN)/python -m monai.bundle run \
     --config_file "['$(NETWORK)/configs/train.json','$(NETWORK)/configs/evaluate.json']" --bundle_root $(NETWORK)
 comma := ,
