@@ -40,14 +40,14 @@ reconstruct: install  ## reconstruct the embedded sample study into OUT
 
 evaluate: install-test  ## simulate ten unseen subjects and print the error tables
 	$(BIN)/lumbar-ext simulate --output_dir out/cohort/test --n 10 --seed 500000 --split test \
-	    --workers 2 --meshes true
+	    --workers 2 --meshes true --parameters plain
 	$(BIN)/lumbar-ext evaluate out/cohort/test out/evaluation
 
 # Validation studies choose the factors of the intervals, test studies check them.
 evaluate-measurements: install-test  ## calibrate the measurements' intervals on validation studies, check on test studies
 	for split in validation:900000 test:950000; do \
 	    $(BIN)/lumbar-ext simulate --output_dir out/cohort/measure-$${split%:*} --n 20 \
-	        --seed $${split#*:} --split $${split%:*} --meshes true || exit 1; \
+	        --seed $${split#*:} --split $${split%:*} --meshes true --parameters plain || exit 1; \
 	    $(BIN)/lumbar-ext evaluate-measurements out/cohort/measure-$${split%:*} out/measurements/$${split%:*} || exit 1; \
 	    test $${split%:*} = test || $(BIN)/lumbar-ext calibrate-measurements \
 	        --csv_path out/measurements/validation/measurement_errors.csv \
@@ -62,7 +62,7 @@ SETS ?= out/network_sets
 CT ?=
 LABELS ?=
 FINDINGS := sacralised lumbarised fusion scoliosis
-COHORT = $(BIN)/lumbar-ext simulate --workers 2 --meshes true
+COHORT = $(BIN)/lumbar-ext simulate --workers 2 --meshes true --parameters plain
 NETWORK_RUN = $(BIN)/lumbar-ext evaluate-network
 comma := ,
 CT_SET = $(if $(or $(CT),$(wildcard $(SETS)/ct)),$(comma) 'real CT': '$(SETS)/ct')

@@ -169,11 +169,11 @@ def build_atlas(
     mirror = mirror_map(reference)
     training = [s for s in shapes if s.shape.split == "train"]
     statistics = level_statistics(training, reference, cohort.size_subject, mirror)
-    held_out: dict[str, list[RegisteredShape]] = {}
+    whole: dict[str, list[RegisteredShape]] = {}
     for s in shapes:
-        if s.shape.split != "train":
-            held_out.setdefault(s.shape.subject, []).append(s)
-    bases = [complete_subject(group, statistics, reference) for group in held_out.values()]
+        if s.shape.split != "train" or s.shape.subject in cohort.training_bases:
+            whole.setdefault(s.shape.subject, []).append(s)
+    bases = [complete_subject(group, statistics, reference) for group in whole.values()]
     background = None
     if cohort.background:
         l5 = next((s for s in shapes if s.shape.name == cohort.background.get("l5")), None)
@@ -193,8 +193,8 @@ def build_atlas(
         deviations_mm=statistics.deviations_mm,
         deviation_names=statistics.deviation_names,
         bases_mm=np.stack(bases) if bases else np.zeros((0, *statistics.means_mm.shape)),
-        base_names=tuple(held_out),
-        base_splits=tuple(group[0].shape.split for group in held_out.values()),
+        base_names=tuple(whole),
+        base_splits=tuple(group[0].shape.split for group in whole.values()),
         mirror=mirror,
         background=background,
     )
@@ -235,8 +235,15 @@ def measure(
 ) -> list[dict]:
     """Specificity, and generality on held-out subjects and with each training subject left out."""
     rows = specificity_rows(model, atlas, options.seed)
-    rows += generality_rows("held_out", model, [s for s in shapes if s.shape.split != "train"])
+    rows += generality_rows("held_out", model, _outside_the_model(cohort, shapes))
     return rows + _leave_one_out_rows(cohort, reference, shapes, atlas, options)
+
+
+def _outside_the_model(cohort: Cohort, shapes: Sequence[RegisteredShape]) -> list[RegisteredShape]:
+    """Shapes of held-out subjects, and of training bases that weigh nothing."""
+    weighed = {s.shape.subject for s in shapes if s.shape.split == "train" and s.shape.weight > 0}
+    bases = set(cohort.training_bases) - weighed
+    return [s for s in shapes if s.shape.split != "train" or s.shape.subject in bases]
 
 
 def _leave_one_out_rows(

@@ -21,6 +21,7 @@ from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.posture.bending import DIRECTIONS
 from lumbar_ext.simulation.posture.posed_spine import Posture, sample_posture
+from lumbar_ext.simulation.study_spec import StudySpec
 
 JOINTS = ("L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1")
 _PUBLISHED_ROM_DEG = {
@@ -110,7 +111,7 @@ def _person(population: Population, seed: int, split: str) -> Skeleton:
 def _posture(skeleton: Skeleton, seed: int, direction: str | None, level: int | None) -> Posture:
     """A posture in which everything but the motion belongs to the person."""
     person_rng, rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-    return sample_posture(rng, skeleton, direction=direction, level=level, person_rng=person_rng)
+    return sample_posture(rng, skeleton, StudySpec(seed, direction=direction, level=level), person_rng=person_rng)
 
 
 def _standing_table(postures: list[Posture], states: list[JointState]) -> str:

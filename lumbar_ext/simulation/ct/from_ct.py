@@ -174,9 +174,7 @@ def simulate_ct_study(
         geometry=geometry,
         exposures=exposures,
         composition=None,
-        subject=_provenance(subject, fill),
-        seed=seed,
-        split="ct",
+        subject={"seed": seed, "person_seed": seed} | _provenance(subject, fill),
     )
     return SimulatedStudy(pictures, geometry, truth)
 
