@@ -34,6 +34,8 @@ from lumbar_ext.anatomy import LANDMARKS, S1_LANDMARKS, SPINE_LEVELS
 from lumbar_ext.errors import InputError
 
 STRIDE = 8
+# exp(-4) cells are 0.1 mm, exp(4) are 360 mm: beyond, a scale means nothing and its gradient only overflows
+LOG_SCALE_RANGE = (-4.0, 4.0)
 Positions = TypeVar("Positions", float, np.ndarray, Tensor)
 
 

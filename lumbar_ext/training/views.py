@@ -14,7 +14,7 @@ from monai.data import Dataset
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration, read_landmarks, read_nifti_image, read_radiograph, with_bone_bright
-from lumbar_ext.transforms.canonical import to_network_grid
+from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
 from lumbar_ext.transforms.targets import ENDPLATES
 
@@ -64,7 +64,7 @@ def _as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Truth:
+class ViewTruth:
     """One view on the network grid, in float: image, decomposition [rows, columns], landmarks_px [5, 7, 2] with NaN."""
 
     image: np.ndarray
@@ -87,20 +87,20 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
         InputError: when a file is missing, image and decomposition differ in size, no vertebra is labelled, or the
             decomposition is empty at a vertebra's centre (which a transposed or mismatched file shows).
     """
-    return _record(_on_network_grid(study, view), study, view, downsample)
+    return _record(read_truth(study, view)[0], study, view, downsample)
 
 
 def record_of_sample(sample: Mapping[str, Any], downsample: int = 1) -> ViewRecord:
     """The compact form of a sample such as :meth:`ViewRecord.as_sample` gives, on a grid halved as often as asked."""
     image, decomposition = (np.asarray(sample[name])[0] for name in ("image", "decomposition"))
-    truth = _Truth(image, decomposition, np.asarray(sample["landmarks_px"], float))
+    truth = ViewTruth(image, decomposition, np.asarray(sample["landmarks_px"], float))
     return _record(truth, Path(str(sample.get("study", ""))), sample["view"], downsample)
 
 
-def _record(truth: _Truth, study: Path, view: str, downsample: int) -> ViewRecord:
+def _record(truth: ViewTruth, study: Path, view: str, downsample: int) -> ViewRecord:
     factor = 1
     while factor < downsample:
-        truth = _Truth(halve(truth.image), halve(truth.decomposition), (truth.landmarks_px - 0.5) / 2)
+        truth = ViewTruth(halve(truth.image), halve(truth.decomposition), (truth.landmarks_px - 0.5) / 2)
         factor *= 2
     return ViewRecord(
         study=study,
@@ -112,7 +112,12 @@ def _record(truth: _Truth, study: Path, view: str, downsample: int) -> ViewRecor
     )
 
 
-def _on_network_grid(study: Path, view: str) -> _Truth:
+def read_truth(study: Path, view: str) -> tuple[ViewTruth, CanonicalView]:
+    """One view of a study folder, with its truth, on the network grid; and how it was brought there.
+
+    Raises:
+        InputError: as :func:`read_view`.
+    """
     camera = read_calibration(study / "calibration.json")[view]
     radiograph = read_radiograph(_image_path(study, view))
     if radiograph.polarity == "bone_dark":
@@ -127,7 +132,7 @@ def _on_network_grid(study: Path, view: str) -> _Truth:
         # the network names the sides of the person it seems to see
         landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
     bone = to_network_grid(decomposition, camera, view).pixels
-    return _Truth(normalise_intensity(seen.pixels), bone, landmarks)
+    return ViewTruth(normalise_intensity(seen.pixels), bone, landmarks), seen
 
 
 def _image_path(study: Path, view: str) -> Path:

@@ -19,6 +19,23 @@ SPREAD_PX = 3.0
 
 
 @dataclass(frozen=True)
+class SpineAnchors:
+    """The vertebrae above L1 and below L5 that anchor the count, in pixels; NaN where absent.
+
+    Args:
+        t12_centre_px: [2] (u, v).
+        l6_landmarks_px: [7, 2], of a sixth lumbar vertebra.
+        s1_landmarks_px: [5, 2], ``anatomy.S1_LANDMARKS``.
+        confidence: of "T12", "L6" and "S1", as ``DecodedView.confidence``.
+    """
+
+    t12_centre_px: np.ndarray
+    l6_landmarks_px: np.ndarray
+    s1_landmarks_px: np.ndarray
+    confidence: dict[str, float]
+
+
+@dataclass(frozen=True)
 class DecodedView:
     """What the network saw in one radiograph, in pixels of the network grid.
 
@@ -33,6 +50,7 @@ class DecodedView:
             once calibrated (:mod:`.confidence`), the probability of an error below 4 mm on the detector.
         order_consistent: whether the strongest peaks alone already lay in cranio-caudal order (v grows from L1 to L5)
             on different vertebrae.
+        anchors: T12, L6 and S1; None from a network that does not name them.
     """
 
     decomposition: np.ndarray
@@ -42,6 +60,7 @@ class DecodedView:
     present: np.ndarray
     landmark_confidence: np.ndarray
     order_consistent: bool
+    anchors: SpineAnchors | None = None
 
 
 def levels_in_order(centres_px: np.ndarray, present: np.ndarray) -> bool:
