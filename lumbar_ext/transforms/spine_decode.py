@@ -33,7 +33,7 @@ from lumbar_ext.transforms.spine_targets import S1
 CONFIDENCE_RADIUS_MM = 4.0
 _VOTE_REACH = 3
 # cells whose own idea of the centre is off by this many cells (one standard deviation) count less
-_AGREEMENT_CELLS = 1.0
+_AGREEMENT_CELLS = 0.5
 _LEAST_PROBABILITY = 1e-6
 
 
