@@ -13,7 +13,7 @@ def spine_points(seed=0, levels="all"):
     landmarks = centres[:, None] + rng.uniform(-30, 30, (count, 7, 2))
     # nothing beyond the picture's edges
     landmarks = np.clip(landmarks, 1, [254, 382])
-    landmarks[:, 0] = centres + [-1.1, -16.2]
+    landmarks[:, 0] = centres + np.array([-1.1, -16.2])
     landmarks[:, 1] = 2 * centres - landmarks[:, 0]
     s1 = centres[-1] + np.array([[0, 0], [-17, 3], [16, -4], [-22, 1], [21, -2]]) + 0.3
     s1[0] = centres[-1]

@@ -12,6 +12,8 @@ import logging
 import shutil
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,15 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
 from lumbar_ext.io.anchors import TrueAnchors, read_anchors
 from lumbar_ext.training.views import UINT16_MAX, list_studies, read_truth
-from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE
 from lumbar_ext.transforms.spine_targets import SpinePoints
 
 _LOGGER = logging.getLogger(__name__)
 # of the arrays on disk; another number when their content changes
-_VERSION = 1
+_VERSION = 2
 _FLAT_STANDARD_DEVIATION = 0.02
+_POINT_ARRAYS = ("landmarks_px", "centres_px", "s1_px", "known")
+_PICTURES = ("images", "decompositions")
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class MappedFolder:
     """The views of one folder of studies.
 
     Args:
-        images: uint16 [N, 512, 512], the normalised radiograph's range [-0.5, 1.5] as 0..65535.
-        decompositions: uint16 [N, 512, 512], [0, 1] as 0..65535.
+        images: uint16 [P] pixels of all N views, row by row; the normalised radiograph's range [-0.5, 1.5] as 0..65535.
+        decompositions: uint16 [P], [0, 1] as 0..65535.
+        sizes_px: [N, 2] rows and columns.
         points: [N] what is known of the vertebrae.
         views: [N] "ap" or "lat".
         studies: [N] folders.
@@ -50,6 +54,7 @@ class MappedFolder:
 
     images: np.ndarray
     decompositions: np.ndarray
+    sizes_px: np.ndarray
     points: tuple[SpinePoints, ...]
     views: tuple[str, ...]
     studies: tuple[str, ...]
@@ -57,13 +62,19 @@ class MappedFolder:
     def __len__(self) -> int:
         return len(self.views)
 
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.append(0, np.cumsum(self.sizes_px.prod(axis=1)))
+
     def sample(self, index: int) -> dict[str, Any]:
-        """One view as float tensors [1, 512, 512] ``image`` and ``decomposition``, with ``points`` and ``view``."""
+        """One view as float tensors [1, H, W] ``image`` and ``decomposition``, with ``points`` and ``view``."""
         low, high = NORMALISED_RANGE
         scale = np.float32((high - low) / UINT16_MAX)
+        pixels = slice(self._starts[index], self._starts[index + 1])
+        image, decomposition = (a[pixels].reshape(self.sizes_px[index]) for a in (self.images, self.decompositions))
         return {
-            "image": torch.from_numpy(self.images[index] * scale + np.float32(low))[None],
-            "decomposition": torch.from_numpy(self.decompositions[index] * np.float32(1 / UINT16_MAX))[None],
+            "image": torch.from_numpy(image * scale + np.float32(low))[None],
+            "decomposition": torch.from_numpy(decomposition * np.float32(1 / UINT16_MAX))[None],
             "points": self.points[index],
             "view": self.views[index],
         }
@@ -84,13 +95,16 @@ def map_folder(folder: str | Path, cache_dir: str | Path) -> MappedFolder:
     if not target.is_dir():
         _write_arrays(studies, target)
     document = json.loads((target / "views.json").read_text(encoding="utf-8"))
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in target.glob("*.npy")}
-    points = tuple(
-        SpinePoints(*parts)
-        for parts in zip(*(arrays[part] for part in ("landmarks_px", "centres_px", "s1_px", "known")), strict=True)
-    )
+    parts = {name: np.load(target / f"{name}.npy") for name in _POINT_ARRAYS}
+    points = tuple(SpinePoints(*values) for values in zip(*parts.values(), strict=True))
+    images, decompositions = (np.memmap(target / f"{name}.raw", np.uint16, "r") for name in _PICTURES)
     return MappedFolder(
-        arrays["images"], arrays["decompositions"], points, tuple(document["views"]), tuple(document["studies"])
+        images,
+        decompositions,
+        np.array(document["sizes_px"], int),
+        points,
+        tuple(document["views"]),
+        tuple(document["studies"]),
     )
 
 
@@ -103,32 +117,25 @@ def _write_arrays(studies: Sequence[Path], target: Path) -> None:
     staging = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    shape = (len(studies) * len(VIEWS), NETWORK_SIZE_PX, NETWORK_SIZE_PX)
-    pictures = {
-        name: np.lib.format.open_memmap(staging / f"{name}.npy", "w+", np.uint16, shape)
-        for name in ("images", "decompositions")
-    }
     points: list[SpinePoints] = []
-    names: dict[str, list[str]] = {"views": [], "studies": []}
-    for study in studies:
-        for view in VIEWS:
+    document: dict[str, list[Any]] = {"views": [], "studies": [], "sizes_px": []}
+    with (staging / "images.raw").open("wb") as images, (staging / "decompositions.raw").open("wb") as decompositions:
+        for study, view in product(studies, VIEWS):
             try:
                 image, decomposition, seen = read_spine_view(study, view)
             except InputError as error:
                 _LOGGER.warning("left out: %s", error)
                 continue
-            pictures["images"][len(points)] = _as_uint16(image, *NORMALISED_RANGE)
-            pictures["decompositions"][len(points)] = _as_uint16(decomposition, 0, 1)
+            _as_uint16(image, *NORMALISED_RANGE).tofile(images)
+            _as_uint16(decomposition, 0, 1).tofile(decompositions)
             points.append(seen)
-            names["views"].append(view)
-            names["studies"].append(str(study))
+            for name, value in (("views", view), ("studies", str(study)), ("sizes_px", image.shape)):
+                document[name].append(value)
     if not points:
         raise InputError(f"{studies[0].parent}: none of {len(studies)} studies can be used for training")
-    for part in ("landmarks_px", "centres_px", "s1_px", "known"):
+    for part in _POINT_ARRAYS:
         np.save(staging / f"{part}.npy", np.stack([getattr(p, part) for p in points]))
-    for array in pictures.values():
-        array.flush()
-    (staging / "views.json").write_text(json.dumps(names), encoding="utf-8")
+    (staging / "views.json").write_text(json.dumps(document), encoding="utf-8")
     staging.rename(target)
 
 
@@ -137,12 +144,12 @@ def _as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def read_spine_view(study: Path, view: str) -> tuple[np.ndarray, np.ndarray, SpinePoints]:
-    """One view on the network grid: normalised image and decomposition [512, 512], and what is known of T12 to S1.
+    """One whole film on the network grid: normalised image and decomposition [H, W], and what is known of T12 to S1.
 
     Raises:
         InputError: as ``read_view``; and when the picture is black or otherwise empty.
     """
-    truth, seen = read_truth(study, view)
+    truth, seen = read_truth(study, view, whole_film=True)
     if truth.image.std() < _FLAT_STANDARD_DEVIATION:
         raise InputError(f"{study}: the {view} picture is empty (standard deviation {truth.image.std():.3g})")
     points = SpinePoints.of_lumbar(truth.landmarks_px)
@@ -172,7 +179,7 @@ def with_anchors(
 
     Args:
         lumbar: L1 to L5.
-        anchors: in the world; what is NaN stays unknown, but an absent L6 is known to be absent.
+        anchors: in the world; what is NaN stays unknown, but where T12 or S1 is given an absent L6 is known to be absent.
         l6_landmarks_px: [7, 2], NaN where unknown.
         on_grid: world positions [..., 3] to pixels [..., 2].
     """
@@ -181,7 +188,9 @@ def with_anchors(
     landmarks[l6] = l6_landmarks_px
     s1_px = on_grid(anchors.s1_mm)
     centres[t12], centres[l6], centres[s1] = on_grid(anchors.t12_centre_mm), on_grid(anchors.l6_centre_mm), s1_px[0]
-    known[t12], known[l6], known[s1] = np.isfinite(centres[t12]).all(), True, np.isfinite(centres[s1]).all()
+    known[t12], known[l6], known[s1] = np.isfinite(centres[[t12, l6, s1]]).all(axis=1)
+    # a file without any anchor says nothing; one with another says that there is no sixth
+    known[l6] |= known[t12] | known[s1]
     return SpinePoints(landmarks, centres, s1_px, known)
 
 

@@ -14,7 +14,7 @@ from monai.data import Dataset
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration, read_landmarks, read_nifti_image, read_radiograph, with_bone_bright
-from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
+from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, CanonicalView, size_on_grid, to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
 from lumbar_ext.transforms.targets import ENDPLATES
 
@@ -112,8 +112,13 @@ def _record(truth: ViewTruth, study: Path, view: str, downsample: int) -> ViewRe
     )
 
 
-def read_truth(study: Path, view: str) -> tuple[ViewTruth, CanonicalView]:
+def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[ViewTruth, CanonicalView]:
     """One view of a study folder, with its truth, on the network grid; and how it was brought there.
+
+    Args:
+        study: its folder.
+        view: "ap" or "lat".
+        whole_film: whether the grid covers all of the radiograph, of whatever size.
 
     Raises:
         InputError: as :func:`read_view`.
@@ -126,12 +131,13 @@ def read_truth(study: Path, view: str) -> tuple[ViewTruth, CanonicalView]:
     decomposition, _ = read_nifti_image(decomposition_path)
     landmarks = getattr(read_landmarks(study / "truth" / "landmarks.json"), f"{view}_px")
     _check_truth(radiograph.pixels, decomposition, landmarks, decomposition_path)
-    seen = to_network_grid(radiograph.pixels, camera, view)
+    size_px = size_on_grid(camera, view) if whole_film else NETWORK_SIZE_PX
+    seen = to_network_grid(radiograph.pixels, camera, view, size_px=size_px)
     landmarks = seen.to_canonical_px(landmarks)
     if seen.swap_left_right:
         # the network names the sides of the person it seems to see
         landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
-    bone = to_network_grid(decomposition, camera, view).pixels
+    bone = to_network_grid(decomposition, camera, view, size_px=size_px).pixels
     return ViewTruth(normalise_intensity(seen.pixels), bone, landmarks), seen
 
 
