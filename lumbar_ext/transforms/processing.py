@@ -75,7 +75,7 @@ class RandProcessingd(Randomizable, Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """A copy of the dictionary."""
-        image = np.array(data["image"][0], np.float32)
+        image = torch.as_tensor(data["image"])[0].numpy().astype(np.float32, copy=True)
         if self._happens(0.5):
             image = np.clip(image, 0, None) ** np.float32(np.exp(self.R.uniform(np.log(0.4), np.log(2.5))))
         if self._happens():
