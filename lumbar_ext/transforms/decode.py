@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.packing import PACKED_CHANNELS, px_from_cells, unpack
 from lumbar_ext.transforms.level_choice import Peak, choose_levels, endplate_distance, find_peaks
@@ -33,6 +33,14 @@ class SpineAnchors:
     l6_landmarks_px: np.ndarray
     s1_landmarks_px: np.ndarray
     confidence: dict[str, float]
+
+    def with_sides_exchanged(self) -> SpineAnchors:
+        """Left and right landmarks exchanged."""
+        return replace(
+            self,
+            l6_landmarks_px=self.l6_landmarks_px[list(LEFT_RIGHT_SWAP)],
+            s1_landmarks_px=self.s1_landmarks_px[list(S1_LEFT_RIGHT_SWAP)],
+        )
 
 
 @dataclass(frozen=True)
