@@ -80,7 +80,7 @@ def observe(
         decoded = {view: calibration.apply(seen, view) for view, seen in decoded.items()}
     for view, seen in canonical.items():
         if seen.swap_left_right:
-            decoded[view] = _naming_the_persons_sides(decoded[view])
+            decoded[view] = naming_the_persons_sides(decoded[view])
     return ObservedStudy(canonical, decoded, tuple(inverted))
 
 
@@ -99,11 +99,12 @@ def _inverted(view: CanonicalView) -> np.ndarray:
     return turned
 
 
-def _naming_the_persons_sides(decoded: DecodedView) -> DecodedView:
+def naming_the_persons_sides(decoded: DecodedView) -> DecodedView:
     """Exchanges left and right landmarks."""
     order = list(LEFT_RIGHT_SWAP)
     return replace(
         decoded,
         landmarks_px=decoded.landmarks_px[:, order],
         landmark_confidence=decoded.landmark_confidence[:, order],
+        anchors=decoded.anchors and decoded.anchors.with_sides_exchanged(),
     )
