@@ -18,12 +18,12 @@ def test_an_undamped_step_ends_at_the_minimum_of_a_parabola():
 
 
 def test_what_is_learnt_makes_up_for_a_wrong_second_derivative():
-    wrong = HESSIAN + 30 * np.eye(12)
+    wrong = HESSIAN + 10 * np.eye(12)
     ends = []
     for learns in (True, False):
         at = np.zeros(12)
         steps = DampedSteps(at, slope(at), wrong, WIDE, 0.0)
-        for _ in range(8):
+        for _ in range(20):
             before, at = at, steps.end(at, slope(at))
             if learns:
                 steps.learn(at - before, slope(at) - slope(before))
@@ -36,7 +36,7 @@ def test_bounds_hold_and_a_parameter_that_wants_out_is_left_aside():
     at = np.clip(10 * MINIMUM, -0.5, 0.5)
     end = DampedSteps(at, slope(at), HESSIAN, limits, 1e-3).end(at, slope(at))
     assert (np.abs(end) <= limits).all()
-    held = at * slope(at) < 0
+    held = (np.abs(at) == 0.5) & (at * slope(at) < 0)
     np.testing.assert_array_equal(end[held], at[held])
 
 
