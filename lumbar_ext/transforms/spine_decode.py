@@ -26,7 +26,7 @@ from lumbar_ext.networks.spine_packing import (
 )
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, SpineAnchors
-from lumbar_ext.transforms.level_choice import Peak, choose_levels, find_peaks
+from lumbar_ext.transforms.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.spine_targets import S1
 
 # a landmark's confidence is the probability that it lies within this distance, as ``confidence`` has it
@@ -101,7 +101,7 @@ def spine_candidates(packed: Tensor | np.ndarray) -> list[list[Candidate]]:
     """
     maps = _maps(packed)
     heat = maps.heatmap[0].numpy()
-    peaks = find_peaks(maps.heatmap[0], torch.zeros(heat.shape[1:]))
+    peaks = HeatmapView(heat, maps.centre_offset[0].numpy(), maps.landmark_offsets[0].numpy()).peaks
     return [[_candidate(maps, heat, level, peak) for peak in peaks[level]] for level in range(len(SPINE_LEVELS))]
 
 
