@@ -55,6 +55,7 @@ class ReconstructionOptions(Options):
         lat_image: lateral radiograph.
         calibration: JSON file of both cameras.
         landmarks: landmarks corrected in 3D Slicer, `landmarks.mrk.json`; empty for the network's own.
+        hold_landmarks: whether corrected landmarks are held where the pictures disagree.
         output_dir: folder of the results; null to write none.
         device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
         n_modes: shape modes of each level; null for all of the model.
@@ -70,6 +71,7 @@ class ReconstructionOptions(Options):
     lat_image: str
     calibration: str
     landmarks: str
+    hold_landmarks: bool
     output_dir: str | None
     device: Device
     optimiser: str
