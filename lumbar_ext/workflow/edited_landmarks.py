@@ -22,8 +22,8 @@ from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.workflow.observe import ObservedStudy
 
 OVERRULED_MM = 1.5
-"""Mean distance of a mesh's landmarks from where a user set them, from which on the user is told. Where both agree, what is left is
-how far the landmarks of one bone can be told from those of another: about a millimetre."""
+"""Mean distance of a mesh's landmarks from where a user set them, from which on the user is told. Where both agree, what is
+left is how exactly a landmark can be set: about a millimetre."""
 
 _MOVED_MM = 0.05
 _MARGIN = 0.25
@@ -121,8 +121,8 @@ def overruled(landmarks: Landmarks3D, by_hand: np.ndarray, result: RegistrationR
         distance = float(np.linalg.norm((points_mm - set_mm)[own], axis=1).mean())
         if distance > OVERRULED_MM:
             doubts.append(
-                f"{level}: the pictures disagree with the {own.sum()} landmarks set by hand: the mesh's own lie {distance:.1f} mm from "
-                "them (mean); --hold_landmarks true holds them against the pictures"
+                f"{level}: the pictures disagree with the {own.sum()} landmarks set by hand: the mesh's own lie "
+                f"{distance:.1f} mm from them (mean); --hold_landmarks true holds them against the pictures"
             )
     return tuple(doubts)
 

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import torch
 from monai.bundle import ConfigParser
@@ -59,7 +59,7 @@ class ReconstructionOptions(Options):
         output_dir: folder of the results; null to write none.
         device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
         n_modes: shape modes of each level; null for all of the model.
-        optimiser: gauss_newton, or another registration by its name (bobyqa, the paper's).
+        optimiser: gauss_newton, bobyqa or paper.
         prior_weight: weight of the shape prior; null for that of the registration.
         keep_apart: whether neighbouring vertebrae may not overlap (BOBYQA does not heed it).
         max_seconds: limit of the search; null for none.
@@ -74,7 +74,7 @@ class ReconstructionOptions(Options):
     hold_landmarks: bool
     output_dir: str | None
     device: Device
-    optimiser: str
+    optimiser: Any
     n_modes: Count | None
     prior_weight: Weight | None
     keep_apart: bool
