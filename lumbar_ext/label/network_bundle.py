@@ -106,8 +106,6 @@ class NetworkBundle:
             made = bundle_workflow(
                 self.root,
                 output_dir=self._output.name,
-                # Each radiograph is handed over by itself.
-                datalist=[],
                 ckpt_path=str(weights.path),
                 pixel_spacing_mm=parameters.pixel_spacing_mm,
                 polarity=parameters.polarity,
