@@ -179,7 +179,9 @@ def _switch(staging: Path, target: Path, owned: Sequence[str]) -> None:
                 raise
     staged = set(_files(staging))
     _link_strangers(target, staging, staged, owned)
-    staging.chmod(target.stat().st_mode & 0o7777)
+    shutil.copystat(target, staging)
+    with suppress(OSError):
+        os.chown(staging, -1, target.stat().st_gid)
     _exchange(staging, target)
     # Empty folders, and what others made between linking and exchanging.
     for name in set(os.listdir(staging)) - set(os.listdir(target)):
