@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from lumbar_ext.bundle_paths import default_anatomy
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import remove_leftovers
 from lumbar_ext.simulation.bones.pathology import CHOICES
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters, record_parameters
@@ -126,6 +127,7 @@ def write_cohort(
         float(voxel_mm) if renderer == "voxels" else None,
     )
     job.output_dir.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(job.output_dir)
     record_parameters(ranges, job.output_dir / "parameters.json")
     todo = [plan for plan in plans if not is_complete(job.output_dir / plan.name)]
     for plan in set(plans) - set(todo):

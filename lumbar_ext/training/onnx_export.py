@@ -8,6 +8,7 @@ Needs `onnx`, and `onnxruntime` for the check. TorchScript: `python -m monai.bun
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,9 @@ def export(bundle_root: str, output: str, weights: str | None = None) -> None:
     Raises:
         InputError: when the exported network computes something else.
     """
+    # Without them torch fails late, in its own words.
+    for package in ("onnx", "onnxruntime"):
+        import_module(package)
     network = load_bundle_network(bundle_root, weights or Path(bundle_root) / "models" / "model.pt")
     export_onnx(network, output)
     difference = onnx_difference(network, output)
