@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,17 @@ def write_checkpoint(path: str | Path, state: Any) -> None:
         InputError: when the file cannot be written.
     """
     path = Path(path)
-    try:
+    with _failure_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
+        with atomic_path(path) as temporary, _failure_named(path):
             torch.save(state, temporary)
+
+
+@contextmanager
+def _failure_named(path: Path) -> Iterator[None]:
+    """Says which checkpoint could not be written, and why."""
+    try:
+        yield
     except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as RuntimeError
         reason = "no space left" if getattr(error, "errno", None) == errno.ENOSPC else _first_line(error)
         raise InputError(
