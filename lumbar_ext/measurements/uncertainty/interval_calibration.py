@@ -2,8 +2,10 @@
 
 For each kind of value the factor makes a nominal 90 % interval hold the truth of 90 % of simulated validation cases:
 
-    python -m lumbar_ext.measurements.uncertainty.interval_calibration fit --csv_path errors.csv --calibration calibration.json
-    python -m lumbar_ext.measurements.uncertainty.interval_calibration check --csv_path other_errors.csv --picture calibration.png
+    python -m lumbar_ext.measurements.uncertainty.interval_calibration fit \
+        --csv_path errors.csv --calibration interval_calibration.json
+    python -m lumbar_ext.measurements.uncertainty.interval_calibration check \
+        --csv_path other_errors.csv --picture calibration.png
 
 `errors.csv` is written by the measurement study, see `evaluation.measurement_study`.
 """

@@ -1,6 +1,7 @@
 """Measurements, meshes and overlays of a reconstruction as DICOM objects beside the radiographs they came from.
 
-    python -m lumbar_ext.report.dicom.export --reconstruction_dir out --ap_image ap.dcm --lat_image lat.dcm --dicom_dir out/dicom
+    python -m lumbar_ext.report.dicom.export --reconstruction_dir out --ap_image ap.dcm --lat_image lat.dcm \
+        --dicom_dir out/dicom
 
 Writes `measurements.dcm`, a Comprehensive 3D SR after template TID 1500, `L1.dcm` to `L5.dcm`, Encapsulated STL, and
 `overlay_ap.dcm` and `overlay_lat.dcm`, Secondary Captures. All belong to the study of the radiographs, so these must be
