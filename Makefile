@@ -9,11 +9,10 @@ BIN := $(VENV)/bin
 RECONSTRUCTION := bundles/lumbar_reconstruction
 NETWORK := bundles/lumbar_multitask
 SAMPLE := $(RECONSTRUCTION)/sample
-CONFIGS := $(RECONSTRUCTION)/configs
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network calibrate-network test lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,32 +36,24 @@ $(VENV)/.installed-test: $(VENV)/.installed
 install-test: $(VENV)/.installed-test  ## the same with what the tests need
 
 reconstruct: install  ## reconstruct the embedded sample study into OUT
-	$(BIN)/python -m monai.bundle run --config_file $(CONFIGS)/inference.json \
-	    --bundle_root $(RECONSTRUCTION) \
-	    --ap_image $(SAMPLE)/ap.png --lat_image $(SAMPLE)/lat.png --calibration $(SAMPLE)/calibration.json \
-	    --output_dir $(OUT)
-	@echo "The reconstruction lies in $(abspath $(OUT))"
+	$(BIN)/lumbar-ext reconstruct $(SAMPLE)/ap.png $(SAMPLE)/lat.png $(SAMPLE)/calibration.json $(OUT)
 
 evaluate: install-test  ## simulate ten unseen subjects and print the error tables
-	$(BIN)/python -m lumbar_ext.simulation.cohort --output_dir out/cohort/test --n 10 --seed 500000 --split test \
-	    --workers 2 --meshes true
-	$(BIN)/python -m monai.bundle run --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate.json']" \
-	    --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/test --output_dir out/evaluation
+	$(BIN)/lumbar-ext simulate --output_dir out/cohort/test --n 10 --seed 500000 --split test \
+	    --workers 2 --meshes true --parameters plain
+	$(BIN)/lumbar-ext evaluate out/cohort/test out/evaluation
 
 # Validation studies choose the factors of the intervals, test studies check them.
 evaluate-measurements: install-test  ## calibrate the measurements' intervals on validation studies, check on test studies
 	for split in validation:900000 test:950000; do \
-	    $(BIN)/python -m lumbar_ext.simulation.cohort --output_dir out/cohort/measure-$${split%:*} --n 20 \
-	        --seed $${split#*:} --split $${split%:*} --meshes true || exit 1; \
-	    $(BIN)/python -m monai.bundle run \
-	        --config_file "['$(CONFIGS)/inference.json','$(CONFIGS)/evaluate_measurements.json']" \
-	        --bundle_root $(RECONSTRUCTION) --dataset_dir out/cohort/measure-$${split%:*} \
-	        --output_dir out/measurements/$${split%:*} || exit 1; \
-	    test $${split%:*} = test || $(BIN)/python -m lumbar_ext.measurements.uncertainty.interval_calibration fit \
+	    $(BIN)/lumbar-ext simulate --output_dir out/cohort/measure-$${split%:*} --n 20 \
+	        --seed $${split#*:} --split $${split%:*} --meshes true --parameters plain || exit 1; \
+	    $(BIN)/lumbar-ext evaluate-measurements out/cohort/measure-$${split%:*} out/measurements/$${split%:*} || exit 1; \
+	    test $${split%:*} = test || $(BIN)/lumbar-ext calibrate-measurements \
 	        --csv_path out/measurements/validation/measurement_errors.csv \
 	        --calibration lumbar_ext/measurements/uncertainty/interval_calibration.json || exit 1; \
 	done
-	$(BIN)/python -m lumbar_ext.measurements.uncertainty.interval_calibration check \
+	$(BIN)/lumbar-ext check-measurements \
 	    --csv_path out/measurements/test/measurement_errors.csv \
 	    --picture $(RECONSTRUCTION)/docs/images/measurement_calibration.png
 
@@ -71,9 +62,8 @@ SETS ?= out/network_sets
 CT ?=
 LABELS ?=
 FINDINGS := sacralised lumbarised fusion scoliosis
-COHORT = $(BIN)/python -m lumbar_ext.simulation.cohort --workers 2 --meshes true
-NETWORK_RUN = $(BIN)/python -m monai.bundle run \
-    --config_file "['$(NETWORK)/configs/train.json','$(NETWORK)/configs/evaluate.json']" --bundle_root $(NETWORK)
+COHORT = $(BIN)/lumbar-ext simulate --workers 2 --meshes true --parameters plain
+NETWORK_RUN = $(BIN)/lumbar-ext evaluate-network
 comma := ,
 CT_SET = $(if $(or $(CT),$(wildcard $(SETS)/ct)),$(comma) 'real CT': '$(SETS)/ct')
 
@@ -84,20 +74,36 @@ evaluate-network: install-test  ## simulate the network's test sets and print it
 	    $(COHORT) --split test --output_dir $(SETS)/test_pathology --n 4 --seed 651000 --pathology $$finding || exit 1; done
 	$(COHORT) --split test --output_dir $(SETS)/test_voxels --n 8 --seed 660000 --renderer voxels
 	$(COHORT) --split test --output_dir $(SETS)/real --n 8 --seed 670000 --variation none --renderer voxels
-	$(if $(CT),$(BIN)/python -m lumbar_ext.simulation.ct.from_ct --ct $(CT) --labels $(LABELS) --output_dir $(SETS)/ct --n 4)
+	$(if $(CT),$(BIN)/lumbar-ext simulate-ct --ct $(CT) --labels $(LABELS) --output_dir $(SETS)/ct --n 4)
 	$(NETWORK_RUN) --output_dir out/network_evaluation \
 	    --sets "{'unseen people': '$(SETS)/test18', 'findings': '$(SETS)/test_pathology', \
 	'voxel renderer': '$(SETS)/test_voxels', 'real anatomies': '$(SETS)/real'$(CT_SET)}" \
 	    --foreign_sets "{'foreign chain': '$(SETS)/test18'}"
+
+FOLDER ?=
+
+evaluate-real: install-test  ## how the network does on a FOLDER of your own marked films: tables and a contact sheet
+	$(if $(FOLDER),,$(error FOLDER is not set: make evaluate-real FOLDER=films, see the network bundle's README))
+	$(BIN)/python -m lumbar_ext.evaluation.films.bench --folder $(FOLDER) --bundle_root $(NETWORK)
+
+LEVEL_SETS := $(SETS)/levels
+
+evaluate-levels: install-test  ## simulate test people, plain and with findings, and count rightly named vertebrae
+	$(COHORT) --split test --output_dir $(LEVEL_SETS)/test --n 10 --seed 500000
+	$(COHORT) --split test --output_dir $(LEVEL_SETS)/findings --n 16 --seed 650000 --pathology mixed
+	for finding in sacralised lumbarised scoliosis; do \
+	    $(COHORT) --split test --output_dir $(LEVEL_SETS)/findings --n 4 --seed 651000 --pathology $$finding || exit 1; done
+	$(BIN)/python -m lumbar_ext.evaluation.levels \
+	    --sets "{'ten test studies': '$(LEVEL_SETS)/test', 'findings': '$(LEVEL_SETS)/findings'}"
 
 # Validation studies choose the maps, the test studies of evaluate-network check them.
 calibrate-network: evaluate-network  ## fit the network's confidences on validation studies, check them on the test sets
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 0
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 100000 --pathology mixed
 	$(NETWORK_RUN) --output_dir out/network_validation --sets "{'validation': '$(SETS)/validation'}"
-	$(BIN)/python -m lumbar_ext.evaluation.network.confidence_calibration fit --landmarks out/network_validation/landmarks.csv \
+	$(BIN)/lumbar-ext calibrate-network --landmarks out/network_validation/landmarks.csv \
 	    --output $(NETWORK)/models/confidence.json --source "32 simulated validation studies"
-	$(BIN)/python -m lumbar_ext.evaluation.network.confidence_calibration diagram --landmarks out/network_evaluation/landmarks.csv \
+	$(BIN)/lumbar-ext network-reliability --landmarks out/network_evaluation/landmarks.csv \
 	    --calibration $(NETWORK)/models/confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
 
 test: install-test  ## run the whole test suite
@@ -134,7 +140,7 @@ test-deploy: install-deploy  ## test the MONAI Deploy application
 	OMP_NUM_THREADS=1 $(DEPLOY_VENV)/bin/python -m pytest tests/deploy
 
 map: install-deploy  ## make build/map, the folder that becomes a MONAI Application Package
-	$(DEPLOY_VENV)/bin/python -m lumbar_ext.deploy.packaging --output_dir build/map
+	$(DEPLOY_VENV)/bin/lumbar-ext package-map --output_dir build/map
 
 $(LABEL_VENV)/.installed: constraints-label.txt pyproject.toml
 	$(PYTHON) -m venv $(LABEL_VENV)

@@ -1,6 +1,6 @@
 """What the registration costs and what each of its parts brings, on studies of a cohort with known truth.
 
-    python -m lumbar_ext.simulation.cohort --output_dir COHORT --n 10 --seed 0 --split validation --meshes true
+    lumbar-ext simulate --output_dir COHORT --n 10 --seed 0 --split validation --meshes true
     python benchmarks/registration.py speed --dataset_dir COHORT          # Gauss-Newton, BOBYQA, one and two threads
     python benchmarks/registration.py ablation --dataset_dir COHORT       # what each part brings, truth and network
     python benchmarks/registration.py convergence --dataset_dir COHORT    # starts within +-5 mm and +-8 deg
@@ -27,11 +27,13 @@ from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration import (
     GaussNewton,
     Huber,
+    ImageTerm,
     LandmarkWeights,
     NonIntersection,
     RegistrationConfig,
     RegistrationInput,
     RegistrationResult,
+    ShapePriorTerm,
     ViewFields,
     bobyqa_config,
     register,
@@ -100,12 +102,12 @@ def _variants() -> dict[str, RegistrationConfig]:
         "14 modes": replace(default, n_modes=14),
         "no free-form refinement": replace(default, free_form=None),
         "14 modes, no free-form refinement": replace(default, n_modes=14, free_form=None),
-        "gain": replace(default, view_fields=ViewFields()),
-        "gain and background": replace(default, view_fields=ViewFields(background_orders=(2, 3))),
+        "gain": replace(default, images=ImageTerm(Huber(), ViewFields())),
+        "gain and background": replace(default, images=ImageTerm(Huber(), ViewFields(background_orders=(2, 3)))),
         "neighbours kept apart": replace(default, non_intersection=NonIntersection()),
-        "levels independent": replace(default, level_correlation=0.0),
+        "levels independent": replace(default, shape_prior=ShapePriorTerm()),
         "prior of fixed weight": replace(default, reference_penalty=None),
-        "Huber 0.03": replace(default, similarity=Huber(0.03)),
+        "Huber 0.03": replace(default, images=ImageTerm(Huber(0.03))),
         "no landmark weights": replace(default, landmark_weights=LandmarkWeights(k=0)),
         "landmark weights k = 6": replace(default, landmark_weights=LandmarkWeights(k=6)),
         "BOBYQA in blocks, absolute error, 14 modes": bobyqa_config(weighted=False),

@@ -19,6 +19,7 @@ from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.stream import SimulatedViews, view_sample
+from lumbar_ext.simulation.study_spec import StudySpec
 
 # Stages by the function of `simulation.simulated_study` that does them.
 STAGES = {
@@ -42,7 +43,7 @@ def main(n: int = 20, workers: int = 2, anatomy: str = str(DEFAULT_ANATOMY)) -> 
     """
     population = Population.load(anatomy)
     for view in VIEWS:
-        view_sample(simulate_study(population, 0), view)
+        view_sample(simulate_study(population, StudySpec(0)), view)
     print(f"one process, medians of {n} studies (pairs of 512 x 512 pixels), no disk")
     print(f"{'stage':36}{'CPU ms':>9}{'wall ms':>9}")
     for name, (cpu, wall) in _stage_times(population, n).items():
@@ -65,7 +66,7 @@ def _stage_times(population: Population, n: int) -> dict[str, tuple[float, float
         own: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
         with _timed_stages(own):
             start = _now()
-            study = simulate_study(population, seed)
+            study = simulate_study(population, StudySpec(seed))
             middle = _now()
             for view in VIEWS:
                 view_sample(study, view)

@@ -15,8 +15,10 @@ from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.mesh.solid import Solid
 from lumbar_ext.networks.packing import PACKED_CHANNELS
 from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity
 from lumbar_ext.transforms.targets import encode_target
@@ -85,7 +87,8 @@ def _answer(study: TrueStudy, view: str, hidden: tuple[str, ...]) -> tuple[np.nd
 @pytest.fixture(scope="session")
 def true_study(tmp_path_factory) -> TrueStudy:
     """A simulated study on disk; tests must not write to its folder."""
-    study = simulate_study(Population.load(BUNDLE / "models" / "anatomy.pt"), SEED, "test")
+    population = Population.load(BUNDLE / "models" / "anatomy.pt")
+    study = simulate_study(population, StudySpec(SEED, "test", parameters=read_parameters("plain")))
     folder = tmp_path_factory.mktemp("simulated") / "study"
     write_study(study, folder)
     pixels = {view: study.pictures[view].pixels for view in VIEWS}

@@ -17,7 +17,7 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.networks.packing import px_from_cells, unpack
 from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, NETWORK_SPACING_MM, to_network_grid
 

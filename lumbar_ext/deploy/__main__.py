@@ -1,5 +1,9 @@
-"""Starts the application: `python -m lumbar_ext.deploy -i DICOM_DIR -m BUNDLES -o OUT`, or as a MAP does."""
+"""Starts the application: `python -m lumbar_ext.deploy -i DICOM_DIR -m BUNDLES -o OUT`, or as a MAP does.
 
+`--optimiser NAME`, or in a MAP the environment variable `LUMBAR_EXT_OPTIMISER`, chooses another registration.
+"""
+
+import argparse
 import os
 import sys
 
@@ -7,13 +11,18 @@ import sys
 os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")
 
 from lumbar_ext.deploy.application import LumbarReconstructionApp
+from lumbar_ext.registration import CONFIGS
 from lumbar_ext.workflow.error_reporting import disk_error_behind, input_error_behind
 
 
 def main() -> None:
     """Runs once; what cannot be used ends in one line on standard error and exit code 1."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--optimiser", choices=CONFIGS, default=os.environ.get("LUMBAR_EXT_OPTIMISER") or None)
+    chosen, rest = options.parse_known_args()
+    overrides = {} if chosen.optimiser is None else {"optimiser": chosen.optimiser}
     try:
-        LumbarReconstructionApp().run()
+        LumbarReconstructionApp([sys.argv[0], *rest], overrides).run()
     except Exception as error:
         cause = input_error_behind(error) or disk_error_behind(error)
         if cause is None:

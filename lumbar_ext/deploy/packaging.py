@@ -1,6 +1,6 @@
 """The folder that `monai-deploy package` makes a container of.
 
-    python -m lumbar_ext.deploy.packaging --output_dir build/map
+    lumbar-ext package-map build/map
     monai-deploy package build/map/app --config build/map/app/app.yaml --models build/map/models \
         --platform x86_64 --tag lumbar_ext:0.1.0
 """
@@ -10,18 +10,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import fire
-
 import lumbar_ext
+from lumbar_ext.bundle_paths import bundles_dir
 from lumbar_ext.errors import InputError
 
 _PACKAGE = Path(lumbar_ext.__file__).parent
-_BUNDLES = _PACKAGE.parent / "bundles"
 _NAMES = ("lumbar_multitask", "lumbar_reconstruction")
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "label", "sample", "out", "output", "runs", "cohort")
+_LEFT_OUT = shutil.ignore_patterns(
+    "__pycache__", "*.pyc", "bundles", "label", "sample", "out", "output", "runs", "cohort"
+)
 
 
-def stage(output_dir: str, bundles: str = str(_BUNDLES)) -> None:
+def stage(output_dir: str, bundles: str = str(bundles_dir())) -> None:
     """Makes `app` (starter, configuration, requirements and the package) and `models` (the two bundles).
 
     Args:
@@ -42,7 +42,3 @@ def stage(output_dir: str, bundles: str = str(_BUNDLES)) -> None:
         shutil.copy(_PACKAGE / "deploy" / name, app / name)
     for name in _NAMES:
         shutil.copytree(Path(bundles) / name, models / name, ignore=_LEFT_OUT)
-
-
-if __name__ == "__main__":
-    fire.Fire(stage)

@@ -10,6 +10,7 @@ from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.report.dicom.export import Encode, write_objects
+from lumbar_ext.report.dicom.ownership import check_ownership
 
 
 class DicomWriterOperator(Operator):
@@ -37,9 +38,11 @@ class DicomWriterOperator(Operator):
         """Encodes and writes; the files are complete or absent.
 
         Raises:
-            InputError: if the folder holds no reconstruction, or a file cannot be written.
+            InputError: if the folder holds no reconstruction of these radiographs, or a file cannot be written.
         """
         folder, pair = op_input.receive("folder"), op_input.receive("pair")
-        objects = self.encode(folder, {view: pair[view].header for view in VIEWS})
+        headers = {view: pair[view].header for view in VIEWS}
+        check_ownership(folder, {view: pair[view].path for view in VIEWS}, headers)
+        objects = self.encode(folder, headers)
         for path in write_objects(objects, self.output_dir):
             logging.getLogger(__name__).info("written: %s", path)

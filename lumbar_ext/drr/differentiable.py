@@ -57,7 +57,7 @@ class PathLengthProjector(nn.Module):
     Args:
         camera: the view.
         grazing_floor: smallest cosine between ray and normal that the gradient believes in. Rays that graze a triangle
-            give single pixels huge gradients; the default costs a few percent of length and keeps the direction.
+            give single pixels huge gradients; 0.05 holds them back for a few percent of length, the default for none.
     """
 
     def __init__(self, camera: Camera, grazing_floor: float = GRAZING_FLOOR) -> None:

@@ -105,6 +105,11 @@ class ObserveTruth(Transform):
         return {**data, "observed": ObservedStudy(canonical, decoded)}
 
 
+def observer(decompositions_dir: str, observe: Transform) -> Transform:
+    """What sees the vertebrae of a study: files of `decompositions_dir` if there is one, else `observe`, a network."""
+    return ObserveTruth() if decompositions_dir else observe
+
+
 def _perfectly_seen(canonical: CanonicalView, original_px: np.ndarray, truth_dir: Path) -> DecodedView:
     decomposition, _ = read_nifti_image(truth_dir / f"decomposition_{canonical.view}.nii.gz")
     if decomposition.shape != canonical.pixels.shape:

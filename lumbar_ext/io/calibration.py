@@ -20,6 +20,8 @@ _SCHEMA = "calibration.schema.json"
 _VIEW_AXES = {"ap": (0, "X (front-back)"), "lat": (1, "Y (left-right)")}
 _MAX_VIEW_DEVIATION_DEG = 45.0
 _SOURCE_DISTANCE_RANGE_MM = (100.0, 20_000.0)
+_ROOM_MM = 20_000.0
+"""The origin is anywhere near the person. STL files store single precision: 0.001 mm at 20 m, but 64 mm at 1e9 mm."""
 
 
 def read_calibration(
@@ -34,8 +36,8 @@ def read_calibration(
 
     Raises:
         InputError: naming the file, the key, what was found and what is expected, if the document violates the schema,
-            a camera is impossible, the views are swapped, parallel, far from their nominal direction or look at no
-            common region, or a source is on its detector's side of the scene.
+            a camera is impossible or farther than 20 m from the origin, the views are swapped, parallel, far from their
+            nominal direction or look at no common region, or a source is on its detector's side of the scene.
     """
     views = read_document(path, _SCHEMA)["views"]
     spacings = image_spacing_mm or {}
@@ -45,6 +47,7 @@ def read_calibration(
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     for view in VIEWS:
+        _check_room(path, view, geometry[view])
         _check_distance(path, view, geometry[view])
         _check_direction(path, view, geometry[view])
     _check_scene(path, geometry)
@@ -81,6 +84,16 @@ def _read_camera(
         return Camera(**{**entry, "pixel_spacing_mm": tuple(spacing), "size_px": tuple(entry["size_px"])})
     except InputError as error:
         raise InputError(f"{path}: views/{view}: {error}") from error
+
+
+def _check_room(path: str | Path, view: str, camera: Camera) -> None:
+    for name in ("source_mm", "detector_origin_mm"):
+        place = getattr(camera, name)
+        if np.abs(place).max() > _ROOM_MM:
+            raise InputError(
+                f"{path}: views/{view}: {name} is {place.tolist()}, farther than {_ROOM_MM / 1000:g} m from the origin; "
+                "expected an origin near the person: move both cameras by the same vector"
+            )
 
 
 def _check_distance(path: str | Path, view: str, camera: Camera) -> None:

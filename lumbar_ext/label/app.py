@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.random import Random
 
 import lumbar_ext
+from lumbar_ext.bundle_paths import bundles_dir
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
 from lumbar_ext.label.reconstruction_task import ReconstructionTask
@@ -24,9 +24,6 @@ from lumbar_ext.label.seen_radiograph import MULTITASK, NetworkBundle
 from lumbar_ext.label.training_task import TrainingTask
 from lumbar_ext.label.uncertainty import Uncertainty
 from lumbar_ext.label.view_tasks import DecompositionTask, LandmarkTask
-
-BUNDLES_VARIABLE = "LUMBAR_EXT_BUNDLES"
-DEFAULT_BUNDLES = Path(lumbar_ext.__file__).parents[1] / "bundles"
 
 
 class LumbarLabelApp(MONAILabelApp):
@@ -36,14 +33,14 @@ class LumbarLabelApp(MONAILabelApp):
         app_dir: this package's folder.
         studies: the studies folder.
         conf: `bundles` names the folder of the bundles; by default that of the environment variable
-            LUMBAR_EXT_BUNDLES, else the repository's.
+            LUMBAR_EXT_BUNDLES, else the package's own, see `bundle_paths`.
 
     Raises:
         InputError: if the bundles are not there, or the studies are no local folder.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
-        named = (conf or {}).get("bundles") or os.environ.get(BUNDLES_VARIABLE) or DEFAULT_BUNDLES
+        named = (conf or {}).get("bundles") or bundles_dir()
         self.bundles = Path(named).resolve()
         if not (self.bundles / MULTITASK / "configs" / "inference.json").is_file():
             raise InputError(f"{self.bundles}: no bundle {MULTITASK} in it, expected the folder of the bundles")

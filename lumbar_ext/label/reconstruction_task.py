@@ -17,9 +17,10 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
 from lumbar_ext.label.names import calibration_of, dicom_radiograph, partner_of, view_of
-from lumbar_ext.label.request_parameters import number
+from lumbar_ext.label.request_parameters import number, one_of
 from lumbar_ext.label.seen_radiograph import RECONSTRUCTION, NetworkBundle
 from lumbar_ext.radiographs.dicom_pairing import require_one
+from lumbar_ext.registration import CONFIGS
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 
 _MAX_CALIBRATION_CHARACTERS = 100_000
@@ -36,7 +37,7 @@ class ReconstructionTask(InferTask):
 
     def __init__(self, network: NetworkBundle, bundles: Path, datastore: GuardedDatastore) -> None:
         text = "Meshes of L1 to L5 from both views of a case, as a ZIP file"
-        config = {"partner": "", "max_seconds": "60"}
+        config = {"partner": "", "max_seconds": "60", "optimiser": list(CONFIGS)}
         super().__init__(InferType.OTHERS, list(LEVELS), 3, text, config=config)
         self.network = network
         self.root = bundles / RECONSTRUCTION
@@ -53,7 +54,7 @@ class ReconstructionTask(InferTask):
         Args:
             request: `image` (path) and `image_id` of either view; `partner`, the other view's id where the names do not
                 tell it; `calibration`, the content of a calibration file where none lies beside the images;
-                `max_seconds`.
+                `max_seconds`; `optimiser`, a name of `registration.CONFIGS`.
 
         Raises:
             InputError: if something is missing or cannot be used.
@@ -62,7 +63,11 @@ class ReconstructionTask(InferTask):
         with tempfile.TemporaryDirectory(prefix="lumbar_ext-") as folder:
             inputs = {**self._pair(request), "calibration": str(self._calibration(request, Path(folder)))}
             output = Path(folder) / "out"
-            self._run(inputs, output, number("max_seconds", request.get("max_seconds") or 60, 1, 3600))
+            options = {
+                "max_seconds": number("max_seconds", request.get("max_seconds") or 60, 1, 3600),
+                "optimiser": one_of("optimiser", _chosen(request.get("optimiser")), CONFIGS),
+            }
+            self._run(inputs, output, options)
             registration = json.loads((output / "registration.json").read_text())
             result = _packed(output)
         weights = self.network.weights()
@@ -106,16 +111,21 @@ class ReconstructionTask(InferTask):
             )
         return beside
 
-    def _run(self, inputs: dict[str, str], output: Path, max_seconds: float) -> None:
+    def _run(self, inputs: dict[str, str], output: Path, options: dict[str, Any]) -> None:
         with self._lock:
             workflow = bundle_workflow(
                 self.root,
                 multitask_root=str(self.network.root),
                 multitask_weights=str(self.network.weights().path),
-                max_seconds=max_seconds,
                 output_dir=str(output),
+                **options,
             )
             run_on(workflow, {**inputs, "output_dir": str(output)})
+
+
+def _chosen(value: Any) -> Any:
+    """The choice of a request: the first name where there is none, or where a client sends the list of them back."""
+    return value if value and not isinstance(value, list) else next(iter(CONFIGS))
 
 
 def _packed(folder: Path) -> Path:

@@ -5,7 +5,7 @@ MONAI evaluates config values that begin with `$`, so nothing of a request may b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,17 @@ class TrainingParameters:
             number("learning_rate", request.get("learning_rate", cls.learning_rate), 1e-7, 1e-2),
             int(number("batch_size", request.get("batch_size", cls.batch_size), 1, 64)),
         )
+
+
+def one_of(name: str, value: Any, choices: Collection[str]) -> str:
+    """A choice of a request.
+
+    Raises:
+        InputError: if it is none of the choices.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+    return value
 
 
 def number(name: str, value: Any, low: float, high: float) -> float:

@@ -1,7 +1,7 @@
 """Landmarks of L1 to L5 as a point list of 3D Slicer (.mrk.json), and back.
 
-Positions are those that Slicer shows: LPS. What LPS means is the caller's affair: the plane of a radiograph
-(`lumbar_ext.label.image_markups`), or the axes of a reconstruction's mesh files, which Slicer takes for LPS as they are.
+Positions are LPS, as 3D Slicer takes them: of a person (`geometry.axes`), or in the plane of a radiograph that Slicer shows
+(`lumbar_ext.label.image_markups`).
 """
 
 from __future__ import annotations

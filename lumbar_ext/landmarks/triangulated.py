@@ -14,6 +14,8 @@ from lumbar_ext.geometry import BiplanarGeometry, triangulate
 _SHAPE = (len(LEVELS), len(LANDMARKS))
 MIN_LANDMARKS = 3
 """Fewest landmarks that fix the pose of a vertebra."""
+BY_HAND_WEIGHT = 25.0
+"""Weight of a landmark set by hand against one that the network is sure of: a fifth of its standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,15 @@ class ViewLandmarks:
     Args:
         positions_px: [5, 7, 2] (u, v); NaN where a landmark was not found.
         confidence: [5, 7] in [0, 1]; 1 for a landmark that was set by hand.
+        by_hand: [5, 7] bool, which were set by hand; none by default.
+
+    Raises:
+        InputError: if a shape is wrong or a confidence outside of [0, 1].
     """
 
     positions_px: np.ndarray
     confidence: np.ndarray
+    by_hand: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         positions = np.array(self.positions_px, dtype=np.float64)
@@ -37,8 +44,17 @@ class ViewLandmarks:
                 f"found {positions.shape} and {confidence.shape}"
             )
         found = np.isfinite(positions).all(-1)
+        confidence = np.where(found, np.nan_to_num(confidence), 0.0)
+        if not ((confidence >= 0) & (confidence <= 1)).all():
+            raise InputError(f"confidence must be in [0, 1], found {confidence.min():.3g} to {confidence.max():.3g}")
         object.__setattr__(self, "positions_px", positions)
-        object.__setattr__(self, "confidence", np.where(found, np.nan_to_num(confidence), 0.0))
+        object.__setattr__(self, "confidence", confidence)
+        object.__setattr__(self, "by_hand", _mask(self.by_hand))
+
+    @property
+    def weight(self) -> np.ndarray:
+        """[5, 7] how much each landmark counts: its confidence, or `BY_HAND_WEIGHT`."""
+        return np.where(self.by_hand, BY_HAND_WEIGHT, self.confidence)
 
     @property
     def found(self) -> np.ndarray:
@@ -55,12 +71,22 @@ class Landmarks3D:
         gap_mm: [5, 7] distance between the two rays: how much the views disagree.
         confidence: [5, 7] product of the views' confidences.
         present: [5] bool: enough landmarks of the level are known to fix its pose.
+        by_hand: [5, 7] bool, which were set by hand; none by default.
     """
 
     points_mm: np.ndarray
     gap_mm: np.ndarray
     confidence: np.ndarray
     present: np.ndarray
+    by_hand: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_hand", _mask(self.by_hand))
+
+    @property
+    def weight(self) -> np.ndarray:
+        """[5, 7] how much each landmark counts: its confidence, or `BY_HAND_WEIGHT`."""
+        return np.where(self.by_hand, BY_HAND_WEIGHT, self.confidence)
 
     @property
     def present_levels(self) -> tuple[str, ...]:
@@ -93,4 +119,9 @@ def triangulate_landmarks(geometry: BiplanarGeometry, landmarks: Mapping[str, Vi
         gap_mm=np.where(found, result.gap_mm, np.nan),
         confidence=np.where(found, ap.confidence * lat.confidence, 0.0),
         present=found.sum(-1) >= MIN_LANDMARKS,
+        by_hand=found & ap.by_hand & lat.by_hand,
     )
+
+
+def _mask(by_hand: np.ndarray | None) -> np.ndarray:
+    return np.zeros(_SHAPE, dtype=bool) if by_hand is None else np.asarray(by_hand, dtype=bool)

@@ -1,6 +1,6 @@
 """Two studies of one person, flexion and extension: how far each segment moves, and whether that is unusual.
 
-    python -m lumbar_ext.measurements.flexion_extension --first_dir out/flexion --second_dir out/extension --output motion.json
+    lumbar-ext motion out/flexion out/extension --output motion.json
 
 Both folders hold the `measurements.json` of a reconstruction. Only what both have is compared. Rotations come from the measured
 orientation of each vertebra (`endplates.body_axes`), which the person's shape decides in both studies alike.
@@ -154,9 +154,3 @@ def _deviation(values: list[Measurement]) -> float | None:
 
 def _threshold(name: str) -> str:
     return f"rotation {ROTATION_LIMIT_DEG[name]:.0f} deg, translation {TRANSLATION_LIMIT_MM:.0f} mm; {THRESHOLD_SOURCE}"
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(compare)

@@ -15,7 +15,7 @@ class OnnxNetwork(nn.Module):
     """Computes the packed tensor [B, 37, H/4, W/4] of images [B, 1, H, W] with ONNX Runtime on the CPU.
 
     Args:
-        path: what `python -m lumbar_ext.training.onnx_export` wrote.
+        path: what `lumbar-ext export-onnx` wrote.
         threads: of one image; 0 leaves it to ONNX Runtime.
 
     Raises:
@@ -29,9 +29,7 @@ class OnnxNetwork(nn.Module):
         except ImportError as error:
             raise InputError("onnxruntime is not installed: pip install onnxruntime") from error
         if not Path(path).is_file():
-            raise InputError(
-                f"{path}: no such file, expected an ONNX network (python -m lumbar_ext.training.onnx_export)"
-            )
+            raise InputError(f"{path}: no such file, expected an ONNX network (lumbar-ext export-onnx)")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         try:

@@ -1,174 +1,191 @@
-"""DICOM radiographs (DX, CR, RF and their kin), decoded by GDCM through ITK."""
+"""DICOM radiographs (DX, CR, RF and their kin): from stored values to bone-bright or displayed pixels.
+
+docs/radiographs.md tells what each combination of elements gets.
+"""
 
 from __future__ import annotations
 
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.input_file import one_line
+from lumbar_ext.radiographs.dicom_header import (
+    element_integer,
+    element_name,
+    element_numbers,
+    element_text,
+    read_dataset,
+    refuse_slot_scanner,
+    sequence_items,
+)
+from lumbar_ext.radiographs.dicom_pixels import StoredImage, read_stored, require_grey
 from lumbar_ext.radiographs.radiograph import Polarity, Radiograph
 
-_PATIENT_ID, _STUDY_DATE, _VIEW_POSITION = "0010|0020", "0008|0020", "0018|5101"
-_IMAGER_PIXEL_SPACING, _PIXEL_SPACING, _NOMINAL_SCANNED_SPACING = "0018|1164", "0028|0030", "0018|2010"
-_SPACING_CALIBRATION = "0028|0a02"
-_PHOTOMETRIC, _BITS_STORED, _RESCALE_SLOPE = "0028|0004", "0028|0101", "0028|1053"
-_INTENSITY_SIGN, _LUT_SHAPE, _PATIENT_ORIENTATION = "0028|1041", "2050|0020", "0020|0020"
 _CALIBRATED_TO_PATIENT = ("GEOMETRY", "FIDUCIAL")
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether the content is DICOM: by the `DICM` mark or, without a preamble, by its first data element."""
-    with path.open("rb") as stream:
-        head = stream.read(132)
-    # Files without the preamble start with a tag of group 2 or 8 in little endian.
-    return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\x00")
+@dataclass(frozen=True)
+class _Display:
+    """How stored values become pixels, by the header.
+
+    Args:
+        inverted: whether low values display bright.
+        polarity: of the pixels as they are displayed.
+        raw: whether the image is not for display: values are as the detector gave them, without rescaling.
+        linear: whether they are proportional to its signal.
+    """
+
+    inverted: bool
+    polarity: Polarity
+    raw: bool = False
+    linear: bool = False
 
 
 def decode_dicom(path: Path) -> Radiograph:
     """Reads a DICOM image with one frame; rescaling and MONOCHROME1 inversion are applied, so larger values display
-    brighter.
+    brighter; raw images ("for processing") are laid bone bright, and as logarithms.
 
     Raises:
-        InputError: if GDCM cannot read the file, or it holds several frames or colour.
+        InputError: if the file cannot be read, is no radiograph of a cone beam with one grey frame, or its header
+            contradicts its pixels.
     """
-    reader = _open(path)
-    tags = reader.GetMetaDataDictionary()
-    photometric = _text(tags, _PHOTOMETRIC) or ""
-    if reader.GetNumberOfComponents() != 1 or not photometric.startswith("MONOCHROME"):
-        raise InputError(
-            f"{path}: a DICOM image with photometric interpretation {photometric!r}, expected MONOCHROME1 or 2"
-        )
-    frames = int(np.prod([reader.GetDimensions(axis) for axis in range(2, reader.GetNumberOfDimensions())]))
-    if frames != 1:
-        raise InputError(f"{path}: a DICOM image of {frames} frames, expected one radiograph with a single frame")
-    spacing_mm, spacing_remarks = _detector_spacing(path, tags)
-    polarity = _polarity(tags, photometric)
+    data = read_dataset(path, with_pixels=True)
+    refuse_slot_scanner(data, path)
+    photometric = require_grey(path, data)
+    image = read_stored(path, data)
+    display = _display(path, data, photometric)
+    spacing_mm, spacing_remarks = _detector_spacing(path, data)
+    pixel_remarks = [*image.remarks, *_padding_remark(image)]
     return Radiograph(
-        pixels=_read_displayed(path, reader, photometric),
+        pixels=_pixels(path, data, image, display),
         path=path,
-        bit_depth=int(_text(tags, _BITS_STORED) or 16),
+        bit_depth=image.bits,
         pixel_spacing_mm=spacing_mm,
-        polarity=polarity,
-        polarity_from="nothing" if polarity == "unknown" else "tags",
-        patient_id=_text(tags, _PATIENT_ID),
-        study_date=_text(tags, _STUDY_DATE),
-        view_position=_text(tags, _VIEW_POSITION),
-        orientation=_orientation(tags),
-        remarks=spacing_remarks,
+        polarity=display.polarity,
+        polarity_from="nothing" if display.polarity == "unknown" else "tags",
+        patient_id=element_text(data, "PatientID", path),
+        study_date=element_text(data, "StudyDate", path),
+        view_position=element_text(data, "ViewPosition", path),
+        orientation=_orientation(path, data),
+        padding=image.padding,
+        remarks=(*spacing_remarks, *(f"{path}: {remark}" for remark in pixel_remarks)),
     )
 
 
-def _open(path: Path):
-    import itk
-
-    reader = itk.GDCMImageIO.New()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    return reader
+def _padding_remark(image: StoredImage) -> list[str]:
+    if image.padding is None:
+        return []
+    return [f"{image.padding.mean():.1%} of the pixels are padding by the header; they are left out of account"]
 
 
-def _read_displayed(path: Path, reader, photometric: str) -> np.ndarray:
-    """Pixels float32 [rows, columns], rescaled, larger is brighter: GDCM itself inverts MONOCHROME1."""
-    try:
-        return _read_pixels(path, reader)
-    except RuntimeError as error:
-        if photometric != "MONOCHROME1":
-            raise _unreadable(path, error) from error
-    # GDCM refuses to invert signed pixels of fewer bits than allocated: read them as MONOCHROME2, invert here.
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "monochrome2.dcm"
-        copy.write_bytes(path.read_bytes().replace(b"MONOCHROME1", b"MONOCHROME2", 1))
-        try:
-            stored = _read_pixels(copy, _open(copy))
-        except RuntimeError as error:
-            raise _unreadable(path, error) from error
-    return stored.min() + stored.max() - stored
+def _pixels(path: Path, data: Dataset, image: StoredImage, display: _Display) -> np.ndarray:
+    """Pixels float32 [rows, columns], larger is brighter; padding holds the middle of the others."""
+    low, high = image.limits
+    if display.linear:
+        # The part of the beam that is left; one step of the detector is the least that it can tell.
+        signal = image.values - low if display.inverted else high - image.values
+        pixels = -np.log(np.maximum(signal, 1).astype(np.float32) / np.float32(high - low))
+    else:
+        slope, intercept = (1.0, 0.0) if display.raw else _rescale(path, data, image)
+        scaled = image.values * np.float64(slope) + intercept if (slope, intercept) != (1, 0) else image.values
+        pixels = slope * (low + high) + 2 * intercept - scaled if display.inverted else scaled
+    pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+    if image.padding is not None:
+        pixels[image.padding] = np.median(pixels[~image.padding])
+    return pixels
 
 
-def _read_pixels(path: Path, image_io) -> np.ndarray:
-    import itk
+def _rescale(path: Path, data: Dataset, image: StoredImage) -> tuple[float, float]:
+    """Rescale Slope and Intercept.
 
-    reader = itk.ImageFileReader[itk.Image[itk.F, 3]].New()
-    reader.SetImageIO(image_io)
-    reader.SetFileName(str(path))
-    reader.Update()
-    return np.array(itk.array_from_image(reader.GetOutput())[0], dtype=np.float32)
-
-
-def _unreadable(path: Path, error: RuntimeError) -> InputError:
-    reason = " ".join(str(error).split())[-120:]
-    return InputError(
-        f"{path}: GDCM cannot read an image from this DICOM file ({reason}); it is damaged, cut short, no image "
-        "object, or compressed in a way GDCM does not know"
-    )
+    Raises:
+        InputError: if the result could not tell grey values apart in single precision.
+    """
+    (slope,) = element_numbers(data, "RescaleSlope", path) or (1.0,)
+    (intercept,) = element_numbers(data, "RescaleIntercept", path) or (0.0,)
+    if not 1e-6 * max(abs(slope * end + intercept) for end in image.limits) < abs(slope) < 1e20:
+        raise InputError(
+            f"{path}: Rescale Slope {slope:g} and Intercept {intercept:g}, which leave no grey values apart"
+        )
+    return slope, intercept
 
 
-def _text(tags, key: str) -> str | None:
-    if not tags.HasKey(key):
-        return None
-    return str(tags[key]).strip(" \0") or None
-
-
-def _detector_spacing(path: Path, tags) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+def _detector_spacing(path: Path, data: Dataset) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     """(du, dv) on the detector, and remarks.
 
     Imager Pixel Spacing (0018,1164) is measured at the detector. Pixel Spacing (0028,0030) equals it unless calibrated
     to the patient, which the Calibration Type (0028,0A02) tells; Nominal Scanned Pixel Spacing (0018,2010) is that of a
     scanned film (DICOM PS3.3, C.8.11.3, C.8.11.4, 10.7.1). All hold the row distance dv first.
     """
-    imager = _spacing(path, tags, _IMAGER_PIXEL_SPACING)
+    imager = _spacing(path, data, "ImagerPixelSpacing")
     if imager:
         return imager, ()
-    plain = _spacing(path, tags, _PIXEL_SPACING)
-    calibration = _text(tags, _SPACING_CALIBRATION)
+    plain = _spacing(path, data, "PixelSpacing")
+    calibration = element_text(data, "PixelSpacingCalibrationType", path)
     if plain and calibration in _CALIBRATED_TO_PATIENT:
         remark = (
             f"{path}: Pixel Spacing is calibrated to the patient ({calibration}), not the detector's; it is not used"
         )
         return None, (remark,)
-    return plain or _spacing(path, tags, _NOMINAL_SCANNED_SPACING), ()
+    return plain or _spacing(path, data, "NominalScannedPixelSpacing"), ()
 
 
-def _spacing(path: Path, tags, key: str) -> tuple[float, float] | None:
-    text = _text(tags, key)
-    if text is None:
+def _spacing(path: Path, data: Dataset, keyword: str) -> tuple[float, float] | None:
+    numbers = element_numbers(data, keyword, path, count=2)
+    if numbers is None:
         return None
-    try:
-        dv, du = (float(part) for part in text.split("\\"))
-    except ValueError as error:
-        raise InputError(
-            f"{path}: DICOM tag ({key.replace('|', ',')}) is {text!r}, expected two numbers dv\\du in mm"
-        ) from error
+    dv, du = numbers
     if not (0 < du < np.inf and 0 < dv < np.inf):
         raise InputError(
-            f"{path}: DICOM tag ({key.replace('|', ',')}) is {text!r}, expected two positive numbers dv\\du in mm"
+            f"{path}: DICOM tag {element_name(keyword)} is {dv:g}\\{du:g}, expected two positive numbers dv\\du in mm"
         )
     return du, dv
 
 
-def _polarity(tags, photometric: str) -> Polarity:
-    """Bone is bright as displayed where the tags agree with each other; unknown where they do not.
+def _display(path: Path, data: Dataset, photometric: str) -> _Display:
+    """How values are displayed, and whether bone is bright then: where the elements agree with each other.
 
     Low stored values display bright for MONOCHROME1. They mean bone where Pixel Intensity Relationship Sign (0028,1041)
     is +1, and Presentation LUT Shape (2050,0020) is INVERSE where they are to display bright (DICOM PS3.3, C.8.11.3).
-    Raw images "for processing" are often MONOCHROME2 with sign +1, so bone is dark; other files carry wrong signs and
-    shapes; some hide an inversion in a negative rescale slope. Then only the image itself can tell.
+    Tables may turn the display once more, and so may a negative slope; and files carry wrong signs and shapes. Where
+    anything disagrees, only the image itself can tell.
+
+    Raw images ("for processing") are for no display: there the sign alone counts, and values proportional to the
+    detector's signal (LIN) are no attenuation yet.
     """
     low_is_bright = photometric == "MONOCHROME1"
-    low_is_bone = {"1": True, "+1": True, "-1": False}.get(_text(tags, _INTENSITY_SIGN) or "", low_is_bright)
-    inverse_shape = {"INVERSE": True, "IDENTITY": False}.get(_text(tags, _LUT_SHAPE) or "", low_is_bright)
-    plain_slope = not (_text(tags, _RESCALE_SLOPE) or "1").startswith("-")
-    agree = low_is_bone == inverse_shape == low_is_bright and plain_slope
-    return "bone_bright" if agree else "unknown"
+    low_is_bone = {1: True, -1: False}.get(element_integer(data, "PixelIntensityRelationshipSign", path))
+    shape = {"INVERSE": True, "IDENTITY": False}.get(element_text(data, "PresentationLUTShape", path) or "")
+    if element_text(data, "PresentationIntentType", path) == "FOR PROCESSING" and low_is_bone is not None:
+        linear = element_text(data, "PixelIntensityRelationship", path) == "LIN"
+        return _Display(low_is_bone, "bone_bright", raw=True, linear=linear)
+    (slope,) = element_numbers(data, "RescaleSlope", path) or (1.0,)
+    turned_by_table = sum(
+        _falls(path, data, name) for name in ("ModalityLUTSequence", "VOILUTSequence", "PresentationLUTSequence")
+    )
+    agree = low_is_bone in (None, low_is_bright) and shape in (None, low_is_bright)
+    plain = slope > 0 and not turned_by_table
+    return _Display(low_is_bright != (turned_by_table % 2 == 1), "bone_bright" if agree and plain else "unknown")
 
 
-def _orientation(tags) -> tuple[str, str] | None:
+def _falls(path: Path, data: Dataset, keyword: str) -> bool:
+    """Whether the first table of a sequence falls from its first to its last value."""
+    for item in sequence_items(data, keyword, path)[:1]:
+        try:
+            table = item.LUTData
+            table = np.frombuffer(table[: len(table) // 2 * 2], "<u2") if isinstance(table, bytes) else table
+            return len(table) > 1 and int(table[-1]) < int(table[0])
+        except Exception as error:
+            raise InputError(f"{path}: the table of {keyword} cannot be read ({one_line(error)})") from error
+    return False
+
+
+def _orientation(path: Path, data: Dataset) -> tuple[str, str] | None:
     """Main directions (letters of A, P, L, R, H, F) in which u and v grow, from Patient Orientation (0020,0020)."""
-    parts = (_text(tags, _PATIENT_ORIENTATION) or "").split("\\")
+    parts = (element_text(data, "PatientOrientation", path) or "").split("\\")
     letters = tuple(part.strip()[:1] for part in parts)
     return letters if len(letters) == 2 and all(letter in "APLRHF" and letter for letter in letters) else None

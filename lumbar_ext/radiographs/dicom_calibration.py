@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import write_calibration
 from lumbar_ext.radiographs.dicom_cameras import calibration_from_tags, missing_for_calibration
+from lumbar_ext.radiographs.dicom_header import refuse_slot_scanner
 from lumbar_ext.radiographs.dicom_pairing import RadiographPair
 
 SIDECAR = "calibration.json"
-_SLOT_SCANNER = re.compile(r"\b(sterEOS|EOS(edge)?|EOS imaging|ATEC|Alphatec)\b", re.IGNORECASE)
 
 
 def provide_calibration(pair: RadiographPair, input_path: str | Path, work_folder: str | Path) -> Path:
@@ -27,7 +26,8 @@ def provide_calibration(pair: RadiographPair, input_path: str | Path, work_folde
     Raises:
         InputError: for a slot scanner, several sidecar files, or if there is no sidecar and the headers do not suffice.
     """
-    _refuse_slot_scanners(pair)
+    for view in VIEWS:
+        refuse_slot_scanner(pair[view].header, pair[view].path)
     sidecars = _sidecars(pair, Path(input_path))
     if len(sidecars) > 1:
         raise InputError(f"{len(sidecars)} calibrations ({', '.join(map(str, sidecars))}), expected one of the study")
@@ -43,16 +43,6 @@ def provide_calibration(pair: RadiographPair, input_path: str | Path, work_folde
     path = Path(work_folder) / SIDECAR
     write_calibration(calibration_from_tags(pair), path)
     return path
-
-
-def _refuse_slot_scanners(pair: RadiographPair) -> None:
-    for view in VIEWS:
-        device = " ".join(pair[view].text(keyword) for keyword in ("Manufacturer", "ManufacturerModelName"))
-        if _SLOT_SCANNER.search(device):
-            raise InputError(
-                f"{pair[view].path}: made by a slot scanner ({device.strip()}), which magnifies along rows only; such "
-                "images are not supported yet, expected a cone-beam radiograph"
-            )
 
 
 def _sidecars(pair: RadiographPair, input_path: Path) -> list[Path]:

@@ -14,6 +14,7 @@ import numpy as np
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.radiographs.dicom_folder import DicomRadiograph
+from lumbar_ext.radiographs.dicom_header import element_numbers
 from lumbar_ext.radiographs.dicom_pairing import RadiographPair
 
 NEEDED = (
@@ -29,7 +30,7 @@ _WORLD_DIRECTIONS = {"A": (1, 0, 0), "P": (-1, 0, 0), "L": (0, 1, 0), "R": (0, -
 
 def missing_for_calibration(radiograph: DicomRadiograph) -> list[str]:
     """What a header lacks to tell its camera; empty if it suffices."""
-    lacks = [keyword for keyword in NEEDED if radiograph.header.get(keyword) in (None, "")]
+    lacks = [keyword for keyword in (*NEEDED, "Rows", "Columns") if not radiograph.text(keyword)]
     if radiograph.text("Modality") != "XA" and radiograph.text("PositionerType") != "CARM":
         lacks.append("PositionerType CARM (or modality XA)")
     tilted = [keyword for keyword in _TILTS if abs(radiograph.number(keyword) or 0.0) > 0.1]
@@ -72,8 +73,8 @@ def camera_from_tags(radiograph: DicomRadiograph) -> Camera:
             f"{source_to_detector_mm:g} mm, expected 0 < the former < the latter"
         )
     u_axis, v_axis = _as_stored(radiograph, u_axis, v_axis)
-    dv, du = (float(value) for value in radiograph.header.ImagerPixelSpacing)
-    size_px = (int(radiograph.header.Columns), int(radiograph.header.Rows))
+    dv, du = element_numbers(radiograph.header, "ImagerPixelSpacing", radiograph.path, count=2)
+    size_px = (int(radiograph.number("Columns")), int(radiograph.number("Rows")))
     half_mm = (np.array(size_px) - 1) / 2 * (du, dv)
     centre_mm = (source_to_detector_mm - source_to_isocentre_mm) * to_detector
     origin_mm = centre_mm - half_mm[0] * u_axis - half_mm[1] * v_axis
@@ -82,7 +83,7 @@ def camera_from_tags(radiograph: DicomRadiograph) -> Camera:
 
 def _as_stored(radiograph: DicomRadiograph, u_axis: np.ndarray, v_axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The axes turned and mirrored to what Patient Orientation says, as they are where it says nothing."""
-    letters = [str(part)[:1] for part in radiograph.header.get("PatientOrientation") or ()]
+    letters = [part.strip()[:1] for part in radiograph.text("PatientOrientation").split("\\")]
     if len(letters) != 2 or not all(letter in _WORLD_DIRECTIONS for letter in letters):
         return u_axis, v_axis
     along_u, along_v = (np.array(_WORLD_DIRECTIONS[letter]) for letter in letters)

@@ -6,15 +6,15 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.radiographs.dicom import is_dicom
+from lumbar_ext.radiographs.dicom_header import element_numbers, element_text, is_dicom, read_dataset
 
 MODALITIES = ("DX", "CR", "RF", "XA", "RG")
 _IDENTITY = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _SUFFIXES = (".dcm", ".dicom", ".ima")
+_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class DicomRadiograph:
     header: Dataset
 
     def text(self, keyword: str) -> str:
-        """A data element as text, empty where it is absent."""
-        return str(self.header.get(keyword) or "").strip()
+        """A data element as text, empty where it is absent; InputError where it cannot be read."""
+        return element_text(self.header, keyword, self.path) or ""
 
     def number(self, keyword: str) -> float | None:
-        """A data element as a number, None where it is absent."""
-        value = self.header.get(keyword)
-        return None if value is None or value == "" else float(value)
+        """A data element as a number, None where it is absent; InputError where it is no number."""
+        numbers = element_numbers(self.header, keyword, self.path)
+        return None if numbers is None else numbers[0]
 
 
 def find_radiographs(folder: str | Path) -> list[DicomRadiograph]:
@@ -58,33 +58,40 @@ def find_radiographs(folder: str | Path) -> list[DicomRadiograph]:
             continue
         if "SOPClassUID" not in header and "Modality" not in header:
             raise InputError(f"{path}: a damaged DICOM file, cut short or without a header")
-        if header.get("Modality") in MODALITIES and "Rows" in header:
+        modality = element_text(header, "Modality", path)
+        if modality in MODALITIES and "Rows" in header:
             found.append(_checked(DicomRadiograph(path, header)))
         else:
-            logging.getLogger(__name__).info("%s: left out, no radiograph (%s)", path, header.get("Modality"))
+            logging.getLogger(__name__).info("%s: left out, no radiograph (%s)", path, modality)
     if not found:
         raise InputError(f"{folder}: holds no DICOM radiograph (modality {', '.join(MODALITIES)}), expected two")
     return found
 
 
 def read_header(path: Path) -> Dataset | None:
-    """The header of a DICOM file; None for other files and for a DICOMDIR.
+    """The header of a DICOM file; None for other files and for the directory file of a CD.
 
     Raises:
         InputError: if the file cannot be read, is damaged, or is called DICOM by its name alone.
     """
-    if path.name == "DICOMDIR":
+    if path.name.upper().startswith("DICOMDIR"):
         return None
     try:
-        if not is_dicom(path):
-            if path.suffix.lower() in _SUFFIXES:
-                raise InputError(f"{path}: not a DICOM file in spite of its name; it is empty, damaged or cut short")
-            return None
-        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        known = is_dicom(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (EOFError, KeyError, ValueError, AttributeError, NotImplementedError) as error:
-        raise InputError(f"{path}: a damaged DICOM file ({error})") from error
+    if not known:
+        if path.suffix.lower() in _SUFFIXES:
+            raise InputError(f"{path}: not a DICOM file in spite of its name; it is empty, damaged or cut short")
+        return None
+    header = read_dataset(path, with_pixels=False)
+    return None if _is_directory(path, header) else header
+
+
+def _is_directory(path: Path, header: Dataset) -> bool:
+    """Whether this is the directory of a set of files (DICOMDIR), under whatever name a file system shows it."""
+    meta = getattr(header, "file_meta", None)
+    return meta is not None and element_text(meta, "MediaStorageSOPClassUID", path) == _DIRECTORY_CLASS
 
 
 def _checked(radiograph: DicomRadiograph) -> DicomRadiograph:

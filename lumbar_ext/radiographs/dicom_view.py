@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lumbar_ext.radiographs.dicom_folder import DicomRadiograph
+from lumbar_ext.radiographs.dicom_header import element_text, sequence_items
 
 _WORDS = {
     "ap": {"ap", "pa", "frontal", "front", "face", "anteroposterior", "posteroanterior", "coronal", "antpost"},
@@ -57,8 +58,8 @@ def view_named(text: str) -> str | None:
 
 def _votes(radiograph: DicomRadiograph) -> Iterator[tuple[str, str | None]]:
     yield "ViewPosition", view_named(radiograph.text("ViewPosition"))
-    for code in radiograph.header.get("ViewCodeSequence") or ():
-        yield "ViewCodeSequence", view_named(str(code.get("CodeMeaning", "")))
+    for code in sequence_items(radiograph.header, "ViewCodeSequence", radiograph.path):
+        yield "ViewCodeSequence", view_named(element_text(code, "CodeMeaning", radiograph.path) or "")
     yield "PositionerPrimaryAngle", _by_angle(radiograph.number("PositionerPrimaryAngle"))
     yield "PatientOrientation", _by_orientation(radiograph)
     for keyword in _TEXTS:
@@ -76,8 +77,7 @@ def _by_angle(primary_deg: float | None) -> str | None:
 
 def _by_orientation(radiograph: DicomRadiograph) -> str | None:
     """The row direction of a frontal image runs to a side of the person, of a lateral one to the front or back."""
-    orientation = radiograph.header.get("PatientOrientation") or ("",)
-    letters = [str(part)[:1] for part in orientation]
+    letters = [part.strip()[:1] for part in radiograph.text("PatientOrientation").split("\\")]
     if letters[0] in ("H", "F"):
         letters.reverse()
     first = letters[0]

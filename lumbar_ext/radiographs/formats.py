@@ -6,12 +6,14 @@ import warnings
 from pathlib import Path
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.radiographs.dicom import decode_dicom, is_dicom
+from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, require_file
+from lumbar_ext.radiographs.dicom import decode_dicom
+from lumbar_ext.radiographs.dicom_header import is_dicom
 from lumbar_ext.radiographs.nifti import decode_nifti, is_nifti
 from lumbar_ext.radiographs.png import PNG_SIGNATURE, decode_png
 from lumbar_ext.radiographs.radiograph import Radiograph
 
-_EXPECTED = "expected a radiograph as DICOM, 8- or 16-bit grey PNG, or NIfTI"
+_WANTED = "radiograph as DICOM, 8- or 16-bit grey PNG, or NIfTI"
 
 
 def read_radiograph(path: str | Path) -> Radiograph:
@@ -28,11 +30,7 @@ def read_radiograph(path: str | Path) -> Radiograph:
     Warns:
         UserWarning: for each remark of the radiograph.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, {_EXPECTED}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, {_EXPECTED}")
+    path = require_file(path, _WANTED, MAX_RADIOGRAPH_BYTES)
     try:
         radiograph = _decode(path)
     except OSError as error:
@@ -45,12 +43,10 @@ def read_radiograph(path: str | Path) -> Radiograph:
 def _decode(path: Path) -> Radiograph:
     with path.open("rb") as stream:
         head = stream.read(8)
-    if not head:
-        raise InputError(f"{path}: an empty file, {_EXPECTED}")
     if head == PNG_SIGNATURE:
         return decode_png(path)
     if is_nifti(path):
         return decode_nifti(path)
     if is_dicom(path):
         return decode_dicom(path)
-    raise InputError(f"{path}: not an image of a known format, {_EXPECTED}")
+    raise InputError(f"{path}: not an image of a known format, expected a {_WANTED}")

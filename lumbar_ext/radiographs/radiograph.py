@@ -32,6 +32,7 @@ class Radiograph:
         study_date: DICOM study date YYYYMMDD, or None.
         view_position: DICOM view position, or None.
         orientation: body directions in which u and v grow, as letters of A, P, L, R, H, F (DICOM), or None.
+        padding: [rows, columns] where the file has padding instead of an image, or None. `pixels` are neutral there.
         remarks: doubts about the image, each a sentence for the user.
 
     Raises:
@@ -48,6 +49,7 @@ class Radiograph:
     study_date: str | None = None
     view_position: str | None = None
     orientation: tuple[str, str] | None = None
+    padding: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -69,7 +71,8 @@ class Radiograph:
 
 
 def with_bone_bright(radiograph: Radiograph, polarity: Polarity = "unknown") -> Radiograph:
-    """The radiograph with bone bright, inverted about the middle of its value range if bone was dark.
+    """The radiograph with bone bright, inverted about the middle of its value range if bone was dark; padding is dark,
+    as blades of a collimator are.
 
     `polarity`, if given, is the user's word and decides. Else the file's tags decide; where they say nothing, the image
     itself does (`detect_inverted`), and an unclear image is left as it is.
@@ -88,6 +91,8 @@ def with_bone_bright(radiograph: Radiograph, polarity: Polarity = "unknown") -> 
     pixels = radiograph.pixels
     if believed == "bone_dark":
         pixels = pixels.min() + pixels.max() - pixels
+    if radiograph.padding is not None:
+        pixels = np.where(radiograph.padding, pixels.min(), pixels)
     remarks = (*radiograph.remarks, doubt) if doubt else radiograph.remarks
     return dataclasses.replace(radiograph, pixels=pixels, polarity="bone_bright", polarity_from=basis, remarks=remarks)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
+from lumbar_ext.errors import InputError
 from lumbar_ext.registration.free_form import FreeForm
 from lumbar_ext.registration.initial_pose import InitialPoseConfig
-from lumbar_ext.registration.problem import Bounds, LandmarkTerm, NonIntersection
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.search.bobyqa import BobyqaBlocks, BobyqaJoint
 from lumbar_ext.registration.search.gauss_newton import GaussNewton
 from lumbar_ext.registration.search.optimiser import Optimiser
+from lumbar_ext.registration.terms.images import ImageTerm
+from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
 from lumbar_ext.registration.terms.landmark_weights import LandmarkWeights
-from lumbar_ext.registration.terms.similarity import AbsoluteError, Huber, Similarity
-from lumbar_ext.registration.terms.view_fields import ViewFields
+from lumbar_ext.registration.terms.non_intersection import NonIntersection
+from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
+from lumbar_ext.registration.terms.similarity import AbsoluteError, Huber
+from lumbar_ext.registration.terms.term import Term
 
 
 @dataclass(frozen=True)
@@ -21,40 +27,42 @@ class RegistrationConfig:
 
     Args:
         optimiser: how the loss is minimised.
-        similarity: how a pixel's error counts.
+        images: the similarity of predicted and wanted images.
+        landmark_term: pull of the network's landmarks; None for none.
+        shape_prior: of the coefficients; None for none.
+        non_intersection: of neighbouring vertebrae; None where they may run into each other.
+        more_terms: other summands of the loss.
         landmark_weights: pixel weights around process tips.
-        prior_weight: of the shape prior |b|^2, against the mean pixel penalty.
-        landmark_term: pull of the network's landmarks.
         bounds: of poses and coefficients.
         initial_pose: how the start is fitted.
         n_modes: shape modes to use; None for all of the model.
         free_form: modes beyond those of the model, which only an optimiser with derivatives moves; None for none.
-        level_correlation: how much the vertebrae of a person resemble each other (`shape_prior.resemblance_prior`).
-        view_fields: gain and background that are fitted along, not with `BobyqaBlocks`; None for none.
-        non_intersection: of neighbouring vertebrae; None where they may run into each other.
         reference_penalty: mean pixel penalty at which prior and landmarks weigh as stated
-            (`RegistrationProblem.adapted`); None for fixed weights.
+            (`RegistrationProblem.regularisation`); None for fixed weights.
     """
 
     optimiser: Optimiser = field(default_factory=GaussNewton)
-    similarity: Similarity = field(default_factory=Huber)
+    images: ImageTerm = field(default_factory=lambda: ImageTerm(Huber()))
+    landmark_term: LandmarkTerm | None = field(default_factory=lambda: LandmarkTerm(weight=3e-3))
+    shape_prior: ShapePriorTerm | None = field(default_factory=lambda: ShapePriorTerm(4e-4, level_correlation=0.4))
+    non_intersection: NonIntersection | None = field(default_factory=NonIntersection)
+    more_terms: tuple[Term, ...] = ()
     landmark_weights: LandmarkWeights = field(default_factory=LandmarkWeights)
-    prior_weight: float = 4e-4
-    landmark_term: LandmarkTerm = field(default_factory=lambda: LandmarkTerm(weight=3e-3))
     bounds: Bounds = field(default_factory=Bounds)
     initial_pose: InitialPoseConfig = field(default_factory=InitialPoseConfig)
     n_modes: int | None = None
     free_form: FreeForm | None = field(default_factory=FreeForm)
-    level_correlation: float = 0.4
-    view_fields: ViewFields | None = None
-    non_intersection: NonIntersection | None = None
     reference_penalty: float | None = 0.05
 
     def __post_init__(self) -> None:
-        if self.prior_weight < 0 or (self.n_modes is not None and self.n_modes < 0):
-            raise ValueError(
-                f"prior_weight and n_modes must not be negative, found {self.prior_weight} and {self.n_modes}"
-            )
+        if self.n_modes is not None and self.n_modes < 0:
+            raise ValueError(f"n_modes must not be negative, found {self.n_modes}")
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What the loss adds up."""
+        own = (self.images, self.landmark_term, self.shape_prior, self.non_intersection)
+        return (*(term for term in own if term is not None), *self.more_terms)
 
 
 def gauss_newton_config() -> RegistrationConfig:
@@ -62,26 +70,81 @@ def gauss_newton_config() -> RegistrationConfig:
     return RegistrationConfig()
 
 
-def bobyqa_config(
-    *, joint: bool = False, n_modes: int = 14, prior_weight: float = 4e-5, weighted: bool = True
-) -> RegistrationConfig:
-    """The registration of Yu et al. (arXiv 2503.14573): absolute error, process weights, 14 modes, no derivative.
+def bobyqa_config(*, n_modes: int = 14, prior_weight: float = 4e-5, weighted: bool = True) -> RegistrationConfig:
+    """What Yu et al. (arXiv 2503.14573) minimise, quicker: BOBYQA vertebra by vertebra, from coarse pixels and meshes to
+    pixels of 1.67 mm, with a weak shape prior. Absolute error, process weights, 14 modes, no derivative.
 
     Args:
-        joint: search all vertebrae at once as the paper does, which takes minutes; else one after the other.
         n_modes: shape modes.
         prior_weight: of the shape prior.
         weighted: weigh pixels around process tips; else the paper's first row, plain absolute error.
     """
+    return replace(
+        paper_config(n_modes=n_modes, weighted=weighted),
+        optimiser=BobyqaBlocks(),
+        shape_prior=ShapePriorTerm(prior_weight),
+    )
+
+
+def paper_config(*, n_modes: int = 14, weighted: bool = True) -> RegistrationConfig:
+    """The registration of Yu et al. (arXiv 2503.14573) to the letter, which takes minutes.
+
+    One BOBYQA search of 5 x (6 + 14) parameters, pixels of full resolution, full meshes, absolute error, no prior: the
+    bounds alone (10 mm, 15 deg, 30 deg about the axis, 3 SD) hold the shapes.
+
+    Args:
+        n_modes: shape modes.
+        weighted: weigh pixels around process tips; else the paper's first row, plain absolute error.
+    """
     return RegistrationConfig(
-        optimiser=BobyqaJoint() if joint else BobyqaBlocks(),
-        similarity=AbsoluteError(),
+        optimiser=BobyqaJoint(),
+        images=ImageTerm(AbsoluteError()),
+        landmark_term=None,
+        shape_prior=None,
+        non_intersection=None,
         landmark_weights=LandmarkWeights() if weighted else LandmarkWeights(k=0),
-        prior_weight=prior_weight,
-        landmark_term=LandmarkTerm(),
         n_modes=n_modes,
         free_form=None,
-        level_correlation=0.0,
-        view_fields=None,
         reference_penalty=None,
     )
+
+
+CONFIGS: dict[str, Callable[[], RegistrationConfig]] = {
+    "gauss_newton": gauss_newton_config,
+    "bobyqa": bobyqa_config,
+    "paper": paper_config,
+}
+"""The registrations that a bundle's `optimiser` names."""
+
+
+def registration_config(
+    optimiser: str | Optimiser = "gauss_newton",
+    *,
+    n_modes: int | None = None,
+    prior_weight: float | None = None,
+    keep_apart: bool = True,
+) -> RegistrationConfig:
+    """The registration that a bundle's options ask for.
+
+    Args:
+        optimiser: a name of `CONFIGS`, or an optimiser for the recommended loss.
+        n_modes: shape modes; null for those of the named registration.
+        prior_weight: of the shape prior; null for that of the named registration.
+        keep_apart: neighbours do not run into each other; BOBYQA does not heed it.
+
+    Raises:
+        InputError: if there is no registration of this name, or a prior is asked of one that has none.
+    """
+    if isinstance(optimiser, Optimiser):
+        config = RegistrationConfig(optimiser=optimiser)
+    elif optimiser in CONFIGS:
+        config = CONFIGS[optimiser]()
+    else:
+        raise InputError(f"optimiser is {optimiser!r}, expected one of {', '.join(CONFIGS)}")
+    if n_modes is not None:
+        config = replace(config, n_modes=n_modes)
+    if prior_weight is not None:
+        if config.shape_prior is None:
+            raise InputError(f"prior_weight is {prior_weight:g}, but the registration {optimiser!r} has no prior")
+        config = replace(config, shape_prior=replace(config.shape_prior, weight=prior_weight))
+    return config if keep_apart else replace(config, non_intersection=None)

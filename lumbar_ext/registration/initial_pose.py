@@ -61,29 +61,29 @@ def initial_poses(
     """
     config = config or InitialPoseConfig()
     return {
-        level: fit_initial_pose(landmarks.points_mm[i], landmarks.confidence[i], landmarks.gap_mm[i], shapes[i], config)
+        level: fit_initial_pose(landmarks.points_mm[i], landmarks.weight[i], landmarks.gap_mm[i], shapes[i], config)
         for i, level in enumerate(LEVELS)
         if landmarks.present[i]
     }
 
 
 def fit_initial_pose(
-    points_mm: np.ndarray, confidence: np.ndarray, gap_mm: np.ndarray, shape: LevelShape, config: InitialPoseConfig
+    points_mm: np.ndarray, weight: np.ndarray, gap_mm: np.ndarray, shape: LevelShape, config: InitialPoseConfig
 ) -> InitialPose:
-    """The robust pose (and shape) of one vertebra from landmarks [7, 3] with confidence [7] and gaps [7].
+    """The robust pose (and shape) of one vertebra from landmarks [7, 3] with weights [7] and gaps [7].
 
-    Each landmark has the variance `sigma^2 + (gap_weight gap)^2` over its confidence. The best of all rigid fits of
+    Each landmark has the variance `sigma^2 + (gap_weight gap)^2` over its weight. The best of all rigid fits of
     three landmarks starts an iteratively reweighted fit with Geman-McClure weights `(1 + r^2 / cutoff^2)^-2`, so that
     single landmarks may be anywhere.
 
     Raises:
         ValueError: if fewer than three landmarks are given.
     """
-    known = np.flatnonzero(np.isfinite(points_mm).all(-1) & (confidence > 0))
+    known = np.flatnonzero(np.isfinite(points_mm).all(-1) & (weight > 0))
     if len(known) < MIN_LANDMARKS:
         raise ValueError(f"points_mm holds {len(known)} known landmarks, expected at least {MIN_LANDMARKS}")
     gap = config.gap_weight * np.nan_to_num(gap_mm[known])
-    precision = confidence[known] / (np.array(config.sigma_mm)[known] ** 2 + gap**2)
+    precision = weight[known] / (np.array(config.sigma_mm)[known] ** 2 + gap**2)
     target = points_mm[known]
     coefficients = np.zeros(shape.n_modes)
     source = shape.landmark_mean_mm[known]

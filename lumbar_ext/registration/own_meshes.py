@@ -20,6 +20,9 @@ from lumbar_ext.registration.register import RegistrationInput, build_problem
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.search.record import Progress
+from lumbar_ext.registration.terms.images import ImageTerm
+from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
+from lumbar_ext.registration.terms.similarity import Huber
 from lumbar_ext.registration.terms.view_fields import ViewFields
 from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes
@@ -70,9 +73,9 @@ def rigid_config() -> RegistrationConfig:
     """The recommended rigid registration: down to full resolution, since no shape absorbs what is left."""
     return RegistrationConfig(
         optimiser=GaussNewton(RIGID_STAGES, restart_after=1),
+        images=ImageTerm(Huber(), ViewFields()),
+        shape_prior=ShapePriorTerm(),
         free_form=None,
-        level_correlation=0.0,
-        view_fields=ViewFields(),
     )
 
 

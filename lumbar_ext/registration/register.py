@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,11 +13,29 @@ from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.landmarks.triangulated import Landmarks3D, ViewLandmarks
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.initial_pose import InitialPose, initial_poses
-from lumbar_ext.registration.problem import ObservedLandmarks, RegistrationProblem, VertebraStart, ViewTarget
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.registration.search.record import Progress
-from lumbar_ext.registration.terms.shape_prior import resemblance_prior
+from lumbar_ext.registration.targets import ObservedLandmarks, VertebraStart, ViewTarget
+from lumbar_ext.registration.terms.landmark_weights import LandmarkWeights
 from lumbar_ext.shape.model.level_shape import LevelShape, level_shapes
+
+
+@dataclass(frozen=True)
+class GroupDecomposition:
+    """The decomposition of some of the vertebrae: what the others would look like does not matter to it.
+
+    Args:
+        levels: their names, such as ("L1", "L3", "L5"); those that are not registered are left out.
+        image: [rows, columns] in [0, 1), the DRR of these vertebrae alone.
+    """
+
+    levels: tuple[str, ...]
+    image: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not self.levels or not set(self.levels) <= set(LEVELS):
+            raise InputError(f"levels of a group must be some of {LEVELS}, found {self.levels}")
 
 
 @dataclass(frozen=True)
@@ -25,22 +43,31 @@ class RegistrationInput:
     """What is registered: one study as the network saw it.
 
     Args:
-        decompositions: for "ap" and "lat" an image [rows, columns] in [0, 1) (see
-            `lumbar_ext.drr.drr_from_path_length`).
+        decompositions: for "ap" and "lat" an image [rows, columns] in [0, 1) of all vertebrae (see
+            `lumbar_ext.drr.drr_from_path_length`), or a tuple of groups that share no level.
         geometry: the cameras of these images.
         landmarks3d: triangulated landmarks; levels that are not present are left out.
         landmarks: for each view, in pixels of these images.
+        pixel_weights: by view, [rows, columns] factors of the pixels' weights, not negative; ones where a view has none.
     """
 
-    decompositions: Mapping[str, np.ndarray]
+    decompositions: Mapping[str, np.ndarray | tuple[GroupDecomposition, ...]]
     geometry: BiplanarGeometry
     landmarks3d: Landmarks3D
     landmarks: Mapping[str, ViewLandmarks]
+    pixel_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("decompositions", "landmarks"):
             if set(getattr(self, name)) != set(VIEWS):
                 raise InputError(f"{name} must hold the views {VIEWS}, found {sorted(getattr(self, name))}")
+        for view, groups in self.decompositions.items():
+            named = [level for group in groups for level in group.levels] if isinstance(groups, tuple) else []
+            if len(named) != len(set(named)):
+                raise InputError(f"decompositions: the groups of the {view} view share a level: {named}")
+        for view, weights in self.pixel_weights.items():
+            if view not in VIEWS or not np.min(weights) >= 0:
+                raise InputError(f"pixel_weights of {view}: expected a view of {VIEWS} and weights of 0 or more")
         if not self.landmarks3d.present.any():
             raise InputError(
                 "landmarks3d has no vertebra: at least three landmarks of a level must be found in both 'ap' and 'lat'"
@@ -82,30 +109,44 @@ def build_problem(
     config: RegistrationConfig,
 ) -> RegistrationProblem:
     """The problem of the levels in `poses` that start inside both images."""
-    views = {}
-    for name in VIEWS:
-        image = np.asarray(inputs.decompositions[name])
-        processes = inputs.landmarks[name].positions_px[:, PROCESS_LANDMARKS]
-        views[name] = ViewTarget(inputs.geometry[name], image, config.landmark_weights.image(processes, image.shape))
     starts = [_start(level, shapes, pose, inputs.landmarks) for level, pose in poses.items()]
-    visible = tuple(start for start in starts if all(_shows(view.camera, start) for view in views.values()))
+    cameras = [inputs.geometry[view] for view in VIEWS]
+    visible = tuple(start for start in starts if all(_shows(camera, start) for camera in cameras))
     if not visible:
         raise InputError(
             f"landmarks3d puts {', '.join(poses)} outside the images: "
             "check that calibration and radiographs belong together"
         )
+    targets = {}
+    for view in VIEWS:
+        targets |= _targets(inputs, view, tuple(start.level for start in visible), config.landmark_weights)
     return RegistrationProblem(
-        views=views,
+        targets=targets,
         vertebrae=visible,
         bounds=config.bounds,
-        similarity=config.similarity,
-        prior_weight=config.prior_weight,
-        landmark_term=config.landmark_term,
-        shape_prior=resemblance_prior(tuple(start.shape for start in visible), config.level_correlation),
-        view_fields=config.view_fields,
-        non_intersection=config.non_intersection,
+        terms=config.terms,
+        landmark_cameras={view: inputs.geometry[view] for view in VIEWS},
         reference_penalty=config.reference_penalty,
     )
+
+
+def _targets(
+    inputs: RegistrationInput, view: str, levels: tuple[str, ...], landmark_weights: LandmarkWeights
+) -> dict[str, ViewTarget]:
+    """The targets of a view by name: one under its own name, or one for each group of some of these levels."""
+    camera, found = inputs.geometry[view], inputs.decompositions[view]
+    processes = inputs.landmarks[view].positions_px[:, PROCESS_LANDMARKS]
+    weights = landmark_weights.image(processes, camera.size_px[::-1])
+    if view in inputs.pixel_weights:
+        weights = weights * np.asarray(inputs.pixel_weights[view], dtype=np.float32)
+    if not isinstance(found, tuple):
+        return {view: ViewTarget(camera, np.asarray(found), weights)}
+    groups = {tuple(level for level in group.levels if level in levels): group.image for group in found}
+    return {
+        f"{view} {'+'.join(own)}": ViewTarget(camera, np.asarray(image), weights, own, view)
+        for own, image in groups.items()
+        if own
+    }
 
 
 def _shows(camera: Camera, start: VertebraStart) -> bool:
@@ -121,7 +162,7 @@ def _start(
 ) -> VertebraStart:
     i = LEVELS.index(level)
     observed = {
-        name: ObservedLandmarks(view.positions_px[i], view.confidence[i])
+        name: ObservedLandmarks(view.positions_px[i], view.weight[i])
         for name, view in landmarks.items()
         if view.found[i].any()
     }

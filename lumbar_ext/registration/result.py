@@ -16,6 +16,8 @@ class StopReason(StrEnum):
     """Why an optimiser stopped."""
 
     CONVERGED = "converged"
+    STALLED = "no better step found"
+    ITERATIONS = "iteration limit reached"
     EVALUATIONS = "evaluation limit reached"
     TIME = "time limit reached"
     FAILED = "no finite loss"

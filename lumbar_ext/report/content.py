@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -114,6 +114,7 @@ def report_content(
     missing_levels: tuple[str, ...],
     run: Mapping[str, Any],
     seconds: Mapping[str, float],
+    doubts: Sequence[str] = (),
 ) -> ReportContent:
     """Puts the content together.
 
@@ -123,10 +124,12 @@ def report_content(
         missing_levels: levels without a mesh.
         run: the content of `run.json`.
         seconds: of the stages so far.
+        doubts: sentences beside those about the study and the missing levels.
     """
-    doubts = [*study.warnings]
-    if missing_levels:
-        doubts.append(f"{', '.join(missing_levels)}: not found in both views; values that need them are missing.")
+    doubts = [*study.warnings, *doubts]
+    for level in missing_levels:
+        reasons = "; ".join(assessment.quality[level].reasons)
+        doubts.append(f"{level}: {reasons}; values that need it are missing.")
     if not assessment.calibrated:
         doubts.append("Uncertainties are not calibrated for this shape model and are left out.")
     return ReportContent(

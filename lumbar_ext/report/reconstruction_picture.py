@@ -1,6 +1,6 @@
 """One picture of a finished reconstruction: both overlays and the meshes, for a README or a slide.
 
-    python -m lumbar_ext.report.reconstruction_picture --output_dir out/sample --picture reconstruction.png
+    lumbar-ext picture --output_dir out/sample --picture reconstruction.png
 
 Needs the extra `[build]` (pyvista).
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fire
 import numpy as np
 from PIL import Image
 
@@ -71,7 +70,3 @@ def _rendered_meshes(meshes: dict[str, Path]) -> np.ndarray:
     image = plotter.screenshot(return_img=True)
     plotter.close()
     return image
-
-
-if __name__ == "__main__":
-    fire.Fire(draw_picture)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import VERSE_LABELS
 from lumbar_ext.errors import InputError
+from lumbar_ext.geometry.axes import GLTF_FROM_WORLD, RAS_FROM_WORLD
 from lumbar_ext.io.atomic import atomic_path, write_bytes
 from lumbar_ext.mesh.plane_cut import WalkableSurface
 from lumbar_ext.report.overlay import LEVEL_COLOURS
@@ -24,7 +25,7 @@ def write_ply(
 
     Args:
         path: the file.
-        vertices_mm: [V, 3] world mm.
+        vertices_mm: [V, 3] mm; viewers take them for LPS.
         triangles: [M, 3].
         scalars: by property name, [V] values.
 
@@ -43,7 +44,7 @@ def write_ply(
     header = [
         "ply",
         "format binary_little_endian 1.0",
-        "comment lumbar_ext mesh, mm",
+        "comment lumbar_ext mesh, mm, LPS: x to the person's left, y to the back, z up",
         f"element vertex {len(rows)}",
         *(f"property float {name}" for name in names),
         f"element face {len(faces)}",
@@ -66,8 +67,7 @@ def write_gltf_scene(path: str | Path, meshes_mm: Mapping[str, np.ndarray], tria
 
     scene = trimesh.Scene()
     for level, vertices in meshes_mm.items():
-        # X front, Y left, Z up to glTF's X left, Y up, Z front.
-        mesh = trimesh.Trimesh(np.roll(vertices, -1, axis=1) / _MM_PER_M, triangles, process=False)
+        mesh = trimesh.Trimesh(vertices @ GLTF_FROM_WORLD.T / _MM_PER_M, triangles, process=False)
         colour = [*(channel / 255 for channel in LEVEL_COLOURS[level]), 1.0]
         material = trimesh.visual.material.PBRMaterial(
             name=level, baseColorFactor=colour, metallicFactor=0.0, roughnessFactor=0.8
@@ -108,10 +108,8 @@ def write_label_map(
     import nibabel
 
     labels, origin = label_volume(meshes_mm, triangles, spacing_mm)
-    # World X front, Y left, Z up; NIfTI's first axis counts to the person's right.
-    affine = np.zeros((4, 4))
-    affine[0, 1], affine[1, 0], affine[2, 2], affine[3, 3] = -spacing_mm, spacing_mm, spacing_mm, 1
-    affine[:3, 3] = [-origin[1], origin[0], origin[2]]
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = RAS_FROM_WORLD * spacing_mm, RAS_FROM_WORLD @ origin
     image = nibabel.Nifti1Image(labels, affine)
     image.header.set_xyzt_units(xyz="mm")
     with atomic_path(path) as temporary:

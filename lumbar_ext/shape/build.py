@@ -1,9 +1,8 @@
 """Builds the shape model and the anatomy file from vertebra meshes and label maps.
 
-    python -m monai.bundle run --config_file $B/configs/build_ssm.json --bundle_root $B --data_dir DATA --output_dir OUT
+    lumbar-ext build-shape-model DATA OUT
 
-or, without the bundle, `python -m lumbar_ext.shape.build --data_dir DATA --output_dir OUT`. A data folder is scanned
-as `folder` says, or described by a cohort file (see `cohort`). The output folder receives
+runs the bundle's `build_ssm.json`. A data folder is scanned as `folder` says, or described by a cohort file (see `cohort`). The output folder receives
 
 | file | content |
 |---|---|
@@ -23,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import fire
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -160,28 +158,6 @@ def find_cohort(
     return scan_folder(data_dir, label_values, test_subjects, validation_subjects)
 
 
-def build(
-    data_dir: str,
-    output_dir: str,
-    cohort: str | None = None,
-    work_dir: str | None = None,
-    orientation_model: str | None = None,
-    **options: int,
-) -> None:
-    """Command line of `ShapeModelBuild`.
-
-    Args:
-        data_dir: the data folder.
-        output_dir: where the files go.
-        cohort: cohort file, "public", or nothing to scan the folder.
-        work_dir: cache of finished registrations.
-        orientation_model: see `ShapeModelBuild`.
-        options: fields of `BuildOptions`.
-    """
-    found = find_cohort(data_dir, cohort)
-    ShapeModelBuild(found, data_dir, output_dir, work_dir, orientation_model, BuildOptions(**options)).run()
-
-
 def build_atlas(
     cohort: Cohort, reference: Reference, shapes: Sequence[RegisteredShape], data_dir: Path, options: BuildOptions
 ) -> Atlas:
@@ -193,11 +169,11 @@ def build_atlas(
     mirror = mirror_map(reference)
     training = [s for s in shapes if s.shape.split == "train"]
     statistics = level_statistics(training, reference, cohort.size_subject, mirror)
-    held_out: dict[str, list[RegisteredShape]] = {}
+    whole: dict[str, list[RegisteredShape]] = {}
     for s in shapes:
-        if s.shape.split != "train":
-            held_out.setdefault(s.shape.subject, []).append(s)
-    bases = [complete_subject(group, statistics, reference) for group in held_out.values()]
+        if s.shape.split != "train" or s.shape.subject in cohort.training_bases:
+            whole.setdefault(s.shape.subject, []).append(s)
+    bases = [complete_subject(group, statistics, reference) for group in whole.values()]
     background = None
     if cohort.background:
         l5 = next((s for s in shapes if s.shape.name == cohort.background.get("l5")), None)
@@ -217,8 +193,8 @@ def build_atlas(
         deviations_mm=statistics.deviations_mm,
         deviation_names=statistics.deviation_names,
         bases_mm=np.stack(bases) if bases else np.zeros((0, *statistics.means_mm.shape)),
-        base_names=tuple(held_out),
-        base_splits=tuple(group[0].shape.split for group in held_out.values()),
+        base_names=tuple(whole),
+        base_splits=tuple(group[0].shape.split for group in whole.values()),
         mirror=mirror,
         background=background,
     )
@@ -259,8 +235,15 @@ def measure(
 ) -> list[dict]:
     """Specificity, and generality on held-out subjects and with each training subject left out."""
     rows = specificity_rows(model, atlas, options.seed)
-    rows += generality_rows("held_out", model, [s for s in shapes if s.shape.split != "train"])
+    rows += generality_rows("held_out", model, _outside_the_model(cohort, shapes))
     return rows + _leave_one_out_rows(cohort, reference, shapes, atlas, options)
+
+
+def _outside_the_model(cohort: Cohort, shapes: Sequence[RegisteredShape]) -> list[RegisteredShape]:
+    """Shapes of held-out subjects, and of training bases that weigh nothing."""
+    weighed = {s.shape.subject for s in shapes if s.shape.split == "train" and s.shape.weight > 0}
+    bases = set(cohort.training_bases) - weighed
+    return [s for s in shapes if s.shape.split != "train" or s.shape.subject in bases]
 
 
 def _leave_one_out_rows(
@@ -295,7 +278,3 @@ def _refuse_too_few(subjects: set[str]) -> None:
             f"{': ' + next(iter(subjects)) if subjects else ''}; a shape model needs at least 2 "
             "(registration.csv says what became of each file)"
         )
-
-
-if __name__ == "__main__":
-    fire.Fire(build)

@@ -1,9 +1,9 @@
 """The command that writes a cohort of simulated studies.
 
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 100 --seed 0 --split train --workers 2
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 50 --split test --pathology mixed --meshes true
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 8 --split test --protocol poses18
-    python -m lumbar_ext.simulation.cohort --output_dir DIR --n 16 --split test --variation none --renderer voxels
+    lumbar-ext simulate --output_dir DIR --n 100 --seed 0 --split train --workers 2
+    lumbar-ext simulate --output_dir DIR --n 50 --split test --pathology mixed --meshes true
+    lumbar-ext simulate --output_dir DIR --n 8 --split test --protocol poses18
+    lumbar-ext simulate --output_dir DIR --n 16 --split test --variation none --renderer voxels
 
 A run that was interrupted is resumed by the same command.
 """
@@ -20,17 +20,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lumbar_ext.bundle_paths import default_anatomy
 from lumbar_ext.errors import InputError
-from lumbar_ext.simulation.bones.pathology import CHOICES
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters, record_parameters
 from lumbar_ext.simulation.protocol import StudyPlan, plan_studies
-from lumbar_ext.simulation.ranges import SimulationParameters
-from lumbar_ext.simulation.simulated_study import RENDERERS, SPLITS, VARIATIONS, simulate_study
+from lumbar_ext.simulation.simulated_study import RENDERERS, simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 
-DEFAULT_ANATOMY = Path("bundles/lumbar_reconstruction/models/anatomy.pt")
-_VOXEL_MM = (0.4, 2.0)
+DEFAULT_ANATOMY = default_anatomy()
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -41,24 +40,14 @@ class CohortJob:
     Args:
         output_dir: folder of the study folders.
         anatomy: anatomy file.
-        split: "train", "validation" or "test".
-        size_px: rows and columns of the panel.
         meshes: whether to write meshes.
-        parameters: ranges of everything random.
-        pathology: one of `pathology.CHOICES`.
-        variation: one of `study.VARIATIONS`.
-        voxel_mm: voxels of the voxel renderer; None renders meshes.
+        spec: the studies, but for what a `StudyPlan` says of each.
     """
 
     output_dir: Path
     anatomy: Path
-    split: str
-    size_px: int
     meshes: bool
-    parameters: SimulationParameters
-    pathology: str = "none"
-    variation: str = "full"
-    voxel_mm: float | None = None
+    spec: StudySpec
 
 
 def write_cohort(
@@ -68,7 +57,7 @@ def write_cohort(
     split: str = "train",
     *,
     workers: int = 1,
-    meshes: bool | str = False,
+    meshes: bool = False,
     size_px: int = 512,
     inverted_share: float | None = None,
     anatomy: str = str(DEFAULT_ANATOMY),
@@ -91,7 +80,8 @@ def write_cohort(
         size_px: rows and columns of the panel of 427 mm.
         inverted_share: share of pictures written with dark bone, noted in meta.json; instead of the parameters' own.
         anatomy: anatomy file.
-        parameters: JSON file that overrides ranges of `parameters`; all are written to `parameters.json` in the folder.
+        parameters: JSON file that overrides ranges of `parameters`, or "plain" for `parameter_file.PLAIN`; all are written
+            to `parameters.json` in the folder.
         pathology: "none", one of `pathology.KINDS` for all, or "mixed" for the shares of the parameters.
         protocol: "single", a study of each person, or "poses18": six directions of motion at three excursions.
         variation: "full", people drawn from the population, or "none", the real subjects of a held-out split as they are.
@@ -102,33 +92,28 @@ def write_cohort(
         InputError: for an unknown split, parameter, pathology, protocol, variation or renderer, voxels out of range, a
             missing anatomy file, or a folder with other parameters.
     """
-    known = {"split": SPLITS, "pathology": CHOICES, "variation": VARIATIONS, "renderer": RENDERERS}
-    given = {"split": split, "pathology": pathology, "variation": variation, "renderer": renderer}
-    for name, choices in known.items():
-        if given[name] not in choices:
-            raise InputError(f"{name} must be one of {', '.join(choices)}, found {given[name]!r}")
-    if not _VOXEL_MM[0] <= float(voxel_mm) <= _VOXEL_MM[1]:
-        raise InputError(f"voxel_mm must be {_VOXEL_MM[0]} to {_VOXEL_MM[1]}, found {voxel_mm!r}")
-    plans = plan_studies(protocol, int(n), int(seed), _label(split, pathology, variation, renderer))
+    if renderer not in RENDERERS:
+        raise InputError(f"renderer must be one of {', '.join(RENDERERS)}, found {renderer!r}")
     ranges = read_parameters(parameters)
     if inverted_share is not None:
         ranges = replace(ranges, appearance=replace(ranges.appearance, inverted_share=float(inverted_share)))
-    job = CohortJob(
-        Path(output_dir),
-        Path(anatomy),
+    spec = StudySpec(
+        int(seed),
         split,
-        int(size_px),
-        _is_true(meshes),
-        ranges,
-        pathology,
-        variation,
-        float(voxel_mm) if renderer == "voxels" else None,
+        pathology=pathology,
+        variation=variation,
+        size_px=int(size_px),
+        voxel_mm=float(voxel_mm),
+        parameters=ranges,
     )
+    spec = spec if renderer == "voxels" else replace(spec, voxel_mm=None)
+    job = CohortJob(Path(output_dir), Path(anatomy), meshes, spec)
+    plans = plan_studies(protocol, int(n), int(seed), _label(split, pathology, variation, renderer))
     job.output_dir.mkdir(parents=True, exist_ok=True)
     record_parameters(ranges, job.output_dir / "parameters.json")
     todo = [plan for plan in plans if not is_complete(job.output_dir / plan.name)]
     for plan in set(plans) - set(todo):
-        _refuse_other_voxels(job.output_dir / plan.name, job.voxel_mm)
+        _refuse_other_voxels(job.output_dir / plan.name, spec.voxel_mm)
     started = time.perf_counter()
     for _ in tqdm(_run(job, todo, int(workers)), total=len(todo), desc=f"{split} studies"):
         pass
@@ -148,11 +133,6 @@ def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
     found = json.loads((study / "truth" / "meta.json").read_text()).get("voxel_mm")
     if found != voxel_mm:
         raise InputError(f"{study}: was made with voxel_mm {found}, expected {voxel_mm}, or another folder")
-
-
-def _is_true(value: bool | str) -> bool:
-    """A switch of the command line: fire hands `--meshes false` over as text."""
-    return value if isinstance(value, bool) else str(value).lower() in ("true", "1", "yes")
 
 
 def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[str]:
@@ -179,24 +159,7 @@ def _prepare(job: CohortJob) -> None:
 
 def _write_one(plan: StudyPlan) -> str:
     job, population = _state["job"], _state["population"]
-    study = simulate_study(
-        population,
-        plan.seed,
-        job.split,
-        size_px=job.size_px,
-        parameters=job.parameters,
-        direction=plan.direction,
-        level=plan.level,
-        pathology=job.pathology,
-        person_seed=plan.person_seed,
-        variation=job.variation,
-        voxel_mm=job.voxel_mm,
-    )
+    spec = replace(job.spec, seed=plan.seed, person_seed=plan.person_seed, direction=plan.direction, level=plan.level)
+    study = simulate_study(population, spec)
     write_study(study, job.output_dir / plan.name, meshes=job.meshes)
     return plan.name
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(write_cohort)

@@ -16,18 +16,33 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.simulation.ranges import SimulationParameters
 
+PLAIN = {
+    "geometry": {
+        "format_share": 0.0,
+        "cut_share": 0.0,
+        "off_centre_share": 0.0,
+        "calibration_noise_mm": [0.0, 0.0],
+        "calibration_turn_deg": [0.0, 0.0],
+    },
+    "wear": {"share": 0.0},
+}
+"""What `--parameters plain` overrides, for tables of accuracy: unworn spines, films that show five vertebrae in their
+middle, and exact cameras."""
+
 
 def read_parameters(path: str | Path | None) -> SimulationParameters:
     """The defaults, overridden by a JSON file.
 
     Args:
-        path: the file; None for the defaults.
+        path: the file; None for the defaults, "plain" for `PLAIN`.
 
     Raises:
         InputError: naming the key, for one that is unknown or a value of another kind than the default's.
     """
     if path is None:
         return SimulationParameters()
+    if str(path) == "plain":
+        return _overridden(SimulationParameters(), PLAIN, "plain")
     try:
         document = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:

@@ -101,8 +101,34 @@ class PathologyParameters:
 
 
 @dataclass(frozen=True)
+class WearParameters:
+    """Worn motion segments, in any person. Lumbar disc degeneration is seen in 37 % of painless people of 20 years and in
+    80 % of those of 50 (Brinjikji 2015, MRI); radiographs show the later stages of it."""
+
+    share: float = 0.40
+    severity: tuple[float, float] = (0.3, 1.0)
+    # Of the joints L1-L2 .. L5-S1: L4-L5 and L5-S1 wear first (Cheung 2009: 15, 20, 25, 43, 42 % graded).
+    joint_share: tuple[float, ...] = (0.30, 0.40, 0.50, 0.75, 0.70)
+    # Height that is left of a disc.
+    disc: tuple[float, float] = (0.25, 0.85)
+    # Longest spur of the facing rims (Nathan 1962: grades of 3 mm and less to bridging).
+    spur_mm: tuple[float, float] = (0.5, 8.0)
+    # Added thickness of facing endplates, in multiples of it: sclerosis of 1-4 mm (Modic III), estimated.
+    sclerosis: tuple[float, float] = (0.0, 4.0)
+    # Arthrotic facets, in more than half of the worn segments, grow by some mm (Weishaupt 1999 grades 1-3).
+    facet_share: float = 0.6
+    facet_mm: tuple[float, float] = (0.5, 3.5)
+    # Gas in the disc is seen in 1-3 % of radiographs and 20-46 % of CTs of degenerated spines (D'Anastasi 2013); calcified
+    # discs in about 5 % of radiographs (Chanchairujira 2004).
+    gas_share: float = 0.15
+    calcium_share: float = 0.07
+    calcium: tuple[float, float] = (0.15, 0.6)
+
+
+@dataclass(frozen=True)
 class TrunkParameters:
-    """Trunk and ribs. Sizes are of the skin at the waist: adults have 180-300 mm of depth, 280-420 mm of width."""
+    """Trunk and ribs. Sizes are of the skin at the waist: adults have 180-300 mm of depth, 280-420 mm of width; obese
+    ones up to 400 mm of depth (a sagittal abdominal diameter of 25-30 cm goes with a BMI of 30-35, 40 cm with 50)."""
 
     width_mm: tuple[float, float] = (275.0, 400.0)
     depth_ratio: tuple[float, float] = (0.60, 0.80)
@@ -110,6 +136,12 @@ class TrunkParameters:
     fat_mm: tuple[float, float] = (6.0, 34.0)
     # Skin, fat and fascia behind the hindmost bone.
     back_cover_mm: tuple[float, float] = (8.0, 45.0)
+    obese_share: float = 0.2
+    obese_width_mm: tuple[float, float] = (370.0, 500.0)
+    obese_depth_ratio: tuple[float, float] = (0.68, 0.86)
+    obese_depth_mm: tuple[float, float] = (270.0, 400.0)
+    obese_fat_mm: tuple[float, float] = (25.0, 50.0)
+    obese_back_cover_mm: tuple[float, float] = (30.0, 80.0)
     hip_ratio: tuple[float, float] = (1.05, 1.25)
     chest_ratio: tuple[float, float] = (0.95, 1.10)
     # Lowest point of the lungs above L3: between the middle of T12 and that of T10.
@@ -140,6 +172,17 @@ class TrunkParameters:
     no_twelfth_rib_share: float = 0.06
     # Arms folded in front of the chest or raised with the elbows in front: they cross the top of the lateral view.
     arms_share: float = 0.15
+    # Arms that hang or hold on to something in front: they cross the spine of the lateral view.
+    hanging_arms_share: float = 0.10
+    # Breasts that reach into the picture, of women: radius, and height above L3.
+    breast_share: float = 0.3
+    breast_mm: tuple[float, float] = (45.0, 80.0)
+    breast_height_mm: tuple[float, float] = (110.0, 220.0)
+    # Posts and edges of a standing frame, rulers, edges of a table: straight bars beside or behind the person.
+    frame_share: float = 0.15
+    frame_bars: tuple[int, int] = (1, 3)
+    frame_radius_mm: tuple[float, float] = (0.8, 12.0)
+    frame_density: tuple[float, float] = (0.03, 0.6)
     # Support behind the person (standing frame or table top): two skins of carbon fibre over foam.
     table_share: float = 0.15
     table_skin_mm: tuple[float, float] = (0.8, 2.0)
@@ -190,9 +233,19 @@ class BeamParameters:
     energy_bins: int = 6
     # Mean energy of a 78 kV beam behind 20-35 cm of water: 54 to 57.5 keV (MCGPU spectra in DeepDRR, NIST tables).
     energy_kev: tuple[float, float] = (50.0, 60.0)
-    # Scatter-to-primary ratios behind a grid or an air gap.
+    # Scatter-to-primary ratios behind a grid or an air gap, of a person of typical thickness; they grow with a power of the
+    # thickness (Bushberg: without a grid 1.5 behind 10 cm, 4.5 behind 25 cm; the power of that is 1.2, of the primary
+    # that a grid lets through more).
     scatter_ap: tuple[float, float] = (0.2, 1.2)
     scatter_lat: tuple[float, float] = (0.4, 2.0)
+    scatter_power: tuple[float, float] = (1.0, 2.0)
+    typical_thickness_ap_mm: float = 235.0
+    typical_thickness_lat_mm: float = 330.0
+    # Automatic exposure: how much of the attenuation by additional thickness is made up for, and the most it gives.
+    exposure_control: tuple[float, float] = (0.5, 0.95)
+    exposure_control_limit: float = 12.0
+    # Heel of the anode: fall of the beam from one end of the film to the other, along its height or width.
+    heel: tuple[float, float] = (0.0, 0.4)
     scatter_sigma_mm: tuple[float, float] = (30.0, 80.0)
     # 1178 photons per 0.834 mm pixel and mAs behind 25 cm at 1200 mm and 78 kV; 2.4e-3 of the beam passes.
     photons_per_mas: float = 4.9e5
@@ -218,14 +271,33 @@ class AppearanceParameters:
     collimation_margin: tuple[float, float] = (0.01, 0.06)
     marker_share: float = 0.35
     metal_share: float = 0.08
-    screw_share: float = 0.02
+    # Pedicle screws with rods; cages in the discs between them, and cages alone.
+    screw_share: float = 0.05
+    cage_beside_screws_share: float = 0.5
+    cage_share: float = 0.01
+    # Cement in one or two vertebral bodies after a fracture.
+    cement_share: float = 0.02
+    # Lines of a grid that the processing left over: amplitude in the signal, period on the detector.
+    grid_share: float = 0.10
+    grid_amplitude: tuple[float, float] = (0.004, 0.04)
+    grid_period_mm: tuple[float, float] = (1.2, 8.0)
+    # Films higher than one panel are stitched: step of the signal at the seam, and width of the overlap.
+    stitched_from_mm: float = 430.0
+    stitch_step: tuple[float, float] = (0.0, 0.15)
+    stitch_overlap_mm: tuple[float, float] = (0.0, 30.0)
     # Shutters that are left white instead of being masked black.
     white_shutter_share: float = 0.08
-    # Detectors saturate in the open beam: this much (natural logarithm) below the median signal.
-    saturation: tuple[float, float] = (1.3, 3.0)
+    # Detectors saturate in the open beam: this much (natural logarithm) below the median signal behind the person.
+    saturation: tuple[float, float] = (1.5, 3.2)
     # Strength of the dynamic range compression that vendors apply, and its scale.
     equalisation: tuple[float, float] = (0.3, 0.85)
     equalisation_sigma_mm: tuple[float, float] = (15.0, 60.0)
+    # The rest of the vendors enhances contrast scale by scale: exponent of weak contrasts, gains of the finest and the
+    # coarsest scale (Vuylsteke 1994: exponents of 0.6-0.9).
+    multiscale_share: float = 0.5
+    multiscale_exponent: tuple[float, float] = (0.6, 1.0)
+    multiscale_fine: tuple[float, float] = (0.8, 2.2)
+    multiscale_coarse: tuple[float, float] = (0.3, 1.0)
     sharpening: tuple[float, float] = (0.0, 1.2)
     sharpening_sigma_mm: tuple[float, float] = (0.8, 4.0)
     # Percentiles of the anatomy that become black and white; mostly of what lies well inside the skin.
@@ -254,10 +326,24 @@ class GeometryParameters:
     panel_roll_deg: float = 2.0
     panel_tilt_deg: float = 2.0
     detector_offset_mm: float = 15.0
-    # 512 pixels of the network grid: nothing is resampled on the way there.
+    # 512 pixels of the network grid: nothing is resampled on the way there. Pixels of every film are as large as those.
     panel_mm: float = 427.008
-    # Standard deviation of the noise of the written source and detector positions.
-    calibration_noise_mm: float = 0.0
+    # Films of other formats: 18 x 43 cm and 30 x 40 cm cassettes to long films of two panels; sizes by view.
+    format_share: float = 0.35
+    film_width_mm: tuple[float, float] = (180.0, 430.0)
+    film_height_mm: tuple[float, float] = (300.0, 640.0)
+    # Studies whose film ends above L2 or below L4, and share of these in which a view is so; where the edge lies, in
+    # vertebrae from the middle of L1 up or the middle of L5 down.
+    cut_share: float = 0.15
+    cut_view_share: float = 0.7
+    cut_top: tuple[float, float] = (-0.6, 0.7)
+    cut_bottom: tuple[float, float] = (-0.4, 1.3)
+    # Studies whose spine is anywhere on the film instead of near its middle.
+    off_centre_share: float = 0.25
+    # Errors of the stated cameras against the true ones, drawn for each study: standard deviations of source and detector
+    # positions (biplanar systems state 0.1-0.5 mm), and of a turn of the lateral against the AP view.
+    calibration_noise_mm: tuple[float, float] = (0.0, 0.5)
+    calibration_turn_deg: tuple[float, float] = (0.0, 0.2)
 
 
 @dataclass(frozen=True)
@@ -266,6 +352,7 @@ class SimulationParameters:
 
     posture: PostureParameters = field(default_factory=PostureParameters)
     pathology: PathologyParameters = field(default_factory=PathologyParameters)
+    wear: WearParameters = field(default_factory=WearParameters)
     trunk: TrunkParameters = field(default_factory=TrunkParameters)
     bone: BoneParameters = field(default_factory=BoneParameters)
     beam: BeamParameters = field(default_factory=BeamParameters)

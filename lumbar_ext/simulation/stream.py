@@ -22,7 +22,8 @@ from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.ranges import SimulationParameters
-from lumbar_ext.simulation.simulated_study import SPLITS, SimulatedStudy, simulate_study
+from lumbar_ext.simulation.simulated_study import SimulatedStudy, simulate_study
+from lumbar_ext.simulation.study_spec import SPLITS, StudySpec
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity
 
@@ -80,7 +81,7 @@ class SimulatedViews(IterableDataset):
         part, parts = _share()
         first = self.seed + self._epoch * self.n_studies
         for seed in range(first + part, first + self.n_studies, parts):
-            study = simulate_study(self.population, seed, self.split, parameters=self.parameters)
+            study = simulate_study(self.population, StudySpec(seed, self.split, parameters=self.parameters))
             for view in self.views:
                 yield self._transformed(view_sample(study, view), seed, view)
 

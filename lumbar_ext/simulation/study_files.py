@@ -3,27 +3,30 @@
 ap.png lat.png calibration.json
 truth/decomposition_ap.nii.gz truth/decomposition_lat.nii.gz
 truth/silhouettes_ap.png truth/silhouettes_lat.png      8 bit; bit i (value 2^i) is set where vertebra i (L1 = 0) lies
-truth/landmarks.json truth/meta.json [truth/L1.stl .. L5.stl]
+truth/landmarks.json truth/anchors.json truth/meta.json [truth/L1.stl .. L5.stl]
+
+anchors.json: {"T12": {"centre_mm": [x, y, z]}, "L6": {"centre_mm": ...}, "S1": {"superior_centre_mm": ...,
+"superior_anterior_mm": ..., "superior_posterior_mm": ..., "superior_left_mm": ..., "superior_right_mm": ...}}, world mm;
+a level that the person lacks, or of which a CT says nothing, is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.io import write_calibration
+from lumbar_ext.io import staged_output, write_calibration
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.simulation.imaging.exposure import Exposure
 from lumbar_ext.simulation.posture.posed_spine import Posture
 from lumbar_ext.simulation.simulated_study import SimulatedStudy, Truth
+from lumbar_ext.simulation.study_spec import StudySpec
 
 _LAST_FILE = Path("truth") / "meta.json"
 # Noise hardly compresses: the fastest setting is ten times as fast and a tenth larger than the tightest.
@@ -44,18 +47,10 @@ def write_study(study: SimulatedStudy, folder: str | Path, *, meshes: bool = Tru
         folder: the study folder; replaced if it exists.
         meshes: whether to write the vertebrae as STL files.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        (staging / "truth").mkdir(parents=True)
+    with staged_output(folder, owned=("*",)) as staging:
+        (staging / "truth").mkdir()
         _write_pictures(study, staging)
         _write_truth(study, staging / "truth", meshes)
-        if folder.exists():
-            shutil.rmtree(folder)
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def landmarks_document(truth: Truth) -> dict:
@@ -94,6 +89,7 @@ def _write_truth(study: SimulatedStudy, folder: Path, meshes: bool) -> None:
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", truth.decomposition[view], spacing)
         Image.fromarray(truth.silhouettes[view]).save(folder / f"silhouettes_{view}.png")
     (folder / "landmarks.json").write_text(json.dumps(landmarks_document(truth)))
+    (folder / "anchors.json").write_text(json.dumps(_anchors_document(truth)))
     if meshes:
         for level, vertebra in zip(truth.levels, truth.vertebrae, strict=True):
             if vertebra is None:
@@ -103,23 +99,54 @@ def _write_truth(study: SimulatedStudy, folder: Path, meshes: bool) -> None:
     (folder / _LAST_FILE.name).write_text(json.dumps(_meta(study)))
 
 
+def _anchors_document(truth: Truth) -> dict:
+    return {
+        level: {f"{name}_mm": point.round(_DIGITS).tolist() for name, point in points.items()}
+        for level, points in truth.anchors_mm.items()
+    }
+
+
 def _meta(study: SimulatedStudy) -> dict:
     """How the study came about, for training, filtering and debugging."""
     truth = study.truth
     return {
-        "seed": truth.seed,
-        "person_seed": truth.seed if truth.person_seed is None else truth.person_seed,
-        "split": truth.split,
+        **_spec_document(truth.spec),
         **truth.subject,
-        "pathology": truth.pathology.document() if truth.pathology else None,
         "levels": [level for level, solid in zip(truth.levels, truth.vertebrae, strict=True) if solid is not None],
+        "wear": [worn.document() for worn in truth.posture.skeleton.wear] if truth.posture else None,
         "posture": _posture_document(truth) if truth.posture else None,
         "inverted": {view: study.pictures[view].inverted for view in VIEWS},
         "collimated": {view: study.pictures[view].collimated for view in VIEWS},
-        "voxel_mm": truth.voxel_mm,
+        "film_cuts": {view: _cut_levels(truth, view) for view in VIEWS},
         "bones": dataclasses.asdict(truth.composition) if truth.composition else None,
         "exposure": {view: _exposure_document(truth.exposures[view]) for view in VIEWS},
     }
+
+
+def _spec_document(spec: StudySpec | None) -> dict:
+    """Where a simulated person comes from; a CT says that in its subject."""
+    if spec is None:
+        return {"split": "ct", "pathology": None, "voxel_mm": None}
+    return {
+        "seed": spec.seed,
+        "person_seed": spec.seed if spec.person_seed is None else spec.person_seed,
+        "split": spec.split,
+        "variation": spec.variation,
+        "pathology": spec.pathology.document() if spec.pathology else None,
+        "voxel_mm": spec.voxel_mm,
+    }
+
+
+def _cut_levels(truth: Truth, view: str) -> list[str]:
+    """The vertebrae of which a film of a simulated person does not show all; a CT names its own `cut_levels`."""
+    camera = truth.geometry[view]
+
+    def is_cut(vertices_mm: np.ndarray) -> bool:
+        uv = camera.project(vertices_mm)
+        return bool((uv < -0.5).any() or (uv > np.array(camera.size_px) - 0.5).any())
+
+    named = zip(truth.levels, truth.vertebrae, strict=True)
+    return [level for level, solid in named if solid is not None and is_cut(solid.vertices_mm[::10])]
 
 
 def _exposure_document(exposure: Exposure) -> dict:

@@ -1,6 +1,6 @@
 """The network as an ONNX file, checked against the original.
 
-    python -m lumbar_ext.training.onnx_export --bundle_root bundles/lumbar_multitask --output model.onnx
+    lumbar-ext export-onnx --bundle_root bundles/lumbar_multitask --output model.onnx
 
 Needs `onnx`, and `onnxruntime` for the check. TorchScript: `python -m monai.bundle ckpt_export`.
 """
@@ -78,9 +78,3 @@ def export(bundle_root: str, output: str, weights: str | None = None) -> None:
     if difference > TOLERANCE:
         raise InputError(f"{output}: differs from the network by {difference:.2g}, expected at most {TOLERANCE}")
     print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, largest difference from the network {difference:.1e}")
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(export)

@@ -1,7 +1,7 @@
 """Small weight files: half precision, and parts where a transfer limits the size of a file.
 
-python -m lumbar_ext.training.weights pack --weights runs/model.pt --output out/model.pt [--part_mb 15]
-python -m lumbar_ext.training.weights join --parts out --output models/model.pt
+lumbar-ext pack-weights --weights runs/model.pt --output out/model.pt [--part_mb 15]
+lumbar-ext join-weights --parts out --output models/model.pt
 """
 
 from __future__ import annotations
@@ -79,9 +79,3 @@ def join(parts: str, output: str) -> None:
         state |= read_checkpoint(path)
     write_checkpoint(output, state)
     print(f"{output}: {len(state)} tensors of {len(found)} parts")
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire({"pack": pack, "join": join})

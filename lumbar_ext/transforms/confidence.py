@@ -19,6 +19,7 @@ from lumbar_ext.anatomy import LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.transforms.decode import DecodedView
+from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD
 
 _DIGITS = 5
 
@@ -76,12 +77,17 @@ class ConfidenceCalibration:
     source: str = ""
 
     def apply(self, decoded: DecodedView, view: str) -> DecodedView:
-        """The decoded view with probabilities for scores; what is absent keeps zero."""
+        """The decoded view with probabilities for scores; what is absent keeps zero.
+
+        The maps were fitted on peaks at or above the threshold; those of weaker ones, which the other view's agreement lets
+        in (:mod:`.joint_levels`), fall in proportion to it.
+        """
         columns = [self.landmarks[view][name](decoded.landmark_confidence[:, j]) for j, name in enumerate(LANDMARKS)]
+        known = decoded.present * np.minimum(decoded.confidence / CONFIDENCE_THRESHOLD, 1.0)
         return replace(
             decoded,
-            confidence=np.where(decoded.present, self.vertebrae[view](decoded.confidence), 0.0),
-            landmark_confidence=np.where(decoded.present[:, None], np.stack(columns, axis=1), 0.0),
+            confidence=known * self.vertebrae[view](decoded.confidence),
+            landmark_confidence=known[:, None] * np.stack(columns, axis=1),
         )
 
     def write(self, path: str | Path) -> None:

@@ -11,9 +11,8 @@ from torch import Tensor
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.packing import PACKED_CHANNELS, px_from_cells, unpack
-from lumbar_ext.transforms.level_choice import Peak, choose_levels, endplate_distance, find_peaks
+from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, HeatmapView, LevelChoice, Peak, choose_levels
 
-CONFIDENCE_THRESHOLD = 0.3
 # a landmark whose neighbouring cells disagree by this many pixels (one standard deviation) keeps half its confidence
 SPREAD_PX = 3.0
 
@@ -28,7 +27,8 @@ class DecodedView:
         landmarks_px: [5, 7, 2] (u, v); NaN where absent.
         confidence: [5] in [0, 1]: heatmap value of the chosen peak, see :class:`~.level_choice.LevelChoice`; or, once
             calibrated, the probability that the vertebra is where and what it is said to be.
-        present: [5] bool, whether a peak at or above the threshold was chosen for the level.
+        present: [5] bool, whether a peak was chosen for the level: of one view at or above the threshold, of two views
+            see :mod:`.joint_levels`.
         landmark_confidence: [5, 7] in [0, 1]: level confidence lowered by the disagreement of neighbouring cells; or,
             once calibrated (:mod:`.confidence`), the probability of an error below 4 mm on the detector.
         order_consistent: whether the strongest peaks alone already lay in cranio-caudal order (v grows from L1 to L5)
@@ -73,15 +73,24 @@ def _read_level(maps: np.ndarray, weights: np.ndarray, peak: Peak) -> tuple[np.n
     return mean, np.sqrt(variance)
 
 
-def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
-    """Reads one packed output [37, H/4, W/4] (or [1, 37, H/4, W/4], or a packed target).
+@dataclass(frozen=True)
+class PackedView:
+    """The parts of one packed output, before it is decided which vertebra is where.
 
-    The centre cells are chosen by :func:`~.level_choice.choose_levels`; positions are the heatmap-weighted mean of what
-    the 3x3 cells around a centre predict.
+    Args:
+        decomposition: [H, W] float32 in [0, 1].
+        levels: heatmaps and offsets.
+    """
+
+    decomposition: np.ndarray
+    levels: HeatmapView
+
+
+def read_packed(packed: Tensor | np.ndarray) -> PackedView:
+    """Takes one packed output [37, H/4, W/4] (or [1, 37, H/4, W/4], or a packed target) apart.
 
     Args:
         packed: network output; further channels are ignored.
-        threshold: smallest heatmap value of a vertebra that is present.
 
     Raises:
         InputError: for another shape, or more than one image.
@@ -91,19 +100,23 @@ def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THR
     if tensor.ndim != 4 or tensor.shape[0] != 1 or tensor.shape[1] < PACKED_CHANNELS:
         raise InputError(f"packed: expected [{PACKED_CHANNELS}, H/4, W/4] of one image, found {tuple(tensor.shape)}")
     maps = unpack(tensor)
-    choice = choose_levels(find_peaks(maps.heatmap[0], endplate_distance(maps.landmark_offsets[0])), threshold)
-    offsets = torch.cat([maps.centre_offset[0], maps.landmark_offsets[0]]).numpy().astype(float)
-    heat = maps.heatmap[0].numpy().astype(float)
+    heatmap, centre, landmarks = (part[0].numpy() for part in (maps.heatmap, maps.centre_offset, maps.landmark_offsets))
+    return PackedView(maps.decomposition[0, 0].clamp(0, 1).numpy(), HeatmapView(heatmap, centre, landmarks))
+
+
+def decode_view(view: PackedView, choice: LevelChoice) -> DecodedView:
+    """Reads the chosen vertebrae; positions are the heatmap-weighted mean of what the 3x3 cells around a centre predict."""
     present = np.array([peak is not None for peak in choice.peaks])
     positions = np.full((len(LEVELS), 1 + len(LANDMARKS), 2), np.nan)
     landmark_confidence = np.zeros((len(LEVELS), len(LANDMARKS)))
+    offsets = np.concatenate([view.levels.centre_offset, view.levels.landmark_offsets]).astype(float)
     for level in np.flatnonzero(present):
-        cells, spread = _read_level(offsets, heat[level], choice.peaks[level])
+        cells, spread = _read_level(offsets, view.levels.heatmap[level].astype(float), choice.peaks[level])
         positions[level] = px_from_cells(cells)
         relative = px_from_cells(spread[1:]) - px_from_cells(0.0)
         landmark_confidence[level] = choice.confidence[level] / (1 + (relative / SPREAD_PX) ** 2)
     return DecodedView(
-        decomposition=maps.decomposition[0, 0].clamp(0, 1).numpy(),
+        decomposition=view.decomposition,
         centres_px=positions[:, 0],
         landmarks_px=positions[:, 1:],
         confidence=choice.confidence,
@@ -111,3 +124,17 @@ def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THR
         landmark_confidence=landmark_confidence,
         order_consistent=choice.consistent,
     )
+
+
+def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
+    """Reads one packed output on its own, levels chosen by :func:`~.level_choice.choose_levels`.
+
+    Args:
+        packed: see :func:`read_packed`.
+        threshold: smallest heatmap value of a vertebra that is present.
+
+    Raises:
+        InputError: see :func:`read_packed`.
+    """
+    view = read_packed(packed)
+    return decode_view(view, choose_levels(view.levels.peaks, threshold))

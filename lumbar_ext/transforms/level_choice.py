@@ -1,22 +1,23 @@
-"""Which heatmap peaks become which vertebrae: four vertebrae seen are four vertebrae reported, in order down the image.
+"""Which heatmap peaks of ONE view become which vertebrae: four seen are four reported, in order down the image.
 
 Each level has its own heatmap, so a vertebra between two names (a sacralised L5, say) can raise a peak in both. Peaks are
 therefore chosen together: the choice with the greatest sum of log(peak / threshold) wins among all that move strictly
 down the image from L1 to L5 and put no two levels on the same vertebra. A level may stay without a peak, which costs
-nothing, so a peak below the threshold is never chosen.
+nothing, so a peak below the threshold is never chosen. Where both views are at hand, :mod:`.joint_levels` decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
+CONFIDENCE_THRESHOLD = 0.3
 CANDIDATES = 3
 # neighbouring centres are about 1.3 vertebral heights apart; at half a height both names mean one vertebra
 MIN_SEPARATION = 0.5
@@ -32,12 +33,59 @@ class Peak:
         row, column: its cell.
         confidence: its value.
         height_cells: distance of the endplate centres that this cell predicts.
+        offset_cells: (u, v) from the cell to the vertebra's centre that it predicts.
     """
 
     row: int
     column: int
     confidence: float
     height_cells: float = 0.0
+    offset_cells: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def centre_cells(self) -> tuple[float, float]:
+        """(u, v) of the vertebra's centre."""
+        return self.column + self.offset_cells[0], self.row + self.offset_cells[1]
+
+
+@dataclass(frozen=True)
+class HeatmapView:
+    """Where one view shows vertebrae.
+
+    Args:
+        heatmap: [L, h, w] one map a level, values in [0, 1].
+        centre_offset: [2, h, w] (u, v) cells from each cell to the vertebra's centre.
+        landmark_offsets: [14, h, w] the same to each of its seven landmarks.
+    """
+
+    heatmap: np.ndarray
+    centre_offset: np.ndarray
+    landmark_offsets: np.ndarray
+
+    def peak(self, level: int, row: int, column: int) -> Peak:
+        """The peak that a cell is."""
+        du, dv = self.centre_offset[:, row, column].tolist()
+        superior, inferior = self.landmarks_cells(row, column)[:2]
+        height = float(np.hypot(*(inferior - superior)))
+        return Peak(int(row), int(column), float(self.heatmap[level, row, column]), height, (du, dv))
+
+    def landmarks_cells(self, row: int, column: int) -> np.ndarray:
+        """[7, 2] (u, v) of the landmarks that a cell predicts, relative to the cell."""
+        return self.landmark_offsets[:, row, column].reshape(-1, 2)
+
+    @cached_property
+    def peaks(self) -> list[list[Peak]]:
+        """Up to three local maxima (3x3) of each level's heatmap, strongest first; never an empty list."""
+        own = torch.from_numpy(np.where(local_maxima(self.heatmap), self.heatmap, 0.0)).flatten(1)
+        places = own.topk(min(CANDIDATES, own.shape[1]), dim=1).indices.tolist()
+        width = self.heatmap.shape[2]
+        return [[self.peak(k, *divmod(p, width)) for p in own] for k, own in enumerate(places)]
+
+
+def local_maxima(heatmap: np.ndarray) -> np.ndarray:
+    """Which cells [L, h, w] are not exceeded by any of their eight neighbours."""
+    maps = torch.from_numpy(np.ascontiguousarray(heatmap))
+    return (F.max_pool2d(maps[None], 3, stride=1, padding=1)[0] == maps).numpy()
 
 
 @dataclass(frozen=True)
@@ -54,24 +102,6 @@ class LevelChoice:
     peaks: tuple[Peak | None, ...]
     confidence: np.ndarray
     consistent: bool
-
-
-def find_peaks(heatmap: Tensor, height_cells: Tensor) -> list[list[Peak]]:
-    """Up to three local maxima (3x3) of each level's heatmap, strongest first; never an empty list.
-
-    Args:
-        heatmap: [5, h, w].
-        height_cells: [h, w], see :class:`Peak`.
-    """
-    local_maximum = F.max_pool2d(heatmap[None], 3, stride=1, padding=1)[0] == heatmap
-    count = min(CANDIDATES, heatmap[0].numel())
-    values, places = (heatmap * local_maximum).flatten(1).topk(count, dim=1)
-    heights = height_cells.flatten()[places]
-    width = heatmap.shape[2]
-    return [
-        [Peak(p // width, p % width, c, h) for c, p, h in zip(*level, strict=True)]
-        for level in zip(values.tolist(), places.tolist(), heights.tolist(), strict=True)
-    ]
 
 
 def choose_levels(peaks: Sequence[Sequence[Peak]], threshold: float) -> LevelChoice:
@@ -105,8 +135,3 @@ def same_vertebra(a: Peak, b: Peak) -> bool:
     """Whether two peaks lie so close together that they mean one vertebra."""
     distance = np.hypot(a.row - b.row, a.column - b.column)
     return bool(distance < MIN_SEPARATION * (a.height_cells + b.height_cells) / 2)
-
-
-def endplate_distance(landmark_offsets: Tensor) -> Tensor:
-    """Distance [h, w] in cells of the two endplate centres (the first two landmarks) that each cell predicts."""
-    return torch.linalg.vector_norm(landmark_offsets[2:4] - landmark_offsets[0:2], dim=0)

@@ -11,7 +11,9 @@ of (u, v)), ``original_size_px`` (columns, rows).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import re
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,58 @@ from lumbar_ext.radiographs.radiograph import Polarity, with_bone_bright
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, decode_packed
+
+_SUFFIX = re.compile(r"\.(png|dcm|dicom|ima|nii|nii\.gz)$", re.IGNORECASE)
+
+
+def output_names(paths: Sequence[str | Path]) -> list[str]:
+    """A name for the outputs of each file: its own without the suffix, with it where several files would share it.
+
+    Only suffixes of image formats go: files of a PACS are named by UIDs, whose dots part no suffix.
+    """
+    names = [Path(path).name for path in paths]
+    stems = [_SUFFIX.sub("", name) or name for name in names]
+    return [name if stems.count(stem) > 1 else stem for name, stem in zip(names, stems, strict=True)]
+
+
+def view_items(image: str, dataset_dir: str, view: str) -> list[dict[str, str]]:
+    """What the network bundle reads: one radiograph, or all of a folder; files that are none are named and left out.
+
+    Args:
+        image: path of a radiograph; empty for all files of a folder.
+        dataset_dir: the folder.
+        view: "ap" or "lat".
+
+    Raises:
+        InputError: if the folder does not exist, or holds no radiograph.
+
+    Warns:
+        UserWarning: for each file that is left out.
+    """
+    paths = [image] if image else radiographs_in(dataset_dir)
+    return [{"image": path, "view": view, "name": name} for path, name in zip(paths, output_names(paths), strict=True)]
+
+
+def radiographs_in(folder: str | Path) -> list[str]:
+    """The radiographs in a folder, sorted; see `view_items`."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected radiographs in it (--dataset_dir), or one by --image")
+    found, reasons = [], []
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        try:
+            with warnings.catch_warnings():
+                # They come again when the file is used.
+                warnings.simplefilter("ignore")
+                read_radiograph(path)
+            found.append(str(path))
+        except InputError as error:
+            reasons.append(str(error))
+    if not found:
+        raise InputError(f"{folder}: holds no radiograph" + "".join(f"; {reason}" for reason in reasons[:3]))
+    for reason in reasons:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
+    return found
 
 
 class LoadViewd(Transform):
@@ -115,7 +169,9 @@ class DecodeViewd(Transform):
 
 
 class SaveViewd(Transform):
-    """Writes ``<stem>_decomposition.nii.gz`` (network grid) and ``<stem>_landmarks.json`` (the original file's pixels).
+    """Writes ``<name>_decomposition.nii.gz`` (network grid) and ``<name>_landmarks.json`` (the original file's pixels).
+
+    The name is the item's ``name``, else the file's without its suffix.
 
     Args:
         output_dir: folder, made if absent.
@@ -127,7 +183,7 @@ class SaveViewd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Writes both files; returns the dictionary as it was."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        stem = Path(data["source"]).name.split(".")[0]
+        stem = data.get("name") or output_names([data["source"]])[0]
         spacing_mm = (NETWORK_SPACING_MM, NETWORK_SPACING_MM)
         decomposition = np.asarray(data["decomposition"])[0]
         write_nifti_image(self.output_dir / f"{stem}_decomposition.nii.gz", decomposition, spacing_mm)

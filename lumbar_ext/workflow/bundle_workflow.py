@@ -1,15 +1,18 @@
-"""A MONAI bundle as its own `ConfigWorkflow`, unchanged, for the applications that embed one."""
+"""A MONAI bundle as its own `ConfigWorkflow`, unchanged, for the command line and the programs that embed one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.workflow.error_reporting import bare_input_errors
+from lumbar_ext.workflow.options import refuse_unknown_entry
 
 
 def bundle_workflow(
@@ -53,3 +56,58 @@ def run_on(workflow: ConfigWorkflow, item: Mapping[str, Any]) -> None:
     workflow.dataset.data = [dict(item)]
     with bare_input_errors():
         workflow.run()
+
+
+def run_bundle(
+    bundle_root: str | Path,
+    configs: Sequence[str],
+    workflow_type: Literal["infer", "train"],
+    entries: Mapping[str, Any],
+    *,
+    finalize: bool = True,
+) -> ConfigWorkflow:
+    """Runs configs of a bundle, as `python -m monai.bundle run` does, and returns the finished workflow.
+
+    Args:
+        bundle_root: folder of the bundle.
+        configs: names in its folder `configs`, without suffix, in the order in which they are merged.
+        workflow_type: as MONAI calls it.
+        entries: config ids (with #) and their values; text stays text, whatever it begins with.
+        finalize: whether to run the config's `finalize`, which says on the terminal what came of it.
+
+    Raises:
+        InputError: if a config does not exist, an entry is none of theirs, or the bundle refuses its content.
+    """
+    folder = Path(bundle_root) / "configs"
+    files = [folder / f"{name}.json" for name in configs]
+    for file in files:
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in folder.glob("*.json")))
+            raise InputError(f"{file}: no such file, expected one of the configs {known}")
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in files])
+    for name in entries:
+        refuse_unknown_entry(name, parser)
+    # It tells which file it reads the logging from, which no user asked.
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.WARNING)
+    workflow = ConfigWorkflow(
+        config_file=[str(file) for file in files],
+        meta_file=str(folder / "metadata.json"),
+        logging_file=str(folder / "logging.conf"),
+        workflow_type=workflow_type,
+        bundle_root=str(bundle_root),
+        **{name: _as_it_is(value) for name, value in entries.items()},
+    )
+    with bare_input_errors():
+        workflow.initialize()
+        workflow.run()
+        if finalize:
+            workflow.finalize()
+    return workflow
+
+
+def _as_it_is(value: Any) -> Any:
+    """Text that MONAI would take for an expression, a reference or a file to read, as an expression that gives the text."""
+    if not isinstance(value, str) or not re.search("[$@%#]", value):
+        return value
+    return "$" + re.sub("[$@%#]", lambda sign: f"\\x{ord(sign[0]):02x}", repr(value))

@@ -8,21 +8,24 @@ has set three points of a vertebra or more, its pose follows from these alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.geometry.axes import world_from_lps
 from lumbar_ext.landmarks.markups import NAMES, read_points
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, Landmarks3D, ViewLandmarks, triangulate_landmarks
 from lumbar_ext.workflow.observe import ObservedStudy
 
-CERTAIN = 25.0
-"""Weight of a landmark set by hand against one that the network is sure of: a fifth of its standard deviation."""
-
 _MOVED_MM = 0.05
 _MARGIN = 0.25
+_LEAST_STEP_MM = 10.0
+"""Neighbouring lumbar vertebrae lie 25-45 mm apart; landmarks of the same name less than this below each other are misnamed."""
+_LEAST_SPREAD_MM = 2.0
+"""Root sum square distance of points from their line below which they do not fix the rotation about it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class EditedLandmarks:
     Args:
         observed: with the corrected landmarks in the pixels of the network's grids, confidence 1 for those set by hand, 0
             for those that they supersede.
-        landmarks: in space; those set by hand have the confidence `CERTAIN`.
+        landmarks: in space, marked where they were set by hand.
         by_hand: [5, 7] the landmarks that were set by hand.
     """
 
@@ -45,17 +48,20 @@ def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks
     """Puts a user's landmarks in place of the network's.
 
     Args:
-        path: the markups file; its LPS axes are those of the reconstruction's mesh files.
+        path: the markups file, as a reconstruction wrote it: LPS axes, origin of the world.
         observed: what the network sees.
         found: its landmarks in space.
 
     Raises:
-        InputError: if the file is no list of the landmarks in mm, or a point lies far outside of a radiograph.
+        InputError: if the file is no list of the landmarks in mm, a point lies far outside of a radiograph, the levels do not
+            follow each other downwards, or the points that should fix a vertebra's pose lie on one line.
     """
-    points_mm = read_points(path)
+    points_mm = world_from_lps(read_points(path))
     given, known = np.isfinite(points_mm).all(-1), np.isfinite(found.points_mm).all(-1)
     stayed = given & known & (np.linalg.norm(points_mm - found.points_mm, axis=-1) < _MOVED_MM)
     by_hand, deleted = given & ~stayed, known & ~given
+    _check_order(path, points_mm, by_hand)
+    _check_spread(path, points_mm, by_hand)
     superseded = (by_hand.sum(1, keepdims=True) >= MIN_LANDMARKS) & ~by_hand
     decoded = {}
     for view in VIEWS:
@@ -70,13 +76,12 @@ def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks
     landmarks = triangulate_landmarks(edited.geometry, edited.landmarks)
     # What is superseded keeps its place, so that the file that is written next still shows it.
     kept_mm = np.where((superseded & stayed)[..., None], found.points_mm, landmarks.points_mm)
-    weights = np.where(by_hand, CERTAIN, landmarks.confidence)
-    return EditedLandmarks(edited, replace(landmarks, points_mm=kept_mm, confidence=weights), by_hand)
+    return EditedLandmarks(edited, replace(landmarks, points_mm=kept_mm, by_hand=by_hand), by_hand)
 
 
-def weighed(views: dict[str, ViewLandmarks], by_hand: np.ndarray) -> dict[str, ViewLandmarks]:
-    """The landmarks of both views for a registration: those set by hand weigh `CERTAIN`."""
-    return {view: replace(seen, confidence=np.where(by_hand, CERTAIN, seen.confidence)) for view, seen in views.items()}
+def marked_by_hand(views: dict[str, ViewLandmarks], by_hand: np.ndarray) -> dict[str, ViewLandmarks]:
+    """The landmarks of both views, marked where they were set by hand: there they weigh more in a registration."""
+    return {view: replace(seen, by_hand=by_hand) for view, seen in views.items()}
 
 
 def landmark_names(which: np.ndarray) -> list[str]:
@@ -92,6 +97,36 @@ def _check_inside(
     if away.any():
         name = NAMES[int(np.flatnonzero(away.ravel())[0])]
         raise InputError(
-            f"{path}: {name}: lies far outside of the {view} radiograph, expected positions in the axes of the mesh files "
-            "of a reconstruction of these radiographs; is it the file of another study?"
+            f"{path}: {name}: lies far outside of the {view} radiograph, expected the landmarks.mrk.json "
+            "(LPS axes) of a reconstruction of these radiographs; is it the file of another study, or of an earlier version?"
         )
+
+
+def _check_order(path: str | Path, points_mm: np.ndarray, by_hand: np.ndarray) -> None:
+    """Refuses a level that was set by hand and does not lie below the next level above it in the file."""
+    given = np.isfinite(points_mm).all(-1)
+    levels = np.flatnonzero(given.any(1))
+    for upper, lower in pairwise(levels):
+        both = given[upper] & given[lower]
+        if not both.any() or not (by_hand[upper] | by_hand[lower]).any():
+            continue
+        step = float((points_mm[upper, both, 2] - points_mm[lower, both, 2]).mean())
+        if step < _LEAST_STEP_MM:
+            raise InputError(
+                f"{path}: {LEVELS[lower]} lies {step:.0f} mm below {LEVELS[upper]} (mean over landmarks of the same name), "
+                f"expected more than {_LEAST_STEP_MM:g} mm: are levels exchanged?"
+            )
+
+
+def _check_spread(path: str | Path, points_mm: np.ndarray, by_hand: np.ndarray) -> None:
+    """Refuses three points or more of a vertebra, set by hand, that lie on one line or in one place."""
+    for level, own in enumerate(by_hand):
+        if own.sum() < MIN_LANDMARKS:
+            continue
+        points = points_mm[level, own]
+        across = float(np.linalg.svd(points - points.mean(0), compute_uv=False)[1])
+        if across < _LEAST_SPREAD_MM:
+            raise InputError(
+                f"{path}: the {own.sum()} points of {LEVELS[level]} that were set by hand lie on one line (within "
+                f"{across:.1f} mm), expected points that fix its pose"
+            )

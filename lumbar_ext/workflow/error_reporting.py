@@ -1,7 +1,9 @@
-"""Clear errors on a command line: the message of an InputError instead of the traceback of the engine around it."""
+"""How a command ends: one line in place of the traceback of the engine around an error, and a documented exit status."""
 
 from __future__ import annotations
 
+import atexit
+import errno
 import logging
 import signal
 import sys
@@ -9,11 +11,30 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from functools import partial
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from lumbar_ext.errors import InputError
+from lumbar_ext.errors import InputError, NothingUsableError
+
+
+class ExitStatus(IntEnum):
+    """How a command ended, for the shell."""
+
+    DONE = 0
+    """There is a result, and something of it is usable."""
+    CRASH = 1
+    """An error of the program: there is a traceback."""
+    BAD_INPUT = 2
+    """A file, an option or a folder cannot be used: one line names it."""
+    NOTHING_USABLE = 3
+    """No vertebra was found, or the reconstruction of each has failed."""
+    INTERRUPTED = 130
+    """By Ctrl-C (SIGINT), as shells say it."""
+    TERMINATED = 143
+    """By SIGTERM."""
+
 
 _ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "SupervisedEvaluator")
 
@@ -46,12 +67,27 @@ def bare_input_errors() -> Iterator[None]:
         raise cause from None
 
 
+def start_run(when_stopped: str = "no result was written") -> None:
+    """What every bundle does first: reports errors in one line, and refuses options that its config does not know.
+
+    Args:
+        when_stopped: what is said to be left of a run that is stopped.
+
+    Raises:
+        InputError: naming an option of the command line that is no entry of the config.
+    """
+    # With it come MONAI and torch, which a command that only shows its help does without.
+    from lumbar_ext.workflow.options import refuse_unknown_options
+
+    report_input_errors(when_stopped)
+    refuse_unknown_options(sys.argv)
+
+
 def report_input_errors(when_stopped: str = "no result was written") -> None:
-    """From now on an uncaught InputError prints one line to standard error, Ctrl-C another; the exit code stays not 0.
+    """From now on an uncaught InputError prints one line to standard error, Ctrl-C another; each has its exit status.
 
     Any other exception keeps its traceback. SIGTERM ends the run as an exception does, so that nothing half-made stays
-    behind, unless the program around handles it already. The bundles call this from the `initialize` section of their
-    configs.
+    behind, unless the program around handles it already.
 
     Args:
         when_stopped: what is said to be left of a run that is stopped.
@@ -64,15 +100,62 @@ def report_input_errors(when_stopped: str = "no result was written") -> None:
         signal.signal(signal.SIGTERM, partial(_terminate, when_stopped))
 
 
-def _report(when_stopped: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def one_line(error: BaseException, when_stopped: str = "no result was written") -> tuple[str, ExitStatus] | None:
+    """What is said of an exception, and the status it ends with; None for an error of the program."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted: {when_stopped}", ExitStatus.INTERRUPTED
     cause = input_error_behind(error)
-    if issubclass(kind, KeyboardInterrupt):
-        print(f"interrupted: {when_stopped}", file=sys.stderr)
-    elif cause is not None:
-        print("error:", " ".join(str(cause).splitlines()), file=sys.stderr)
-    else:
+    if cause is not None:
+        status = ExitStatus.NOTHING_USABLE if isinstance(cause, NothingUsableError) else ExitStatus.BAD_INPUT
+        return " ".join(f"error: {cause}".splitlines()), status
+    said = _missing_extra(error) or _full_disk(error)
+    return None if said is None else (f"error: {said}", ExitStatus.BAD_INPUT)
+
+
+_EXTRAS = {
+    **dict.fromkeys(("matplotlib", "networkx", "pyacvd", "pyvista", "rtree", "skimage", "vtk"), "build"),
+    **dict.fromkeys(("highdicom", "pydicom"), "dicom"),
+    **dict.fromkeys(("onnx", "onnxruntime"), "export"),
+    "tensorboard": "train",
+}
+
+
+def _missing_extra(error: BaseException | None) -> str | None:
+    """Which extra brings the package whose import failed, in words."""
+    while error is not None:
+        package = (getattr(error, "name", None) or "").split(".")[0]
+        if isinstance(error, ImportError) and package in _EXTRAS:
+            extra = _EXTRAS[package]
+            return (
+                f"{package} is not installed; this command needs the extra [{extra}]: pip install 'lumbar_ext[{extra}]'"
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """Where there was no space, in words."""
+    cause = disk_error_behind(error)
+    if cause is None or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return f"{cause.filename or 'the output'}: the disk is full"
+
+
+def _report(when_stopped: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    said = one_line(error, when_stopped)
+    if said is None:
         traceback.print_exception(kind, error, trace)
+        return
+    line, status = said
+    print(line, file=sys.stderr)
+    # The interpreter takes the status of a hook that ends so.
+    raise SystemExit(int(status))
 
 
 def _terminate(when_stopped: str, _number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(f"terminated: {when_stopped}")
+    line = f"terminated: {when_stopped}"
+    # After the progress bar, which is closed on the way out.
+    atexit.register(lambda: print(line, file=sys.stderr))
+    stop = SystemExit(line)
+    stop.code = int(ExitStatus.TERMINATED)
+    raise stop

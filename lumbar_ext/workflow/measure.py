@@ -11,6 +11,7 @@ import numpy as np
 from monai.transforms import Transform
 from torch import nn
 
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.io.atomic import write_bytes, write_text
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements, write_measurements_csv
@@ -22,6 +23,7 @@ from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map, write_ply
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
+from lumbar_ext.workflow.outputs import missing_levels
 from lumbar_ext.workflow.progress import Progress
 
 STAGE = "measure the spine"
@@ -43,7 +45,11 @@ class MeasureSpine(Transform):
         """Adds `assessment`."""
         with self.progress.stage(STAGE):
             triangles = self.triangles.cpu().numpy()
-            return {**data, "assessment": assess_registration(data["pred"], triangles, data["landmarks"])}
+            missing = missing_levels(data["observed"], data["pred"])
+            return {
+                **data,
+                "assessment": assess_registration(data["pred"], triangles, data["landmarks"], missing=missing),
+            }
 
 
 @dataclass(frozen=True)
@@ -61,17 +67,21 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the files of a measurement are made from; landmarks in the pixels of the radiographs."""
+    """What the files of a measurement are made from; landmarks in the pixels of the radiographs.
+
+    `doubts` are sentences for the report beside those about the study and the vertebrae.
+    """
 
     study: BiplanarStudy
     landmarks: StudyLandmarks
     result: RegistrationResult
     assessment: Assessment
     triangles: np.ndarray
+    doubts: tuple[str, ...] = ()
 
 
 def write_measurement_files(folder: Path, measured: Measured, options: ReportOptions | None = None) -> None:
-    """Writes `measurements.json` and `.csv`, PLY meshes, the glTF scene and, on request, the label map.
+    """Writes `measurements.json` and `.csv`, PLY meshes (LPS), the glTF scene and, on request, the label map (RAS).
 
     Args:
         folder: an existing folder.
@@ -85,7 +95,9 @@ def write_measurement_files(folder: Path, measured: Measured, options: ReportOpt
     meshes = {level: fit.vertices_mm for level, fit in fits.items()}
     for level, vertices in meshes.items():
         spread = assessment.vertex_sd_mm.get(level)
-        write_ply(folder / f"{level}.ply", vertices, triangles, {} if spread is None else {"sd_mm": spread})
+        write_ply(
+            folder / f"{level}.ply", lps_from_world(vertices), triangles, {} if spread is None else {"sd_mm": spread}
+        )
     write_gltf_scene(folder / "scene.glb", meshes, triangles)
     if (options or ReportOptions()).label_map:
         write_label_map(folder / "labels.nii.gz", meshes, triangles)
@@ -108,7 +120,7 @@ def write_report(
         options: what to write.
     """
     assessment, result = measured.assessment, measured.result
-    content = report_content(measured.study, assessment, result.missing_levels, run, seconds)
+    content = report_content(measured.study, assessment, result.missing_levels, run, seconds, measured.doubts)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
     pictures = build_pictures(measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm)
     write_text(folder / "report.html", report_html(content, pictures))

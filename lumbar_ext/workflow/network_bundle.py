@@ -32,6 +32,11 @@ def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
     return network
 
 
+def start_weights(network: nn.Module, weights: str) -> nn.Module:
+    """The network a training starts from: with the weights of a file, as it is where none is named."""
+    return load_weights(network, weights) if weights else network
+
+
 def load_bundle_network(bundle_root: str | Path, weights: str | Path) -> nn.Module:
     """The `network_def` of a bundle's `configs/inference.json` with weights, in evaluation mode on the CPU.
 

@@ -14,8 +14,10 @@ from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
-from lumbar_ext.transforms.decode import DecodedView, decode_packed
+from lumbar_ext.transforms.decode import DecodedView, PackedView, decode_view, read_packed
 from lumbar_ext.transforms.intensity import normalise_intensity
+from lumbar_ext.transforms.joint_levels import LevelAssignment, assign_levels
+from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, LevelChoice, choose_levels
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class ObservedStudy:
         canonical: for each view, the radiograph on the network grid.
         decoded: for each view, decomposition and landmarks on the network grid; left and right are the person's own.
         inverted: the views whose polarity was turned because the network found nothing in them as they were.
+        levels: how both views together name the vertebrae; None where the names were given.
     """
 
     canonical: dict[str, CanonicalView]
     decoded: dict[str, DecodedView]
     inverted: tuple[str, ...] = ()
+    levels: LevelAssignment | None = None
 
     @property
     def geometry(self) -> BiplanarGeometry:
@@ -53,9 +57,32 @@ def to_network_grids(study: BiplanarStudy) -> dict[str, CanonicalView]:
     return {view: to_network_grid(study[view].pixels, study.geometry[view], view) for view in VIEWS}
 
 
-def observe(
-    network: nn.Module, canonical: dict[str, CanonicalView], calibration: ConfidenceCalibration | None = None
-) -> ObservedStudy:
+@dataclass(frozen=True)
+class SeenViews:
+    """What the network answered to both radiographs, before it is decided which vertebra is which.
+
+    Args:
+        canonical: for each view, the radiograph in the polarity that was kept.
+        packed: for each view, the network's output.
+        inverted: the views whose polarity was turned.
+    """
+
+    canonical: dict[str, CanonicalView]
+    packed: dict[str, PackedView]
+    inverted: tuple[str, ...]
+
+    @property
+    def alone(self) -> dict[str, LevelChoice]:
+        """The levels that each view shows, by itself."""
+        return {view: _alone(seen) for view, seen in self.packed.items()}
+
+    def together(self) -> LevelAssignment:
+        """The levels that both views agree on."""
+        geometry = BiplanarGeometry(self.canonical["ap"].camera, self.canonical["lat"].camera)
+        return assign_levels({view: seen.levels for view, seen in self.packed.items()}, geometry)
+
+
+def see_views(network: nn.Module, canonical: dict[str, CanonicalView]) -> SeenViews:
     """Runs the network on both views.
 
     A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer
@@ -64,32 +91,53 @@ def observe(
     Args:
         network: in evaluation mode, on any device.
         canonical: radiographs on the network grid, bone bright.
-        calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
-    decoded = {view: _seen(network, seen.pixels) for view, seen in canonical.items()}
+    packed = {view: _seen(network, seen.pixels) for view, seen in canonical.items()}
     inverted = []
     for view in VIEWS:
-        if decoded[view].present.all():
+        alone = _alone(packed[view])
+        if None not in alone.peaks:
             continue
         turned = replace(canonical[view], pixels=_inverted(canonical[view]))
         retried = _seen(network, turned.pixels)
-        if retried.confidence.sum() > decoded[view].confidence.sum():
-            canonical, decoded = {**canonical, view: turned}, {**decoded, view: retried}
+        if _alone(retried).confidence.sum() > alone.confidence.sum():
+            canonical, packed = {**canonical, view: turned}, {**packed, view: retried}
             inverted.append(view)
+    return SeenViews(canonical, packed, tuple(inverted))
+
+
+def observe(
+    network: nn.Module, canonical: dict[str, CanonicalView], calibration: ConfidenceCalibration | None = None
+) -> ObservedStudy:
+    """Runs the network on both views (`see_views`), which then decide together which vertebra is which.
+
+    Args:
+        network: in evaluation mode, on any device.
+        canonical: radiographs on the network grid, bone bright.
+        calibration: makes probabilities of the network's confidences; None leaves them as they are.
+    """
+    seen = see_views(network, canonical)
+    levels, alone = seen.together(), seen.alone
+    decoded = {view: decode_view(own, levels.choice(view, alone[view])) for view, own in seen.packed.items()}
     if calibration is not None:
-        decoded = {view: calibration.apply(seen, view) for view, seen in decoded.items()}
-    for view, seen in canonical.items():
-        if seen.swap_left_right:
+        decoded = {view: calibration.apply(own, view) for view, own in decoded.items()}
+    for view, own in seen.canonical.items():
+        if own.swap_left_right:
             decoded[view] = _naming_the_persons_sides(decoded[view])
-    return ObservedStudy(canonical, decoded, tuple(inverted))
+    return ObservedStudy(seen.canonical, decoded, seen.inverted, levels)
 
 
 @torch.inference_mode()
-def _seen(network: nn.Module, pixels: np.ndarray) -> DecodedView:
+def _seen(network: nn.Module, pixels: np.ndarray) -> PackedView:
     """What the network sees in one radiograph [512, 512]."""
     device = next(network.parameters()).device
     image = torch.from_numpy(normalise_intensity(pixels))[None, None].to(device)
-    return decode_packed(network(image))
+    return read_packed(network(image))
+
+
+def _alone(packed: PackedView) -> LevelChoice:
+    """The levels that one view shows, by itself."""
+    return choose_levels(packed.levels.peaks, CONFIDENCE_THRESHOLD)
 
 
 def _inverted(view: CanonicalView) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.landmarks.markups import SUFFIX, write_points
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
@@ -20,7 +21,16 @@ from lumbar_ext.report.overlay import draw_overlay
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow.observe import ObservedStudy
 
+RESULT_FILES = (
+    *(f"{level}.{kind}" for level in LEVELS for kind in ("stl", "ply")),
+    *(f"{name}_{view}.{kind}" for view in VIEWS for name, kind in (("decomposition", "nii.gz"), ("overlay", "png"))),
+    *("landmarks.json", "landmarks.mrk.json", "measurements.json", "measurements.csv", "scene.glb", "labels.nii.gz"),
+    *("report.html", "report.pdf", "registration.json", "run.json"),
+)
+"""Every file that a reconstruction may leave; a new one replaces them all."""
+
 _DIGITS = 6
+_NOT_REGISTERED = "not found in both views (too few of its landmarks, or its place is outside an image)"
 
 
 def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLandmarks:
@@ -37,10 +47,23 @@ def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLan
     )
 
 
-def registration_document(result: RegistrationResult, stage_seconds: dict[str, float]) -> dict[str, Any]:
+def missing_levels(observed: ObservedStudy, result: RegistrationResult) -> dict[str, str]:
+    """The levels without a mesh, each with its reason."""
+    seen = {} if observed.levels is None else observed.levels.missing
+    return {
+        level: f"not found in both views ({seen[level]})" if level in seen else _NOT_REGISTERED
+        for level in result.missing_levels
+    }
+
+
+def registration_document(
+    observed: ObservedStudy, result: RegistrationResult, stage_seconds: dict[str, float]
+) -> dict[str, Any]:
     """The content of `registration.json`."""
     return {
         "missing_levels": list(result.missing_levels),
+        "missing_reasons": missing_levels(observed, result),
+        "levels": None if observed.levels is None else observed.levels.document(),
         "loss": result.loss,
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,
@@ -72,8 +95,8 @@ def write_reconstruction(
         write_stl(mesh_path(folder, level), vertices_mm, triangles)
     found = study_landmarks(observed, landmarks)
     write_landmarks(folder / "landmarks.json", found)
-    # Slicer takes the axes of STL and PLY files for LPS as they are; points of the same numbers lie on the meshes.
-    write_points(folder / f"landmarks{SUFFIX}", found.position_mm, found.confidence_ap * found.confidence_lat)
+    confidence = found.confidence_ap * found.confidence_lat
+    write_points(folder / f"landmarks{SUFFIX}", lps_from_world(found.position_mm), confidence)
     for view in VIEWS:
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm
@@ -85,13 +108,6 @@ def write_reconstruction(
 def mesh_path(folder: Path, level: str) -> Path:
     """Where the mesh of a level lies in an output folder."""
     return folder / f"{level}.stl"
-
-
-def remove_meshes(output_dir: str | Path, levels: tuple[str, ...]) -> None:
-    """Removes the meshes of levels from an output folder, where there are any."""
-    for level in levels:
-        for suffix in (".stl", ".ply"):
-            mesh_path(Path(output_dir), level).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

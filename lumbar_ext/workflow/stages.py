@@ -20,21 +20,22 @@ from monai.transforms import Transform
 from torch import nn
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.errors import InputError
+from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
-from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, weighed
+from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, marked_by_hand
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
-from lumbar_ext.workflow.observe import observe, to_network_grids
+from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
 from lumbar_ext.workflow.outputs import (
+    RESULT_FILES,
     camera_document,
+    missing_levels,
     registration_document,
-    remove_meshes,
     study_landmarks,
     write_json,
     write_reconstruction,
@@ -54,7 +55,7 @@ STAGES = (
 
 
 class ReadStudy(Transform):
-    """Checks that the output folder is usable, then reads the radiographs and their calibration.
+    """Checks that the output folder is usable, if results are to be written, then reads the radiographs and their calibration.
 
     Raises:
         InputError: if a path is not given, a file cannot be used, or nothing can be written to the output folder.
@@ -66,8 +67,10 @@ class ReadStudy(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `study`."""
         with self.progress.stage(STAGES[0]):
-            paths = {name: _path(data, name) for name in (*INPUTS, "output_dir")}
-            _check_writable(paths["output_dir"])
+            paths = {name: _path(data, name) for name in INPUTS}
+            if data.get("output_dir", "") is not None:
+                paths["output_dir"] = _path(data, "output_dir")
+                _check_writable(paths["output_dir"])
             return {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
 
 
@@ -106,9 +109,10 @@ class LocateLandmarks(Transform):
             if data.get("landmarks_file"):
                 edited = edited_landmarks(str(data["landmarks_file"]), observed, landmarks)
             if not edited.landmarks.present.any():
-                seen = ", ".join(f"{int(observed.decoded[view].present.sum())} in the {view} view" for view in VIEWS)
-                raise InputError(
-                    f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({seen}); "
+                reasons = observed.levels.missing if observed.levels else {}
+                why = "; ".join(dict.fromkeys(reasons.values())) or "no landmarks are given"
+                raise NothingUsableError(
+                    f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({why}); "
                     "expected radiographs of a standing person's lumbar spine"
                 )
             return {**data, "observed": edited.observed, "landmarks": edited.landmarks, "by_hand": edited.by_hand}
@@ -119,7 +123,7 @@ def prepare_registration(
 ) -> tuple[RegistrationInput, None]:
     """What the registration inferer is given; the signature is that of MONAI's `prepare_batch`."""
     observed = batch["observed"]
-    seen = weighed(observed.landmarks, batch["by_hand"])
+    seen = marked_by_hand(observed.landmarks, batch["by_hand"])
     return RegistrationInput(observed.decompositions, observed.geometry, batch["landmarks"], seen), None
 
 
@@ -156,7 +160,7 @@ class Register(Inferer):
 class WriteReconstruction(Transform):
     """Writes all files of a reconstruction, or none; with `assessment` of `measure.MeasureSpine` also its files and the report.
 
-    Meshes that an earlier run left for levels that this one did not find are removed.
+    Files that an earlier run left and this one does not make, such as meshes of levels that were not found, are removed.
 
     Args:
         shape_model: the shape model, whose triangles the meshes have.
@@ -182,16 +186,17 @@ class WriteReconstruction(Transform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Writes the files; adds nothing."""
-        missing = data["pred"].missing_levels
+        missing = missing_levels(data["observed"], data["pred"])
         if missing:
-            warnings.warn(f"{', '.join(missing)}: not found in both views, no mesh is written", stacklevel=2)
-        with staged_output(data["output_dir"]) as folder:
+            text = "; ".join(f"{level}: {reason}" for level, reason in missing.items())
+            warnings.warn(f"{text}; no mesh is written", stacklevel=2)
+        with staged_output(data["output_dir"], RESULT_FILES) as folder:
             run = self._run_document(data)
             with self.progress.stage(STAGES[-1]):
                 self._write_results(folder, data, run)
-            write_json(folder / "registration.json", registration_document(data["pred"], self.progress.seconds))
+            document = registration_document(data["observed"], data["pred"], self.progress.seconds)
+            write_json(folder / "registration.json", document)
             write_json(folder / "run.json", run)
-        remove_meshes(data["output_dir"], missing)
         return dict(data)
 
     def _write_results(self, folder: Path, data: Mapping[str, Any], run: dict[str, Any]) -> None:
@@ -200,7 +205,8 @@ class WriteReconstruction(Transform):
         write_reconstruction(folder, study, observed, landmarks, result, triangles)
         if "assessment" not in data:
             return
-        measured = Measured(study, study_landmarks(observed, landmarks), result, data["assessment"], triangles)
+        found = study_landmarks(observed, landmarks)
+        measured = Measured(study, found, result, data["assessment"], triangles, _level_warnings(observed))
         write_measurement_files(folder, measured, self.options)
         write_report(folder, measured, run, self.progress.seconds, self.options)
 
@@ -209,11 +215,17 @@ class WriteReconstruction(Transform):
         inputs = {name: data[name] for name in (*INPUTS, "landmarks_file") if data.get(name)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
         document["landmarks_by_hand"] = landmark_names(data["by_hand"])
-        document["warnings"] = [*data["study"].warnings, *data["pred"].warnings]
+        document["warnings"] = [*data["study"].warnings, *_level_warnings(observed), *data["pred"].warnings]
         document["missing_levels"] = list(data["pred"].missing_levels)
+        document["missing_reasons"] = missing_levels(observed, data["pred"])
         document["inverted_views"] = list(observed.inverted)
         document["network_grid"] = {view: camera_document(observed.canonical[view].camera) for view in VIEWS}
         return document
+
+
+def _level_warnings(observed: ObservedStudy) -> tuple[str, ...]:
+    """Doubts about which vertebra is which."""
+    return () if observed.levels is None else observed.levels.warnings
 
 
 def _path(data: Mapping[str, Any], name: str) -> str:
@@ -230,7 +242,7 @@ class _CheckedError(Exception):
 
 def _check_writable(output_dir: str | Path) -> None:
     try:
-        with staged_output(output_dir):
+        with staged_output(output_dir, RESULT_FILES):
             raise _CheckedError
     except _CheckedError:
         pass

@@ -8,6 +8,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import itk
 import nibabel
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.evaluation.surfaces.surface_error import compare
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.report.viewer_files import write_label_map
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 BUNDLE = BUNDLES / "lumbar_reconstruction"
@@ -60,6 +62,40 @@ def test_meshes_are_closed_and_lie_on_the_true_vertebrae(output, true_study, lev
     truth = true_study.vertebrae[LEVELS.index(level)]
     numbers = compare(Surface(vertices, triangles), Surface(truth.vertices_mm, truth.triangles)).numbers
     assert numbers["mean_mm"] < MAX_ERROR_MM and numbers["symmetric_mm"] < MAX_ERROR_MM
+
+
+def _label_map_by_itk(path):
+    """LPS positions [N, 3] of L3's voxels."""
+    image = itk.imread(str(path))
+    directions = itk.array_from_matrix(image.GetDirection()) * np.array(image.GetSpacing())
+    voxels = np.argwhere(itk.array_from_image(image).transpose(2, 1, 0) == VERSE_LABELS["L3"])
+    return voxels @ directions.T + np.array(image.GetOrigin())
+
+
+def _label_map_by_nibabel(path):
+    image = nibabel.load(path)
+    voxels = np.argwhere(np.asarray(image.dataobj) == VERSE_LABELS["L3"])
+    ras = voxels @ image.affine[:3, :3].T + image.affine[:3, 3]
+    return ras * [-1, -1, 1]
+
+
+def test_viewers_find_a_vertebra_in_one_place(output, tmp_path):
+    vertices, triangles = read_mesh(output / "L3.stl")
+    write_label_map(tmp_path / "labels.nii.gz", {"L3": vertices}, triangles)
+    expected = trimesh.Trimesh(vertices, triangles).center_mass @ [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    np.testing.assert_allclose(_label_map_by_itk(tmp_path / "labels.nii.gz").mean(0), expected, atol=0.2)
+    np.testing.assert_allclose(_label_map_by_nibabel(tmp_path / "labels.nii.gz").mean(0), expected, atol=0.2)
+    np.testing.assert_allclose(trimesh.load(output / "L3.ply").center_mass, expected, atol=0.01)
+    # glTF: X left, Y up, Z front; metres.
+    scene = 1000 * trimesh.load(output / "scene.glb").geometry["L3"].center_mass
+    np.testing.assert_allclose([scene[0], -scene[2], scene[1]], expected, atol=0.01)
+    points = document(output, "landmarks.mrk")["markups"][0]["controlPoints"]
+    endplates = [
+        point["position"] for point in points if point["label"].startswith("L3 ") and "endplate" in point["label"]
+    ]
+    # The body lies before the centre of mass, which the arch draws back.
+    offset = np.mean(endplates, axis=0) - expected
+    assert -25 < offset[1] < -2 and np.abs(offset[[0, 2]]).max() < 8
 
 
 def test_landmarks_are_those_of_the_truth_in_space_and_in_original_pixels(output, true_study):

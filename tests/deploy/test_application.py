@@ -13,9 +13,9 @@ from highdicom.sr import srread
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.deploy.__main__ import main
+from lumbar_ext.geometry.axes import LPS_FROM_WORLD
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.measurements.document import read_measurements
-from lumbar_ext.report.dicom.encapsulated_stl import PATIENT_FROM_WORLD
 from lumbar_ext.workflow.provenance import sha256
 from tests.deploy.conftest import BUNDLES
 from tests.radiographs.dicom_study import STUDY_UID, write_image, write_sample_study
@@ -73,9 +73,7 @@ def test_encapsulated_meshes_are_the_same_in_patient_axes(folders, level):
     data = pydicom.dcmread(folders[0] / "dicom" / f"{level}.dcm")
     content = data.EncapsulatedDocument[: data.EncapsulatedDocumentLength]
     patient = corners(content)
-    np.testing.assert_allclose(
-        patient @ PATIENT_FROM_WORLD, corners((folders[0] / f"{level}.stl").read_bytes()), atol=1e-3
-    )
+    np.testing.assert_allclose(patient @ LPS_FROM_WORLD, corners((folders[0] / f"{level}.stl").read_bytes()), atol=1e-3)
 
 
 def test_all_results_belong_to_the_study_and_the_person(folders):

@@ -77,6 +77,8 @@ def test_an_interruption_while_files_move_is_rolled_back(tmp_path, monkeypatch, 
     out.mkdir()
     (out / "a.txt").write_text("old a")
     (out / "b.txt").write_text("old b")
+    # A working folder keeps its identity, so its files are moved one by one.
+    monkeypatch.chdir(out)
     replace = os.replace
 
     def interrupted(source, target):

@@ -149,3 +149,22 @@ def test_missing_and_binary_files(tmp_path):
     (tmp_path / "b.json").write_bytes(bytes(range(128, 256)))
     with pytest.raises(InputError, match="not a text file"):
         read_calibration(tmp_path / "b.json")
+
+
+def _moved(path, by_mm):
+    moved = {
+        view: {name: (np.array(camera[name]) + by_mm).tolist() for name in ("source_mm", "detector_origin_mm")}
+        for view, camera in (("ap", AP), ("lat", LAT))
+    }
+    return write(path, **moved)
+
+
+def test_the_origin_may_be_anywhere_in_the_room_but_not_beyond(tmp_path):
+    here = read_calibration(write(tmp_path / "here.json"))
+    away = read_calibration(_moved(tmp_path / "away.json", [15_000, -8_000, 100]))
+    point, shift = np.array([3.0, -4.0, 5.0]), np.array([15_000, -8_000, 100])
+    for view in VIEWS:
+        np.testing.assert_allclose(away[view].project(point + shift), here[view].project(point), atol=1e-6)
+    for distance_mm in (1e6, 1e9, 1e15):
+        with pytest.raises(InputError, match=r"farther than 20 m.*origin near the person"):
+            read_calibration(_moved(tmp_path / "far.json", [distance_mm, 0, 0]))

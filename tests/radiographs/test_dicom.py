@@ -139,12 +139,12 @@ def write_colour(path, write_dicom):
     "write, message",
     [
         (write_frames, "2 frames"),
-        (lambda path, write_dicom: write_cut(path, write_dicom, -50), "cannot read an image"),
+        (lambda path, write_dicom: write_cut(path, write_dicom, -50), "pixel data are missing"),
         (lambda path, write_dicom: write_cut(path, write_dicom, 400), "cannot read an image"),
         (write_colour, "photometric interpretation 'RGB'"),
         (
             lambda path, write_dicom: write_dicom(path, STORED, ImagerPixelSpacing=[0, 0.1]),
-            r"\(0018,1164\) is '0\.?0?\\\\0.1'",
+            r"\(0018,1164\) ImagerPixelSpacing is 0\\0.1",
         ),
         (lambda path, write_dicom: write_dicom(path, np.full((9, 9), 3, np.uint16)), "every pixel has the value 3"),
     ],

@@ -12,13 +12,10 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr import drr_from_path_length, path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
-from lumbar_ext.registration.problem import (
-    LandmarkTerm,
-    ObservedLandmarks,
-    RegistrationProblem,
-    VertebraStart,
-    ViewTarget,
-)
+from lumbar_ext.registration.problem import RegistrationProblem
+from lumbar_ext.registration.targets import ObservedLandmarks, VertebraStart, ViewTarget
+from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
+from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.shape.model.level_shape import level_shapes
 
 _LOBES = {
@@ -152,7 +149,8 @@ def full_problem(plain_problem, truth):
         replace(s, observed={v: ObservedLandmarks(truth.landmarks[v].positions_px[i], np.ones(7)) for v in VIEWS})
         for i, s in enumerate(plain_problem.vertebrae)
     ]
-    return replace(plain_problem, vertebrae=tuple(starts), prior_weight=0.01, landmark_term=LandmarkTerm(weight=0.02))
+    problem = replace(plain_problem, vertebrae=tuple(starts))
+    return problem.with_term(ShapePriorTerm(0.01)).with_term(LandmarkTerm(weight=0.02))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import StopReason
 from lumbar_ext.registration.search.bobyqa import BlockStage, BobyqaBlocks

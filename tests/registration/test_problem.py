@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.registration.problem import Bounds, LandmarkTerm, RegistrationProblem, ViewTarget
+from lumbar_ext.registration.parameters import Bounds
+from lumbar_ext.registration.problem import RegistrationProblem
+from lumbar_ext.registration.targets import ViewTarget
+from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
 
 
 def test_coarse_pixels_are_block_means_seen_from_their_centre(geometry):

@@ -62,8 +62,8 @@ def test_weights_stand_around_process_landmarks(inputs, shapes):
     problem = build_problem(inputs, shapes, poses, QUICK)
     for name in VIEWS:
         u, v = np.rint(inputs.landmarks[name].positions_px[2, PROCESS_LANDMARKS[0]]).astype(int)
-        assert problem.views[name].weights[v, u] > 2.5
-        assert problem.views[name].weights[0, 0] == 1
+        assert problem.targets[name].weights[v, u] > 2.5
+        assert problem.targets[name].weights[0, 0] == 1
     assert set(problem.vertebrae[0].observed) == set(VIEWS)
 
 

@@ -9,6 +9,7 @@ import pytest
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.mesh.solid import Solid, tube
 from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.shape.model.reference import LANDMARK_VERTICES, Reference
 from lumbar_ext.shape.population.atlas import BackgroundBones
 from lumbar_ext.simulation.body.ribs import sweep
 from lumbar_ext.simulation.bones.neighbours import Neighbours
@@ -32,16 +33,20 @@ class ToySubject:
 
 def toy_vertebra() -> Solid:
     """An elliptic cylinder with three processes, in its vertebra frame."""
+    steps = np.linspace(0, 1, 12)[:, None]
+    spinous = sweep(np.array([-25.0, 0, 0]) + steps * [-42, 0, -6], np.full(12, 3.0))
+    sides = [sweep(np.array([-25.0, side * 14, 2]) + steps * [-8, side * 28, 0], np.full(12, 4.0)) for side in (1, -1)]
+    return Solid.merged([toy_body(), spinous, *sides])
+
+
+def toy_body() -> Solid:
+    """The cylinder alone."""
     half = HEIGHT_MM / 2
     radii = [0.15, 0.35, 0.55, 0.75, 0.92, 1.0, 1.0, 1.0, 0.92, 0.75, 0.55, 0.35, 0.15]
     heights = [-half] * 5 + [1 - half, 0, half - 1] + [half] * 5
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     ring = np.stack([HALF_DEPTH_MM * np.cos(angle), HALF_WIDTH_MM * np.sin(angle), np.zeros(32)], axis=-1)
-    body = tube(np.array(radii)[:, None, None] * ring + np.array(heights)[:, None, None] * [0, 0, 1])
-    steps = np.linspace(0, 1, 12)[:, None]
-    spinous = sweep(np.array([-25.0, 0, 0]) + steps * [-42, 0, -6], np.full(12, 3.0))
-    sides = [sweep(np.array([-25.0, side * 14, 2]) + steps * [-8, side * 28, 0], np.full(12, 4.0)) for side in (1, -1)]
-    return Solid.merged([body, spinous, *sides])
+    return tube(np.array(radii)[:, None, None] * ring + np.array(heights)[:, None, None] * [0, 0, 1])
 
 
 def toy_landmarks() -> np.ndarray:
@@ -63,8 +68,15 @@ class ToyPopulation:
     def __init__(self) -> None:
         self._vertebra = toy_vertebra()
         self.triangles = self._vertebra.triangles
+        distances = np.linalg.norm(self._vertebra.vertices_mm[None] - toy_landmarks()[:, None], axis=2)
+        nearest = np.repeat(distances.argmin(axis=1)[:, None], LANDMARK_VERTICES, axis=1)
+        surface = Surface(self._vertebra.vertices_mm, self.triangles)
+        self.reference = Reference(surface, nearest, np.full(nearest.shape, 1 / LANDMARK_VERTICES))
         steps = np.linspace(0, 1, 15)[:, None]
-        sacrum = sweep(np.array([-10.0, 0, -12]) + steps * [-70, 0, -80], np.linspace(12, 4, 15))
+        coccyx = sweep(np.array([-10.0, 0, -25]) + steps * [-70, 0, -67], np.linspace(12, 4, 15))
+        promontory = toy_body()
+        lowered = promontory.with_vertices(promontory.vertices_mm - [0, 0, HEIGHT_MM / 2])
+        sacrum = Solid.merged([lowered, coccyx])
         wings = [sweep(np.array([-40.0, s * 40, 10]) + steps * [20, s * 80, -60], np.full(15, 8.0)) for s in (1, -1)]
         t12, hips = self._vertebra, Solid.merged(wings)
         bones = (Surface(solid.vertices_mm, solid.triangles) for solid in (sacrum, hips, t12))

@@ -22,7 +22,7 @@ def toy(monkeypatch, population):
 
 
 def write(path, **kwargs):
-    cohort.write_cohort(str(path), **{"n": 2, "size_px": 96, **kwargs})
+    cohort.write_cohort(str(path), **{"n": 2, "size_px": 96, "parameters": "plain", **kwargs})
 
 
 def test_studies_are_named_by_split_and_seed(tmp_path):

@@ -56,3 +56,10 @@ def test_a_folder_holds_studies_of_one_kind(tmp_path):
     other = read_parameters(write(tmp_path / "o.json", {"trunk": {"arms_share": 0.5}}))
     with pytest.raises(InputError, match=r"trunk\.arms_share"):
         record_parameters(other, tmp_path / "parameters.json")
+
+
+def test_plain_is_known_by_name_and_switches_off_what_tables_do_not_want():
+    plain = read_parameters("plain")
+    assert plain.wear.share == plain.geometry.cut_share == plain.geometry.format_share == 0
+    assert plain.geometry.calibration_noise_mm == plain.geometry.calibration_turn_deg == (0.0, 0.0)
+    assert plain.beam == SimulationParameters().beam

@@ -10,6 +10,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.protocol import plan_studies
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 
 
 def test_a_person_is_seen_in_eighteen_poses():
@@ -35,7 +36,7 @@ def test_an_unknown_protocol_is_refused():
 @pytest.fixture(scope="module")
 def studies(population):
     return [
-        simulate_study(population, seed, size_px=96, person_seed=3, direction=direction, level=2)
+        simulate_study(population, StudySpec(seed, size_px=96, person_seed=3, direction=direction, level=2))
         for seed, direction in ((54, "flexion"), (55, "extension"))
     ]
 

@@ -5,16 +5,21 @@ import pytest
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM, path_length
-from lumbar_ext.simulation.simulated_study import simulate_study
+from lumbar_ext.errors import InputError
+from lumbar_ext.simulation.parameter_file import read_parameters
+from lumbar_ext.simulation.simulated_study import refuse_no_picture, simulate_study
+from lumbar_ext.simulation.study_spec import StudySpec
+
+PLAIN = StudySpec(9, size_px=128, parameters=read_parameters("plain"))
 
 
 @pytest.fixture(scope="module")
 def study(population):
-    return simulate_study(population, 5, size_px=128)
+    return simulate_study(population, PLAIN)
 
 
 def test_equal_seeds_give_equal_studies(population, study):
-    again = simulate_study(population, 5, size_px=128)
+    again = simulate_study(population, PLAIN)
     for view in VIEWS:
         assert np.array_equal(again.pictures[view].pixels, study.pictures[view].pixels)
         assert np.array_equal(again.truth.decomposition[view], study.truth.decomposition[view])
@@ -22,8 +27,8 @@ def test_equal_seeds_give_equal_studies(population, study):
 
 
 def test_other_seeds_and_splits_give_other_studies(population, study):
-    for seed, split in ((6, "train"), (5, "validation")):
-        other = simulate_study(population, seed, split, size_px=128)
+    for seed, split in ((6, "train"), (9, "validation")):
+        other = simulate_study(population, StudySpec(seed, split, size_px=128))
         assert not np.array_equal(other.truth.landmarks_mm, study.truth.landmarks_mm)
 
 
@@ -58,4 +63,26 @@ def test_stated_calibration_is_exact_by_default(study):
 
 def test_an_unknown_split_is_refused(population):
     with pytest.raises(ValueError, match="split"):
-        simulate_study(population, 0, "holdout")
+        simulate_study(population, StudySpec(0, "holdout"))
+
+
+@pytest.mark.parametrize("pixels", [np.full((4, 4), 7.0), np.full((4, 4), np.nan), np.diag([1.0, np.inf, 1.0])])
+def test_what_is_no_picture_is_refused_by_name(pixels):
+    with pytest.raises(InputError, match="train seed 3, ap"):
+        refuse_no_picture(pixels, "train seed 3, ap: the picture")
+
+
+def test_anchors_lie_where_their_bones_are(study):
+    """T12 above L1, the sacral endplate below L5, its rim around its centre."""
+    anchors, landmarks = study.truth.anchors_mm, study.truth.landmarks_mm
+    centres = landmarks[:, :2].mean(axis=1)
+    up = (centres[0] - centres[1]) / np.linalg.norm(centres[0] - centres[1])
+    assert set(anchors) == {"T12", "S1"}
+    assert 25 < (anchors["T12"]["centre"] - centres[0]) @ up < 45
+    plate = {name.removeprefix("superior_"): point for name, point in anchors["S1"].items()}
+    assert (landmarks[4, 1] - plate["centre"]) @ up > 0
+    assert np.linalg.norm(plate["centre"] - landmarks[4, 1]) < 25
+    forward, leftward = plate["anterior"] - plate["posterior"], plate["left"] - plate["right"]
+    assert 25 < np.linalg.norm(forward) < 45 and 35 < np.linalg.norm(leftward) < 65
+    assert abs(forward @ leftward) < 0.2 * np.linalg.norm(forward) * np.linalg.norm(leftward)
+    assert np.linalg.norm((plate["left"] + plate["right"]) / 2 - plate["centre"]) < 6

@@ -13,6 +13,7 @@ from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.stream import SimulatedViews
 from lumbar_ext.simulation.study_files import write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.training.view_records import read_view
 
 # The size of a view does not matter here: a big pixel and one bin make it quick.
@@ -25,7 +26,7 @@ def samples(population):
 
 
 def test_samples_are_those_of_written_studies(population, samples, tmp_path):
-    write_study(simulate_study(population, 11, parameters=QUICK), tmp_path / "study")
+    write_study(simulate_study(population, StudySpec(11, parameters=QUICK)), tmp_path / "study")
     for sample, view in zip(samples[:2], ("ap", "lat"), strict=True):
         expected = read_view(tmp_path / "study", view).as_sample()
         assert set(sample) == set(expected)

@@ -9,14 +9,16 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.studies.biplanar_study import read_study
 
 
 @pytest.fixture(scope="module")
 def study(population):
-    return simulate_study(population, 7, size_px=128)
+    return simulate_study(population, StudySpec(7, size_px=128, parameters=read_parameters("plain")))
 
 
 @pytest.fixture(scope="module")

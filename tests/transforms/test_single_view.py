@@ -5,7 +5,8 @@ import torch
 from lumbar_ext.errors import InputError
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
-from lumbar_ext.transforms.single_view import DecodeViewd, LoadViewd, SaveViewd
+from lumbar_ext.radiographs.png import write_png
+from lumbar_ext.transforms.single_view import DecodeViewd, LoadViewd, SaveViewd, output_names, view_items
 from lumbar_ext.transforms.targets import encode_target
 
 
@@ -44,3 +45,51 @@ def test_landmarks_return_to_the_pixels_of_the_file(radiograph, tmp_path):
 def test_an_unknown_view_is_refused(radiograph):
     with pytest.raises(InputError, match="view"):
         LoadViewd()({"image": radiograph, "view": "oblique"})
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["spine.png"], ["spine"]),
+        (["1.2.826.0.1", "1.2.826.0.2"], ["1.2.826.0.1", "1.2.826.0.2"]),
+        (["1.2.826.1.dcm", "1.2.826.2.dcm"], ["1.2.826.1", "1.2.826.2"]),
+        (["ap.png", "ap.dcm", "lat.nii.gz"], ["ap.png", "ap.dcm", "lat"]),
+        (["visit.1.PNG", "visit.1.nii"], ["visit.1.PNG", "visit.1.nii"]),
+        ([".png"], [".png"]),
+    ],
+)
+def test_outputs_never_share_a_name(names, expected):
+    assert output_names([f"folder/{name}" for name in names]) == expected
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two radiographs among files that are none."""
+    for name in ("b.png", "a.png"):
+        write_png(tmp_path / name, (np.arange(64 * 64) * 16 % 65536).reshape(64, 64).astype(np.uint16))
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(100))
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7" + bytes(100))
+    (tmp_path / "calibration.json").write_text("{}")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    (tmp_path / "empty.dcm").touch()
+    (tmp_path / "folder.png").mkdir()
+    return tmp_path
+
+
+def test_what_is_no_radiograph_is_named_and_left_out(folder):
+    with pytest.warns(UserWarning) as told:
+        items = view_items("", str(folder), "lat")
+    assert items == [{"image": str(folder / f"{n}.png"), "view": "lat", "name": n} for n in "ab"]
+    said = " ".join(str(warning.message) for warning in told)
+    assert all(f"left out: {folder / n}" in said for n in (".DS_Store", "._a.png", "calibration.json", "cut.png"))
+
+
+def test_nothing_to_do_is_an_error(folder, tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        view_items("", str(tmp_path / "nowhere"), "ap")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="none: holds no radiograph"):
+        view_items("", str(tmp_path / "none"), "ap")
+    (tmp_path / "none" / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"holds no radiograph; .*notes\.txt"):
+        view_items("", str(tmp_path / "none"), "ap")

@@ -8,6 +8,7 @@ import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
+from lumbar_ext.geometry.axes import lps_from_world, world_from_lps
 from lumbar_ext.landmarks.markups import NAMES
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
@@ -37,7 +38,7 @@ def drag(document, level, names, landmarks_mm):
     for point in document["markups"][0]["controlPoints"]:
         own, landmark = point["label"].split(" ")
         if own == level and landmark in names:
-            point["position"] = landmarks_mm[LEVELS.index(own), LANDMARKS.index(landmark)].tolist()
+            point["position"] = lps_from_world(landmarks_mm[LEVELS.index(own), LANDMARKS.index(landmark)]).tolist()
     return document
 
 
@@ -66,7 +67,9 @@ def test_the_points_lie_where_the_landmarks_are(misled):
     _, folder = misled
     positions = [point["position"] for point in points_of(folder)["markups"][0]["controlPoints"]]
     np.testing.assert_allclose(
-        np.reshape(positions, (5, 7, 3)), read_landmarks(folder / "landmarks.json").position_mm, atol=1e-3
+        world_from_lps(np.reshape(positions, (5, 7, 3))),
+        read_landmarks(folder / "landmarks.json").position_mm,
+        atol=1e-3,
     )
 
 
@@ -102,3 +105,28 @@ def test_points_of_other_axes_are_refused(true_study, misled, reconstruct, tmp_p
 def test_a_missing_file_is_named(true_study, reconstruct, tmp_path):
     with pytest.raises(InputError, match=r"nothing\.mrk\.json: no markups file"):
         reconstruct(true_study, tmp_path / "out", landmarks=str(tmp_path / "nothing.mrk.json"))
+
+
+def test_exchanged_levels_are_refused(misled, true_study, reconstruct, tmp_path):
+    study, folder = misled
+    document = points_of(folder)
+    points = document["markups"][0]["controlPoints"]
+    places = {point["label"]: point["position"] for point in points}
+    for point in points:
+        level, landmark = point["label"].split(" ")
+        point["position"] = places[f"{LEVELS[4 - LEVELS.index(level)]} {landmark}"]
+    with pytest.raises(InputError, match="are levels exchanged"):
+        reconstruct(study, tmp_path / "out", landmarks=saved(tmp_path, document))
+    assert not (tmp_path / "out" / "L1.stl").exists()
+
+
+@pytest.mark.parametrize("spread_mm", [0.0, 5.0])
+def test_points_on_one_line_are_refused(misled, reconstruct, tmp_path, spread_mm):
+    study, folder = misled
+    document = points_of(folder)
+    own = [point for point in document["markups"][0]["controlPoints"] if point["label"].startswith("L4 ")]
+    start = np.array(own[0]["position"])
+    for place, point in enumerate(own):
+        point["position"] = (start + np.array([spread_mm * place, 0, 0])).tolist()
+    with pytest.raises(InputError, match=r"points of L4 .* on one line"):
+        reconstruct(study, tmp_path / "out", landmarks=saved(tmp_path, document))

@@ -1,14 +1,17 @@
 """What a user sees of an exception."""
 
 import logging
+import os
 import signal
+import subprocess
 import sys
 import threading
 
 import pytest
 
-from lumbar_ext.errors import InputError
+from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.workflow.error_reporting import (
+    ExitStatus,
     bare_input_errors,
     disk_error_behind,
     input_error_behind,
@@ -39,18 +42,68 @@ def wrapped(error):
         return outer
 
 
-def shown(error, capsys):
-    sys.excepthook(type(error), error, error.__traceback__)
-    return capsys.readouterr().err
+def ended(error, capsys):
+    """What is shown of an error, and the status that the hook asks for; 1 is the interpreter's own."""
+    status = 1
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except SystemExit as end:
+        status = end.code
+    return capsys.readouterr().err, status
 
 
 def test_an_input_error_is_one_line(reporting, capsys):
-    assert shown(wrapped(InputError("ap.png: a damaged\nfile")), capsys) == "error: ap.png: a damaged file\n"
+    said = ended(wrapped(InputError("ap.png: a damaged\nfile")), capsys)
+    assert said == ("error: ap.png: a damaged file\n", ExitStatus.BAD_INPUT)
+
+
+def test_finding_nothing_has_a_status_of_its_own(reporting, capsys):
+    assert ended(wrapped(NothingUsableError("no spine")), capsys) == ("error: no spine\n", ExitStatus.NOTHING_USABLE)
 
 
 def test_ctrl_c_is_one_line_and_other_errors_keep_their_traceback(reporting, capsys):
-    assert shown(KeyboardInterrupt(), capsys) == "interrupted: no result was written\n"
-    assert "Traceback" in shown(wrapped(KeyError("x")), capsys)
+    assert ended(KeyboardInterrupt(), capsys) == ("interrupted: no result was written\n", ExitStatus.INTERRUPTED)
+    shown, status = ended(wrapped(KeyError("x")), capsys)
+    assert "Traceback" in shown and status == ExitStatus.CRASH
+
+
+@pytest.mark.parametrize("package, extra", [("skimage", "build"), ("pydicom", "dicom"), ("onnx", "export")])
+def test_a_missing_package_is_one_line_that_names_its_extra(reporting, capsys, package, extra):
+    error = wrapped(ModuleNotFoundError(f"No module named '{package}.x'", name=f"{package}.x"))
+    line, status = ended(error, capsys)
+    assert line.startswith(f"error: {package} is not installed") and f"'lumbar_ext[{extra}]'" in line
+    assert line.count("\n") == 1 and status == ExitStatus.BAD_INPUT
+    assert "Traceback" in ended(wrapped(ModuleNotFoundError("no", name="numpy")), capsys)[0]
+
+
+@pytest.mark.parametrize(
+    "raised, status",
+    [
+        ("InputError('x')", 2),
+        ("NothingUsableError('x')", 3),
+        ("KeyboardInterrupt()", 130),
+        ("KeyError('x')", 1),
+        ("OSError(28, 'No space left on device', 'out/L1.stl')", 2),
+    ],
+)
+def test_a_process_ends_with_the_documented_status(raised, status):
+    code = (
+        "from lumbar_ext.errors import *; from lumbar_ext.workflow.error_reporting import report_input_errors\n"
+        f"report_input_errors()\nraise {raised}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == status and ("Traceback" in done.stderr) == (status == 1)
+
+
+def test_a_terminated_process_says_so_last():
+    code = (
+        "import os, signal, sys; from lumbar_ext.workflow.error_reporting import report_input_errors\n"
+        "report_input_errors()\n"
+        "try: os.kill(os.getpid(), signal.SIGTERM); signal.pause()\n"
+        "finally: print('bar closed', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 143 and done.stderr.splitlines() == ["bar closed", "terminated: no result was written"]
 
 
 def test_only_input_errors_are_found():

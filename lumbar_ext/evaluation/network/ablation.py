@@ -2,7 +2,7 @@
 
 A fourth row leaves out the absolute error, which the paper's loss does not have.
 
-    python -m lumbar_ext.evaluation.network.ablation --bundle_root bundles/lumbar_multitask --dataset_dir cohort \
+    lumbar-ext ablate --bundle_root bundles/lumbar_multitask --dataset_dir cohort \
         --output_dir runs/ablation --iterations 2000 --batch_size 4
 
 Every further option is an entry of ``train.json``. An interrupted run goes on with the same command; variants that are
@@ -82,12 +82,3 @@ def ablation_rows(found: dict[str, ByView]) -> dict[str, ByView]:
     }
     rows = {"full": found["full"], "no FFM": found["no_ffm"], "no L1 term": found["no_l1"], "single task": single}
     return {f"{name}, simulated": row for name, row in rows.items()}
-
-
-if __name__ == "__main__":
-    import fire
-
-    from lumbar_ext.workflow.error_reporting import report_input_errors
-
-    report_input_errors()
-    fire.Fire(ablate)

@@ -1,6 +1,6 @@
 """Cross-validation by subject: no person is in training and validation of the same fold.
 
-    python -m lumbar_ext.evaluation.network.cross_validation --bundle_root bundles/lumbar_multitask --train_dir cohort/train \
+    lumbar-ext cross-validate --bundle_root bundles/lumbar_multitask --train_dir cohort/train \
         --output_dir runs/folds --folds 5 --max_epochs 20
 
 Every further option is an entry of ``train.json``. An interrupted run goes on with the same command. Writes each fold's
@@ -101,12 +101,3 @@ def fold_table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [f"{values.mean():.3f} ± {values.std(ddof=1):.3f}", *(f"{value:.3f}" for value in values)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    import fire
-
-    from lumbar_ext.workflow.error_reporting import report_input_errors
-
-    report_input_errors()
-    fire.Fire(cross_validate)

@@ -1,6 +1,6 @@
 """The errors of the network, measured on validation studies, and the truth spoilt by errors of the same size.
 
-    python -m lumbar_ext.evaluation.network.network_error --dataset_dir COHORT --bundle_root bundles/lumbar_multitask
+    lumbar-ext network-errors --dataset_dir COHORT --bundle_root bundles/lumbar_multitask
 
 prints the statistics of a cohort as JSON. `network_error.json` beside this file holds those of validation studies; that is
 what `ObserveSpoilt` draws from, so that an evaluation can tell what the registration makes of errors of this size from
@@ -145,9 +145,3 @@ def _trimmed_rms(offsets: np.ndarray) -> float:
     distances = np.sort(distances[np.isfinite(distances)])
     kept = distances[: max(1, int(0.9 * len(distances)))]
     return round(float(np.sqrt(np.mean(kept**2) / 2)), 3)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(main)

@@ -6,7 +6,7 @@ import csv
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -37,16 +37,21 @@ class Attempt(Transform):
     """Runs the stages before the registration; a study that cannot be used is an outcome, not the end.
 
     Args:
-        stages: by kind of input (the `inputs` of a study's dictionary), the transform of its stages.
+        read: reads the study.
+        observers: by kind of input (the `inputs` of a study's dictionary), what sees its vertebrae.
+        locate: finds the landmarks in space.
     """
 
-    def __init__(self, stages: Mapping[str, Transform]) -> None:
-        self.stages = dict(stages)
+    def __init__(self, read: Transform, observers: Mapping[str, Transform], locate: Transform) -> None:
+        self.stages = {name: (read, observe, locate) for name, observe in observers.items()}
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds what the stages add, or `failure`, the message of their InputError."""
+        attempted = data
         try:
-            return self.stages[data["inputs"]](data)
+            for stage in self.stages[data["inputs"]]:
+                attempted = stage(attempted)
+            return dict(attempted)
         except Exception as error:
             cause = input_error_behind(error)
             if cause is None:
@@ -64,12 +69,21 @@ class CompareRegistrations(Inferer):
 
     Args:
         methods: by name.
+        chosen: names of those to compare, all by default.
         max_seconds: limit of each search, none when null.
     """
 
-    def __init__(self, methods: Mapping[str, RegistrationConfig], max_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        methods: Mapping[str, RegistrationConfig],
+        chosen: Sequence[str] | None = None,
+        max_seconds: float | None = None,
+    ) -> None:
         super().__init__()
-        self.methods = dict(methods)
+        unknown = set(chosen or ()) - set(methods)
+        if unknown:
+            raise InputError(f"methods: expected some of {', '.join(methods)}, found {', '.join(sorted(unknown))}")
+        self.methods = {name: methods[name] for name in chosen or methods}
         self.max_seconds = max_seconds
 
     def __call__(

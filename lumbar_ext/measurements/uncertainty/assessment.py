@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,7 @@ def assess_registration(
     triangles: np.ndarray,
     landmarks: Landmarks3D | None = None,
     calibration: Calibration | None = None,
+    missing: Mapping[str, str] | None = None,
 ) -> Assessment:
     """Measures and grades a registration.
 
@@ -87,7 +89,9 @@ def assess_registration(
         triangles: [M, 3] of every mesh.
         landmarks: what it started from.
         calibration: of the uncertainties, the package's own by default.
+        missing: why levels were not registered, where that is known.
     """
+    missing = missing or {}
     calibration = calibration or shipped_calibration()
     measured = measure_registration(result, triangles)
     factor = calibration.factor(VERTEX)
@@ -95,7 +99,7 @@ def assess_registration(
     quality = {
         level: vertebra_quality(result.vertebrae[level], landmarks, spread.get(level))
         if level in result.vertebrae
-        else missing_quality("not found in both views")
+        else missing_quality(missing.get(level, "not found in both views"))
         for level in LEVELS
     }
     deviations = _calibrated(measured, calibration)

@@ -14,10 +14,8 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.landmarks.triangulated import Landmarks3D
-from lumbar_ext.registration.problem import POSE_SIZE, Bounds
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.result import VertebraFit
-
-_AT_BOUND = 0.995
 
 
 class Grade(StrEnum):
@@ -109,5 +107,4 @@ def graded(residual: float | None, gap_mm: float | None, hits: int, vertex_sd_mm
 
 def bound_hits(fit: VertebraFit, bounds: Bounds) -> int:
     """How many parameters of a vertebra stand on their bounds."""
-    parameters = np.concatenate([fit.pose, fit.coefficients, fit.free_form])
-    return int((np.abs(parameters) >= _AT_BOUND * bounds.limits(len(parameters) - POSE_SIZE)).sum())
+    return int(bounds.reached(np.concatenate([fit.pose, fit.coefficients, fit.free_form])).sum())

@@ -2,10 +2,15 @@
 
 For each kind of value the factor makes a nominal 90 % interval hold the truth of 90 % of simulated validation cases:
 
+<<<<<<< HEAD
     python -m lumbar_ext.measurements.uncertainty.interval_calibration fit \
         --csv_path errors.csv --calibration interval_calibration.json
     python -m lumbar_ext.measurements.uncertainty.interval_calibration check \
         --csv_path other_errors.csv --picture calibration.png
+=======
+    lumbar-ext calibrate-measurements --csv_path errors.csv --calibration calibration.json
+    lumbar-ext check-measurements --csv_path other_errors.csv --picture calibration.png
+>>>>>>> main
 
 `errors.csv` is written by the measurement study, see `evaluation.measurement_study`.
 """
@@ -115,7 +120,7 @@ def fit(csv_path: str, calibration: str) -> None:
     errors, deviations = read_errors(csv_path)
     chosen = fit_factors(errors, deviations)
     document = {
-        "made_by": "python -m lumbar_ext.measurements.uncertainty.interval_calibration fit",
+        "made_by": "lumbar-ext calibrate-measurements",
         "factors": {kind: round(factor, 4) for kind, factor in sorted(chosen.factors.items())},
         "cases": dict(sorted(chosen.cases.items())),
     }
@@ -217,9 +222,3 @@ def _draw(picture: str, observed: list[float], kinds: dict[str, tuple[np.ndarray
     right.legend(loc="lower left")
     figure.savefig(picture, dpi=110)
     plt.close(figure)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire({"fit": fit, "check": check})

@@ -16,7 +16,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from lumbar_ext.geometry import RigidTransform, euler_rotation
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, VertebraMarks
-from lumbar_ext.registration.problem import POSE_SIZE
+from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 
 N_SAMPLES = 64

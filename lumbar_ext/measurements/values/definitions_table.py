@@ -1,6 +1,6 @@
 """Prints the table of definitions that `docs/measurements.md` of the bundle holds.
 
-python -m lumbar_ext.measurements.values.definitions_table
+lumbar-ext definitions
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ def definitions_table() -> str:
     lines = ["| id | unit | definition | source | reference range, its source |", "|---|---|---|---|---|"]
     lines += [f"| `{d.id}` | {d.unit} | {d.text} | {d.source} | {_ranges(d)} |" for d in DEFINITIONS]
     return "\n".join(lines)
+
+
+def print_table() -> None:
+    """Prints the table of definitions of all measurements."""
+    print(definitions_table())
 
 
 def _ranges(definition: Definition) -> str:
@@ -35,7 +40,3 @@ def _ends(found: ReferenceRange) -> str:
     if found.high is None:
         return f"at least {found.low:g}"
     return f"at most {found.high:g}" if found.low is None else f"{found.low:g} to {found.high:g}"
-
-
-if __name__ == "__main__":
-    print(definitions_table())

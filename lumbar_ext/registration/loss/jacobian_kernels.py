@@ -22,7 +22,7 @@ def rigid_motions(vertices, triangles, normals, motions):
         vertices: [V, 3] in the vertebra frame.
         triangles: [M, 3].
         normals: [M, 3] float32 output, unit, zero for degenerate triangles.
-        motions: [M, 6] float32 output: per mm along and per rad about the vertebra's axes.
+        motions: [M, 6 or more] float32 output: per mm along and per rad about the vertebra's axes.
     """
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -76,47 +76,71 @@ def shape_motions(triangles, normals, displacements, fields, motions):
             motions[t, n_modes + 3 * f + 2] = nz * mean
 
 
+@numba.njit(nogil=True, cache=True)
+def number_covered_blocks(own, u0, v0, block, row_of):
+    """Numbers the blocks that a vertebra touches, in reading order; returns how many.
+
+    Args:
+        own: [rows, columns] float32 depth fractions of the vertebra in its window.
+        u0, v0: column and row of the image at own[0, 0].
+        block: edge of a block, px.
+        row_of: [rows, columns] int32 of the blocks of the whole image, all -1: output.
+    """
+    for y in range(own.shape[0]):
+        for x in range(own.shape[1]):
+            if own[y, x] > 1e-7:  # rounding stays below
+                row_of[(y + v0) // block, (x + u0) // block] = 0
+    count = 0
+    for y in range(row_of.shape[0]):
+        for x in range(row_of.shape[1]):
+            if row_of[y, x] == 0:
+                row_of[y, x] = count
+                count += 1
+    return count
+
+
 @numba.njit(nogil=True, cache=True, fastmath=True)
 def accumulate_jacobian(
-    uvw, vertices, source, triangles, normals, rigid, shape, floor, u_offset, v_offset, row_of, out
+    uvw, vertices, source, triangles, normals, motions, floor, slope, own, u0, v0, block, row_of, out
 ):
-    """Adds the derivative of path length (mm) by each parameter to out [N, 6 + K], a row for each covered pixel.
+    """Adds the derivative of the DRR's block means by each parameter to out [N, q], a row for each touched block.
 
     Args:
         uvw: [V, 3] projected vertices.
         vertices: [V, 3] and source: [3], both in the vertebra frame.
         triangles, normals: [M, 3].
-        rigid, shape: [M, 6] and [M, K] from `rigid_motions` and `shape_motions`.
+        motions: [M, q] how far triangles move along their normals, see `rigid_motions` and `shape_motions`.
         floor: smallest `|n.d|`.
-        u_offset, v_offset: column and row of row_of[0, 0].
-        row_of: [rows, columns] int32, the row of `out` of each pixel of a window; negative for none.
-        out: float32, added to.
+        slope: [rows, columns] float32 derivative of a block's mean by the path length in each pixel of the image, 1/mm.
+        own: depth fractions of the vertebra in its window; u0, v0: column and row of the image at own[0, 0].
+        block: edge of a block, px.
+        row_of: [rows, columns] int32 of the blocks of the whole image, from `number_covered_blocks`.
+        out: [N, q] float32, added to.
     """
-    rows, columns = row_of.shape
+    rows, columns = own.shape
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        va, vb, vc = uvw[a, 1] - v_offset, uvw[b, 1] - v_offset, uvw[c, 1] - v_offset
+        va, vb, vc = uvw[a, 1] - v0, uvw[b, 1] - v0, uvw[c, 1] - v0
         first_row, end_row = max(0, math.ceil(min(va, vb, vc))), min(rows, math.ceil(max(va, vb, vc)))
         if first_row >= end_row:
             continue
-        ua, ub, uc = uvw[a, 0] - u_offset, uvw[b, 0] - u_offset, uvw[c, 0] - u_offset
+        ua, ub, uc = uvw[a, 0] - u0, uvw[b, 0] - u0, uvw[c, 0] - u0
         first_column, end_column = max(0, math.ceil(min(ua, ub, uc))), min(columns, math.ceil(max(ua, ub, uc)))
         area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
         if first_column >= end_column or area == 0.0:
             continue
-        gain = np.float32(_inverse_cosine(vertices, source, normals, a, t, floor))
+        steepness = np.float32(_inverse_cosine(vertices, source, normals, a, t, floor))
         turn = 1.0 if area > 0.0 else -1.0
         for row in range(first_row, end_row):
             for column in range(first_column, end_column):
                 inside_a = turn * ((uc - ub) * (row - vb) - (vc - vb) * (column - ub))
                 inside_b = turn * ((ua - uc) * (row - vc) - (va - vc) * (column - uc))
                 inside_c = turn * ((ub - ua) * (row - va) - (vb - va) * (column - ua))
-                target = row_of[row, column]
-                if target >= 0 and inside_a >= 0.0 and inside_b >= 0.0 and inside_c >= 0.0:
-                    for k in range(6):
-                        out[target, k] += gain * rigid[t, k]
-                    for k in range(shape.shape[1]):
-                        out[target, 6 + k] += gain * shape[t, k]
+                if own[row, column] > 1e-7 and inside_a >= 0.0 and inside_b >= 0.0 and inside_c >= 0.0:
+                    target = row_of[(row + v0) // block, (column + u0) // block]
+                    gain = steepness * slope[row + v0, column + u0]
+                    for k in range(motions.shape[1]):
+                        out[target, k] += gain * motions[t, k]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)

@@ -50,12 +50,26 @@ def reweighting(residual, code, scale):
 
 
 @numba.njit(nogil=True, cache=True)
-def picture(depth, ray_length, mu, out):
-    """Fills out with the DRR of depth fractions; all [rows, columns] float32."""
+def block_picture(depth, ray_length, mu, block, transmission, out):
+    """Fills out with the DRR of depth fractions, averaged over blocks of pixels.
+
+    Args:
+        depth: [rows, columns] float32 depth fractions; whole blocks.
+        ray_length: the same shape, mm.
+        mu: attenuation, 1/mm.
+        block: edge of a block, px.
+        transmission: [rows, columns] float32 output, `exp(-mu path length)`.
+        out: [rows / block, columns / block] float32 output.
+    """
+    share = np.float32(1.0 / (block * block))
+    out[:] = 0.0
     for y in range(depth.shape[0]):
         for x in range(depth.shape[1]):
-            covered = abs(depth[y, x]) > 1e-7
-            out[y, x] = 1.0 - math.exp(-mu * depth[y, x] * ray_length[y, x]) if covered else 0.0
+            passed = np.float32(1.0)
+            if abs(depth[y, x]) > 1e-7:
+                passed = np.float32(math.exp(-mu * depth[y, x] * ray_length[y, x]))
+                out[y // block, x // block] += share * (np.float32(1.0) - passed)
+            transmission[y, x] = passed
 
 
 @numba.njit(nogil=True, cache=True)
@@ -69,7 +83,7 @@ def view_penalty(prediction, target, weight, code, scale):
 
 
 @numba.njit(nogil=True, cache=True)
-def weighted_view(bones, gain, background, target, weight, code, scale, mu, slope, residual):
+def weighted_view(bones, gain, background, target, weight, code, scale, slope, residual):
     """Turns the penalty of a picture into least squares: fills slope and residual, returns the summed penalty.
 
     Args:
@@ -77,8 +91,7 @@ def weighted_view(bones, gain, background, target, weight, code, scale, mu, slop
         gain, background: the same shape, or [1, 1] for the same everywhere; `gain * bones + background` is predicted.
         target, weight: [rows, columns].
         code, scale: the similarity.
-        mu: attenuation, 1/mm.
-        slope: output, weighted derivative of the prediction by path length.
+        slope: output, weighted derivative of the prediction by the DRR.
         residual: output, weighted difference.
     """
     total = 0.0
@@ -89,7 +102,7 @@ def weighted_view(bones, gain, background, target, weight, code, scale, mu, slop
             offset = background[y, x] if varies else background[0, 0]
             difference = factor * bones[y, x] + offset - target[y, x]
             root = math.sqrt(weight[y, x] * reweighting(difference, code, scale))
-            slope[y, x] = root * mu * factor * (1.0 - bones[y, x])
+            slope[y, x] = root * factor
             residual[y, x] = root * difference
             total += weight[y, x] * penalty(difference, code, scale)
     return total

@@ -1,4 +1,4 @@
-"""One vertebra in one view: the pixels it covers and the derivative of its path length by its parameters."""
+"""One vertebra in one target: the blocks of pixels it touches and the derivative of their DRR by its parameters."""
 
 from __future__ import annotations
 
@@ -6,27 +6,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lumbar_ext.drr.adjoint import GRAZING_FLOOR, accumulate_vertex_gradient
 from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
-from lumbar_ext.registration.loss.jacobian_kernels import accumulate_jacobian, rigid_motions, shape_motions
+from lumbar_ext.registration.loss.jacobian_kernels import (
+    accumulate_jacobian,
+    number_covered_blocks,
+    rigid_motions,
+    shape_motions,
+)
 from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra, render_window
+from lumbar_ext.registration.loss.pinhole import world_pinhole
 from lumbar_ext.registration.loss.scene import Scene
-from lumbar_ext.registration.problem import POSE_SIZE
-from lumbar_ext.registration.search.block_objective import world_pinhole
+from lumbar_ext.registration.loss.tangent import tangent_from_pose
+from lumbar_ext.registration.parameters import POSE_SIZE
 
-_GRAZING_FLOOR = 0.05
-"""Smallest cosine between ray and normal that the derivative believes in."""
-_TOUCHED = 1e-7
-"""Depth fraction from which a pixel counts as covered: rounding stays below."""
+_CURVATURE_FLOOR = 0.02
+"""Smallest cosine between ray and normal of which the second derivative takes account: few pixels that graze a triangle
+would dominate it."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A vertebra rendered into the smallest window of an image that holds it.
+
+    Args:
+        u0, v0: first column and row.
+        depth: [rows, columns] float32 depth fractions.
+        uvw: [V, 3] projected vertices.
+        pinhole: [14] the camera seen from the vertebra.
+    """
+
+    u0: int
+    v0: int
+    depth: np.ndarray
+    uvw: np.ndarray
+    pinhole: np.ndarray
+
+    def add_to(self, image: np.ndarray) -> None:
+        """Adds the depth fractions to those of an image [rows, columns]."""
+        rows, columns = self.depth.shape
+        image[self.v0 : self.v0 + rows, self.u0 : self.u0 + columns] += self.depth
 
 
 @dataclass(frozen=True)
 class Patch:
-    """The covered pixels of one vertebra in one view.
+    """What one vertebra does to one target.
 
     Args:
-        pixels: [N] rising flat indices into the image.
-        jacobian: [N, 6 + k] derivative of path length in mm by translation and rotation (both in the vertebra's moved
-            frame) and by the first k coefficients.
+        pixels: [N] rising flat indices of target pixels.
+        jacobian: [N, 6 + k] derivative of their DRR by pose parameters and by the first k coefficients.
     """
 
     pixels: np.ndarray
@@ -34,75 +62,94 @@ class Patch:
 
 
 class VertebraPatches:
-    """Renders one vertebra and makes its patches. Different views may be asked for from different threads.
-
-    How coefficients move the surface along its normals is computed once, at the shape given here: normals turn little.
+    """Renders one vertebra and makes its patches. Different targets may be asked for from different threads.
 
     Args:
         scene: the scene.
         index: which vertebra.
-        n_modes: coefficients that vary.
-        parameters: [6 + K] of the vertebra.
     """
 
-    def __init__(self, scene: Scene, index: int, n_modes: int, parameters: np.ndarray) -> None:
-        self._scene, self._index = scene, index
+    def __init__(self, scene: Scene, index: int) -> None:
         self._surface = scene.surfaces[index]
-        self._start = scene.problem.vertebrae[index].world_from_vertebra
-        self._pinholes = {name: world_pinhole(view.camera) for name, view in scene.problem.views.items()}
-        triangles = self._surface.triangles
-        self._normals = np.empty((len(triangles), 3), dtype=np.float32)
-        self._rigid = np.empty((len(triangles), POSE_SIZE), dtype=np.float32)
-        self._shape = np.empty((len(triangles), n_modes), dtype=np.float32)
-        rigid_motions(self.vertices(parameters), triangles, self._normals, self._rigid)
+        self._start = scene.vertebrae[index].world_from_vertebra
+        shown = {name: target for name, target in scene.targets.items() if index in scene.members[name]}
+        self._pinholes = {name: world_pinhole(target.camera) for name, target in shown.items()}
+        self._orientations = {name: float(np.sign(t.camera.source_distance_mm)) for name, t in shown.items()}
+        n_triangles = len(self._surface.triangles)
+        self._normals = np.empty((n_triangles, 3), dtype=np.float32)
+        self._motions = np.empty((n_triangles, POSE_SIZE + scene.n_modes), dtype=np.float32)
+
+    def linearise(self, vertices: np.ndarray, parameters: np.ndarray) -> None:
+        """Notes how the surface moves along its normals with its parameters [6 + K], before patches are made."""
+        triangles, n_modes = self._surface.triangles, self._motions.shape[1] - POSE_SIZE
+        rigid_motions(vertices, triangles, self._normals, self._motions)
+        self._motions[:, :POSE_SIZE] @= tangent_from_pose(parameters[:POSE_SIZE]).astype(np.float32)
         if n_modes:
             modes = self._surface.modes_by_vertex_mm[..., :n_modes]
             fields = self._surface.fields_by_vertex_mm[:, : max(0, n_modes - self._surface.n_model_modes) // 3]
-            shape_motions(triangles, self._normals, modes, fields, self._shape)
-
-    def vertices(self, parameters: np.ndarray) -> np.ndarray:
-        """[V, 3] in the vertebra frame of parameters [6 + K]."""
-        return self._scene.vertices(self._index, parameters)
-
-    def turn_normals(self, vertices: np.ndarray) -> None:
-        """Brings the derivative by pose up to date with the vertices, before patches are made of them."""
-        rigid_motions(vertices, self._surface.triangles, self._normals, self._rigid)
+            shape_motions(triangles, self._normals, modes, fields, self._motions[:, POSE_SIZE:])
 
     def add_depth(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> bool:
-        """Adds its depth fractions to an image [rows, columns] of a view; False if it is not before the source."""
+        """Adds its depth fractions to an image [rows, columns] of a target; False if it is not before the source."""
         uvw, pinhole = np.empty(vertices.shape), self._pinhole(name, parameters)
         smallest = project_vertices(
             vertices, pinhole[0:3], pinhole[3:6], pinhole[6:9], pinhole[9:12], pinhole[12], pinhole[13], uvw
         )
         if not smallest > 1e-6:
             return False
-        accumulate_signed_depth(uvw, self._surface.triangles, self._orientation(name), 0, 0, depth)
+        accumulate_signed_depth(uvw, self._surface.triangles, self._orientations[name], 0, 0, depth)
         return True
 
-    def patch(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> Patch:
-        """Its patch in a view in which `add_depth` would succeed; adds its depth fractions as well."""
-        triangles, (rows, columns) = self._surface.triangles, depth.shape
-        uvw, scratch = np.empty(vertices.shape), np.empty(depth.size, dtype=np.float32)
+    def window(self, name: str, vertices: np.ndarray, parameters: np.ndarray, shape: tuple[int, int]) -> Window:
+        """Its own window of an image of this shape [rows, columns] of a target in which `add_depth` would succeed."""
+        rows, columns = shape
+        uvw, scratch = np.empty(vertices.shape), np.empty(rows * columns, dtype=np.float32)
         pinhole = self._pinhole(name, parameters)
         u0, v0, u1, v1 = render_window(
-            vertices, pinhole, self._orientation(name), triangles, columns, rows, uvw, scratch
+            vertices, pinhole, self._orientations[name], self._surface.triangles, columns, rows, uvw, scratch
         )
-        own = scratch[: (v1 - v0) * (u1 - u0)].reshape(v1 - v0, u1 - u0)
-        depth[v0:v1, u0:u1] += own
-        covered = own > _TOUCHED
-        y, x = np.nonzero(covered)
-        row_of = np.full(own.shape, -1, dtype=np.int32)
-        row_of[covered] = np.arange(len(y), dtype=np.int32)
-        jacobian = np.zeros((len(y), POSE_SIZE + self._shape.shape[1]), dtype=np.float32)
-        motions = self._normals, self._rigid, self._shape
-        accumulate_jacobian(uvw, vertices, pinhole[:3], triangles, *motions, _GRAZING_FLOOR, u0, v0, row_of, jacobian)
-        return Patch((y + v0) * columns + x + u0, jacobian)
+        return Window(u0, v0, scratch[: (v1 - v0) * (u1 - u0)].reshape(v1 - v0, u1 - u0), uvw, pinhole)
+
+    def patch(self, window: Window, vertices: np.ndarray, slope: np.ndarray, block: int) -> Patch:
+        """Its patch after `linearise`.
+
+        Args:
+            window: from `window`.
+            vertices: [V, 3] in the vertebra frame.
+            slope: [rows, columns] derivative of a target pixel by the path length in each pixel of the image, 1/mm.
+            block: edge of the blocks of pixels that make a target pixel.
+        """
+        row_of = np.full([size // block for size in slope.shape], -1, dtype=np.int32)
+        own = window.depth, window.u0, window.v0
+        count = number_covered_blocks(*own, block, row_of)
+        jacobian = np.zeros((count, self._motions.shape[1]), dtype=np.float32)
+        surface = self._surface.triangles, self._normals, self._motions
+        accumulate_jacobian(
+            window.uvw, vertices, window.pinhole[:3], *surface, _CURVATURE_FLOOR, slope, *own, block, row_of, jacobian
+        )
+        return Patch(np.flatnonzero(row_of.ravel() >= 0), jacobian)
+
+    def add_forces(self, window: Window, vertices: np.ndarray, image_gradient: np.ndarray, forces: np.ndarray) -> None:
+        """Adds to forces [V, 3], in the vertebra frame, the derivative by the vertices of what has the derivative
+        image_gradient [rows, columns] by the depth fractions' path lengths, mm.
+        """
+        accumulate_vertex_gradient(
+            window.uvw, vertices, window.pinhole[:3], self._surface.triangles, image_gradient, GRAZING_FLOOR, forces
+        )
+
+    def gradient(self, vertices: np.ndarray, parameters: np.ndarray, forces: np.ndarray) -> np.ndarray:
+        """[6 + n_modes] the derivative by the parameters [6 + K] of what has the derivative `forces` by the vertices."""
+        surface, n_modes = self._surface, self._motions.shape[1] - POSE_SIZE
+        wrench = np.concatenate([forces.sum(0), np.cross(vertices, forces).sum(0)])
+        pose = tangent_from_pose(parameters[:POSE_SIZE]).T @ wrench
+        own = forces.astype(np.float32)
+        model = surface.modes_mm[:n_modes] @ own.ravel()
+        if n_modes <= surface.n_model_modes:
+            return np.concatenate([pose, model])
+        return np.concatenate([pose, model, (surface.fields_mm @ own).ravel()[: n_modes - len(model)]])
 
     def _pinhole(self, name: str, parameters: np.ndarray) -> np.ndarray:
         moved = np.empty(14)
         start = self._start
         pinhole_from_vertebra(self._pinholes[name], start.rotation, start.translation_mm, parameters, moved)
         return moved
-
-    def _orientation(self, name: str) -> float:
-        return float(np.sign(self._scene.problem.views[name].camera.source_distance_mm))

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from lumbar_ext.mesh.coarse_mesh import CoarseMesh
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.shape.model.level_shape import SurfaceModes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lumbar_ext.geometry import Camera
-from lumbar_ext.registration.problem import POSE_SIZE
+from lumbar_ext.registration.parameters import POSE_SIZE
 
 
 def tangent_from_pose(pose: np.ndarray) -> np.ndarray:

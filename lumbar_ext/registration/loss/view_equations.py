@@ -1,4 +1,4 @@
-"""One view's share of a loss and of its quadratic model."""
+"""One target image's share of a loss and of its quadratic model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM
-from lumbar_ext.registration.loss.kernels import picture, view_penalty, weighted_view
-from lumbar_ext.registration.loss.patches import Patch, VertebraPatches
-from lumbar_ext.registration.loss.scene import Scene
-from lumbar_ext.registration.terms.view_fields import FittedFields
+from lumbar_ext.registration.loss.kernels import block_picture, view_penalty, weighted_view
+from lumbar_ext.registration.loss.patches import Patch, VertebraPatches, Window
+from lumbar_ext.registration.loss.scene import Scene, SceneState
+from lumbar_ext.registration.targets import BONE_VALUE
+from lumbar_ext.registration.terms.similarity import Similarity
+from lumbar_ext.registration.terms.view_fields import FieldFitter, FittedFields, ViewFields
 
 _PLAIN = np.ones((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.float32)
 """Gain and background of a view without fields."""
@@ -18,91 +20,144 @@ _PLAIN = np.ones((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.float32)
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """What a view adds to a quadratic model in the vertebrae's own moving frames.
+    """What a target adds to a quadratic model.
 
     Args:
+        members: the m vertebrae that it shows.
         loss: its share.
-        gradient: [n, q].
-        blocks: by pair (i, j >= i) of vertebrae that share pixels, [q, q].
-        coupling: [n, q, C] to the C coefficients of the view's fields, already divided by the Cholesky factor of their own
+        forces: of each member, the derivative [V, 3] by its vertices in its own frame.
+        blocks: by pair (i, j >= i) of vertebrae that share pixels, the second derivative [q, q]; empty if not asked for.
+        coupling: [m, q, C] to the C coefficients of the view's fields, already divided by the Cholesky factor of their own
             Hessian, so that eliminating them subtracts its outer product; None without fields.
     """
 
+    members: tuple[int, ...]
     loss: float
-    gradient: np.ndarray
+    forces: tuple[np.ndarray, ...]
     blocks: dict[tuple[int, int], np.ndarray]
     coupling: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class _WeightedPixels:
+    """A target with its prediction, as least squares.
+
+    Args:
+        loss: the share of the loss.
+        windows: of the members.
+        transmission: [rows, columns] derivative of a target pixel's DRR by the path length in a pixel of its camera, 1/mm.
+        bones, slope, residual: [rows, columns] of the target: predicted DRR, and what `weighted_view` fills.
+        fitted: gain and background, None for none.
+    """
+
+    loss: float
+    windows: list[Window]
+    transmission: np.ndarray
+    bones: np.ndarray
+    slope: np.ndarray
+    residual: np.ndarray
+    fitted: FittedFields | None
+
+
 class ViewEquations:
-    """One view of a scene.
+    """One target of a scene.
 
     Args:
         scene: the scene.
-        name: of the view.
-        makers: of the patches of every vertebra.
+        name: of the target.
+        similarity: the pixel penalty.
+        fields: gain and background to fit along; None for none.
+        makers: of the patches of every vertebra of the scene.
     """
 
-    def __init__(self, scene: Scene, name: str, makers: list[VertebraPatches]) -> None:
-        self._name, self._makers = name, makers
-        self._target = scene.problem.views[name]
-        self._similarity = scene.problem.similarity
-        self._ray_length_mm = scene.projectors[name].ray_length_mm
-        self._weights = self._target.weights / np.float32(self._target.normaliser * len(scene.problem.views))
-        self._n_views = len(scene.problem.views)
-        self._fitter = None if scene.problem.view_fields is None else scene.field_fitter(name)
+    def __init__(
+        self, scene: Scene, name: str, similarity: Similarity, fields: ViewFields | None, makers: list[VertebraPatches]
+    ) -> None:
+        self._name, self._makers, self._members = name, makers, scene.members[name]
+        self._target, self._similarity = scene.targets[name], similarity
+        whole = [(0, -size % self._target.block) for size in self._target.camera.size_px[::-1]]
+        self._ray_length_mm = np.pad(scene.projectors[name].ray_length_mm, whole, mode="edge")
+        self._n_views = len(scene.views)
+        self._weights = self._target.weights / np.float32(scene.normalisers[name] * self._n_views)
+        self._fitter = None
+        if fields is not None:
+            weights = self._target.weights / scene.normalisers[name]
+            self._fitter = FieldFitter(fields, self._target.image, weights, similarity, BONE_VALUE)
 
-    def loss(self, vertices: list[np.ndarray], parameters: list[np.ndarray]) -> float:
+    def loss(self, state: SceneState) -> float:
         """The share of the loss; infinite if a vertebra is not in front of the X-ray source."""
-        depth = np.zeros(self._target.image.shape, dtype=np.float32)
-        for maker, own, p in zip(self._makers, vertices, parameters, strict=True):
-            if not maker.add_depth(self._name, own, p, depth):
-                return float("inf")
-        prediction, share = self._picture(depth), 0.0
+        return sum(self._losses(state))
+
+    def pixel_loss(self, state: SceneState) -> float:
+        """The share of the loss without what gain and background cost."""
+        return self._losses(state)[1]
+
+    def equations(self, state: SceneState, *, curved: bool = True) -> NormalEquations:
+        """Its part of the quadratic model at parameters of finite loss, with the second derivative or without."""
+        pixels = self._weighted(state)
+        forces = self._forces(pixels, state)
+        if not curved:
+            return NormalEquations(self._members, pixels.loss, forces, {}, None)
+        patches = [
+            self._makers[i].patch(window, state.vertices_mm[i], pixels.transmission, self._target.block)
+            for i, window in zip(self._members, pixels.windows, strict=True)
+        ]
+        designs = [patch.jacobian * pixels.slope.ravel()[patch.pixels, None] for patch in patches]
+        coupling = None if pixels.fitted is None else self._coupling(pixels, patches, designs)
+        return NormalEquations(self._members, pixels.loss, forces, self._blocks(patches, designs), coupling)
+
+    def _forces(self, pixels: _WeightedPixels, state: SceneState) -> tuple[np.ndarray, ...]:
+        """What the pixels' errors do to the vertices; gain and background have their best values, so their change does
+        not count.
+        """
+        block, by_pixel = self._target.block, pixels.slope * pixels.residual
+        by_pixel = np.repeat(np.repeat(by_pixel, block, axis=0), block, axis=1) * pixels.transmission
+        forces = tuple(np.zeros(state.vertices_mm[i].shape) for i in self._members)
+        for i, window, own in zip(self._members, pixels.windows, forces, strict=True):
+            self._makers[i].add_forces(window, state.vertices_mm[i], by_pixel, own)
+        return forces
+
+    def _weighted(self, state: SceneState) -> _WeightedPixels:
+        depth, block = np.zeros(self._ray_length_mm.shape, dtype=np.float32), self._target.block
+        windows = [
+            self._makers[i].window(self._name, state.vertices_mm[i], state.parameters[i], depth.shape)
+            for i in self._members
+        ]
+        for window in windows:
+            window.add_to(depth)
+        bones, transmission = self._picture(depth)
+        transmission *= np.float32(MU_BONE_800HU_PER_MM / block**2)
+        fitted = None if self._fitter is None else self._fitter.fit(bones)
+        gain, background = _PLAIN if fitted is None else (fitted.gain, fitted.background)
+        slope, residual = np.empty_like(bones), np.empty_like(bones)
+        similar = self._weights, self._similarity.code, self._similarity.scale
+        loss = weighted_view(bones, gain, background, self._target.image, *similar, slope, residual)
+        if fitted is not None:
+            loss += fitted.penalty / self._n_views
+        return _WeightedPixels(loss, windows, transmission, bones, slope, residual, fitted)
+
+    def _losses(self, state: SceneState) -> tuple[float, float]:
+        """What fitted fields cost, and the pixels' penalty."""
+        depth = np.zeros(self._ray_length_mm.shape, dtype=np.float32)
+        for i in self._members:
+            if not self._makers[i].add_depth(self._name, state.vertices_mm[i], state.parameters[i], depth):
+                return 0.0, float("inf")
+        prediction, share = self._picture(depth)[0], 0.0
         if self._fitter is not None:
             fitted = self._fitter.fit(prediction)
             prediction, share = fitted.gain * prediction + fitted.background, fitted.penalty / self._n_views
         code, scale = self._similarity.code, self._similarity.scale
-        return share + view_penalty(prediction, self._target.image, self._weights, code, scale)
+        return share, view_penalty(prediction, self._target.image, self._weights, code, scale)
 
-    def equations(self, vertices: list[np.ndarray], parameters: list[np.ndarray]) -> NormalEquations:
-        """The quadratic model at parameters of finite loss."""
-        depth = np.zeros(self._target.image.shape, dtype=np.float32)
-        patches = [
-            maker.patch(self._name, own, p, depth)
-            for maker, own, p in zip(self._makers, vertices, parameters, strict=True)
-        ]
-        bones = self._picture(depth)
-        fitted = None if self._fitter is None else self._fitter.fit(bones)
-        gain, background = _PLAIN if fitted is None else (fitted.gain, fitted.background)
-        slope, residual = np.empty_like(bones), np.empty_like(bones)
-        similarity, target = self._similarity, self._target.image
-        similar = similarity.code, similarity.scale, MU_BONE_800HU_PER_MM
-        loss = weighted_view(bones, gain, background, target, self._weights, *similar, slope, residual)
-        designs = [patch.jacobian * slope.ravel()[patch.pixels, None] for patch in patches]
-        gradient = np.stack([residual.ravel()[p.pixels] @ d for p, d in zip(patches, designs, strict=True)])
-        gradient = gradient.astype(np.float64)
-        coupling = None
-        if fitted is not None:
-            loss += fitted.penalty / self._n_views
-            coupling = self._eliminate(bones, fitted, patches, designs, residual, gradient)
-        return NormalEquations(loss, gradient, _blocks(patches, designs, target.size), coupling)
+    def _picture(self, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The DRR [rows, columns] of the target's pixels, and the transmission in the pixels of its camera."""
+        bones, transmission = np.empty_like(self._target.image), np.empty_like(depth)
+        block_picture(depth, self._ray_length_mm, MU_BONE_800HU_PER_MM, self._target.block, transmission, bones)
+        return bones, transmission
 
-    def _picture(self, depth: np.ndarray) -> np.ndarray:
-        bones = np.empty_like(depth)
-        picture(depth, self._ray_length_mm, MU_BONE_800HU_PER_MM, bones)
-        return bones
-
-    def _eliminate(
-        self,
-        bones: np.ndarray,
-        fitted: FittedFields,
-        patches: list[Patch],
-        designs: list[np.ndarray],
-        residual: np.ndarray,
-        gradient: np.ndarray,
-    ) -> np.ndarray:
-        """`NormalEquations.coupling` of the fields; takes their own slope out of the gradient, in place."""
+    def _coupling(self, pixels: _WeightedPixels, patches: list[Patch], designs: list[np.ndarray]) -> np.ndarray:
+        """`NormalEquations.coupling` of the fields."""
+        bones, fitted = pixels.bones, pixels.fitted
         used = self._fitter.informative_pixels(bones)
         difference = fitted.gain * bones + fitted.background - self._target.image
         root = np.sqrt(self._weights * self._similarity.reweighting(difference)).ravel()
@@ -111,23 +166,20 @@ class ViewEquations:
         design[used] = own
         weight = 2 * self._fitter.fields.weight / self._n_views
         factor = np.linalg.cholesky(own.T @ own + weight * np.eye(own.shape[1]))
-        slope = own.T @ residual.ravel()[used] + weight * fitted.coefficients
         cross = np.stack([moves.T @ design[patch.pixels] for patch, moves in zip(patches, designs, strict=True)])
-        coupling = np.linalg.solve(factor, cross.transpose(0, 2, 1)).transpose(0, 2, 1)
-        gradient -= coupling @ np.linalg.solve(factor, slope)
-        return coupling
+        return np.linalg.solve(factor, cross.transpose(0, 2, 1)).transpose(0, 2, 1)
 
-
-def _blocks(patches: list[Patch], designs: list[np.ndarray], n_pixels: int) -> dict[tuple[int, int], np.ndarray]:
-    """`J^T J` [q, q] of all pairs of vertebrae that share pixels."""
-    blocks, row_of = {}, np.full(n_pixels, -1, dtype=np.int32)
-    for i, (patch, design) in enumerate(zip(patches, designs, strict=True)):
-        blocks[i, i] = design.T @ design
-        row_of[patch.pixels] = np.arange(len(patch.pixels), dtype=np.int32)
-        for j in range(i + 1, len(patches)):
-            mine = row_of[patches[j].pixels]
-            shared = np.flatnonzero(mine >= 0)
-            if len(shared):
-                blocks[i, j] = design[mine[shared]].T @ designs[j][shared]
-        row_of[patch.pixels] = -1
-    return blocks
+    def _blocks(self, patches: list[Patch], designs: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
+        """`J^T J` [q, q] of all pairs of vertebrae that share pixels."""
+        blocks, row_of = {}, np.full(self._target.image.size, -1, dtype=np.int32)
+        for i, (patch, design) in enumerate(zip(patches, designs, strict=True)):
+            own = self._members[i]
+            blocks[own, own] = design.T @ design
+            row_of[patch.pixels] = np.arange(len(patch.pixels), dtype=np.int32)
+            for j in range(i + 1, len(patches)):
+                mine = row_of[patches[j].pixels]
+                shared = np.flatnonzero(mine >= 0)
+                if len(shared):
+                    blocks[own, self._members[j]] = design[mine[shared]].T @ designs[j][shared]
+            row_of[patch.pixels] = -1
+        return blocks

@@ -11,9 +11,10 @@ import nlopt
 import numpy as np
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.registration.loss.scene import Scene
+from lumbar_ext.registration.loss.linearisation import Lineariser
 from lumbar_ext.registration.loss.surfaces import stage_surfaces
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import LevelSearch, StopReason
 from lumbar_ext.registration.search.block_objective import BlockObjective
 from lumbar_ext.registration.search.optimiser import Optimiser
@@ -70,18 +71,18 @@ class BobyqaBlocks(Optimiser):
     def _minimise(
         self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
     ) -> tuple[list[np.ndarray], StopReason]:
-        if problem.view_fields is not None:
+        if problem.images.view_fields is not None:
             raise InputError("view_fields cannot be fitted vertebra by vertebra: set it to null with BobyqaBlocks")
         reason = StopReason.CONVERGED
         for stage in self.stages:
             n_modes = problem.vertebrae[0].shape.n_model_modes if stage.with_shape else 0
             surfaces = stage_surfaces(problem, parameters, n_modes, stage.mesh_vertices)
-            scene = Scene(problem.coarsened(stage.stride), surfaces)
-            lengths = [scene.path_lengths(i, p) for i, p in enumerate(parameters)]
+            losses = Lineariser(problem.coarsened(stage.stride), surfaces)
+            lengths = [losses.scene.path_lengths(i, p) for i, p in enumerate(parameters)]
             for index in list(range(len(parameters))) * stage.sweeps:
                 if record.out_of_time:
                     return parameters, StopReason.TIME
-                reason = _visit(scene, index, stage, POSE_SIZE + n_modes, parameters, lengths, record)
+                reason = _visit(losses, index, stage, POSE_SIZE + n_modes, parameters, lengths, record)
         return parameters, StopReason.TIME if record.out_of_time else reason
 
 
@@ -90,25 +91,25 @@ class BobyqaJoint(Optimiser):
     """BOBYQA over all poses and coefficients at once, as Yu et al. (arXiv 2503.14573): slow, kept for comparison.
 
     Args:
-        stride: image pixels averaged into one.
-        mesh_vertices: vertices of the rendered mesh; None for all.
+        stride: image pixels averaged into one; 1 for the resolution of the decompositions, as in the paper.
+        mesh_vertices: vertices of the rendered mesh; None for all, as in the paper.
         first_step: first trust radius, in natural steps.
         last_step: final trust radius.
-        max_evaluations: limit.
+        max_evaluations: limit; joint searches of 100 parameters end by their trust radius after about 20,000.
     """
 
-    stride: int = 2
-    mesh_vertices: int | None = 4000
+    stride: int = 1
+    mesh_vertices: int | None = None
     first_step: float = 1.0
     last_step: float = 0.02
-    max_evaluations: int = 20000
+    max_evaluations: int = 60_000
 
     def _minimise(
         self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
     ) -> tuple[list[np.ndarray], StopReason]:
         size = POSE_SIZE + problem.vertebrae[0].shape.n_model_modes
         surfaces = stage_surfaces(problem, parameters, size - POSE_SIZE, self.mesh_vertices)
-        objective = _JointObjective(Scene(problem.coarsened(self.stride), surfaces), parameters, size)
+        objective = _JointObjective(Lineariser(problem.coarsened(self.stride), surfaces), parameters, size)
         limits = np.tile(problem.bounds.limits(size - POSE_SIZE), len(parameters))
         steps = np.tile(natural_steps(size), len(parameters))
         search = BoxSearch(limits, steps, self.first_step, self.last_step, self.max_evaluations)
@@ -120,8 +121,8 @@ class BobyqaJoint(Optimiser):
 class _JointObjective:
     """The loss of the first `size` parameters of all vertebrae in one vector."""
 
-    def __init__(self, scene: Scene, parameters: list[np.ndarray], size: int) -> None:
-        self._scene, self._rest, self._size = scene, parameters, size
+    def __init__(self, losses: Lineariser, parameters: list[np.ndarray], size: int) -> None:
+        self._losses, self._rest, self._size = losses, parameters, size
 
     def parameters(self, position: np.ndarray) -> list[np.ndarray]:
         """Parameters [6 + K] of every vertebra."""
@@ -129,7 +130,7 @@ class _JointObjective:
         return [np.concatenate([own, rest[self._size :]]) for own, rest in zip(varying, self._rest, strict=True)]
 
     def __call__(self, position: np.ndarray) -> float:
-        return self._scene.loss(self.parameters(position)).total
+        return self._losses.loss(self.parameters(position))
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ class _Best:
 
 
 def _visit(
-    scene: Scene,
+    losses: Lineariser,
     index: int,
     stage: BlockStage,
     size: int,
@@ -227,15 +228,15 @@ def _visit(
     record: Record,
 ) -> StopReason:
     """Improves the first `size` parameters of one vertebra in place."""
-    objective = BlockObjective(scene, index, parameters, lengths)
-    limits = scene.problem.bounds.limits(size - POSE_SIZE)
+    objective = BlockObjective(losses, index, parameters, lengths)
+    limits = losses.problem.bounds.limits(size - POSE_SIZE)
     search = BoxSearch(limits, natural_steps(size), stage.first_step, stage.last_step, stage.max_evaluations)
-    level, evaluations, seconds = scene.problem.vertebrae[index].level, record.evaluations, record.seconds
+    level, evaluations, seconds = losses.problem.vertebrae[index].level, record.evaluations, record.seconds
     before = objective(parameters[index][:size])
     outcome = search.minimise(objective, parameters[index][:size], record, level)
     if outcome.loss < before:
         parameters[index][:size] = outcome.position
-        lengths[index] = scene.path_lengths(index, parameters[index])
+        lengths[index] = losses.scene.path_lengths(index, parameters[index])
     best = min(outcome.loss, before)
     spent = record.evaluations - evaluations, record.seconds - seconds
     record.visited(level, LevelSearch(best, *spent, outcome.reason))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from lumbar_ext.registration.loss.linearisation import Lineariser, QuadraticModel
-from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.loss.surfaces import stage_surfaces
 from lumbar_ext.registration.loss.threads import thread_map
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import Curvature, StopReason
 from lumbar_ext.registration.search.optimiser import Optimiser
 from lumbar_ext.registration.search.outcome import suspicious
 from lumbar_ext.registration.search.record import Record
+from lumbar_ext.registration.steps import DampedSteps
 from lumbar_ext.shape.model.level_shape import LevelShape
 
 
@@ -38,28 +38,32 @@ class GaussNewtonStage:
     """One resolution.
 
     Args:
-        stride: image pixels averaged into one, 1 for full resolution.
+        block: edge of the blocks of pixels whose means are compared, 1 for full resolution.
         mesh_vertices: vertices of the rendered mesh; None for all.
         varying: the parameters that change.
         max_iterations: limit.
-        tolerance: relative decrease of the loss from which on an iteration counts as standing still.
+        tolerance_mm: a step that moves no vertex farther ends the stage.
+        reuse: steps that go on with the second derivative of an iteration, each for a fifth of its cost.
     """
 
-    stride: int
+    block: int
     mesh_vertices: int | None
     varying: Varying
     max_iterations: int
-    tolerance: float
+    tolerance_mm: float
+    reuse: int = 0
 
 
 DEFAULT_STAGES = (
-    GaussNewtonStage(4, 2500, Varying.POSE, 10, 0.02),
-    GaussNewtonStage(4, 2500, Varying.MODEL, 15, 0.01),
-    GaussNewtonStage(2, 5000, Varying.MODEL, 10, 0.01),
-    GaussNewtonStage(2, None, Varying.ALL, 12, 0.003),
+    GaussNewtonStage(4, 2500, Varying.POSE, 10, 0.5),
+    GaussNewtonStage(4, 2500, Varying.MODEL, 15, 0.5),
+    GaussNewtonStage(2, 5000, Varying.MODEL, 10, 0.3),
+    GaussNewtonStage(2, None, Varying.ALL, 12, 0.05, reuse=6),
 )
 
 _MAX_REJECTIONS = 6
+_NEWTON_DAMPING = 1e-2
+"""Up to this damping the size of a step says how far the minimum is; a step that is small for its damping does not."""
 _RESTARTS_DEG = ((0, 12, 0), (0, -12, 0), (10, 0, 0), (-10, 0, 0), (0, 0, 20), (0, 0, -20))
 """Rotations (lateral, flexion, axial) from which a vertebra that went astray is tried again."""
 
@@ -153,15 +157,12 @@ class _Search:
 
     def _lineariser(self, stage: GaussNewtonStage, n_modes: int, parameters: list[np.ndarray]) -> Lineariser:
         surfaces = stage_surfaces(self._problem, parameters, n_modes, stage.mesh_vertices)
-        problem = self._problem
-        if stage.varying is not Varying.ALL:
-            # Far from their places, neighbours may pass through each other.
-            problem = replace(problem, non_intersection=None)
-        return Lineariser(Scene(problem.coarsened(stage.stride), surfaces), n_modes, parameters, self._run)
+        problem = self._problem if stage.varying is Varying.ALL else self._problem.early()
+        return Lineariser(problem.averaged(stage.block), surfaces, n_modes, self._run)
 
 
 def _same_work(a: GaussNewtonStage, b: GaussNewtonStage, shape: LevelShape) -> bool:
-    resolutions = [(stage.stride, stage.mesh_vertices, stage.varying.n_modes(shape)) for stage in (a, b)]
+    resolutions = [(stage.block, stage.mesh_vertices, stage.varying.n_modes(shape)) for stage in (a, b)]
     return resolutions[0] == resolutions[1]
 
 
@@ -169,52 +170,95 @@ class _Descent:
     """The steps of one stage."""
 
     def __init__(self, lineariser: Lineariser, limits: np.ndarray, record: Record) -> None:
-        self._lineariser, self._limits, self._record = lineariser, limits, record
+        self._lineariser, self._record = lineariser, record
+        self._size, self._limits = len(limits), np.tile(limits, len(lineariser.problem.vertebrae))
 
     def run(
         self, parameters: list[np.ndarray], stage: GaussNewtonStage, damping: float
     ) -> tuple[list[np.ndarray], StopReason]:
-        """The best parameters found and why the steps ended."""
+        """The best parameters found and why the steps ended.
+
+        A stage has converged when the first step after its second derivative was made anew is small.
+        """
         for _ in range(stage.max_iterations):
             if self._record.out_of_time:
                 return parameters, StopReason.TIME
             model = self._lineariser.model(parameters)
-            self._record.evaluations += 1
-            self._record.report("all", model.loss)
+            self._noted(model.loss)
             if model.prior > 0:
                 self._record.curvature = Curvature(model.hessian, model.prior)
-            loss = np.inf
             for _ in range(_MAX_REJECTIONS):
-                candidate = self._step(parameters, model, damping)
-                loss = self._lineariser.loss(candidate)
-                self._record.evaluations += 1
-                if loss < model.loss:
+                steps = self._steps(parameters, model, damping)
+                candidate = self._moved(parameters, steps.end(self._position(parameters), model.gradient.ravel()))
+                loss = self._loss(candidate, model)
+                near = damping <= _NEWTON_DAMPING and self._movement_mm(parameters, candidate) <= stage.tolerance_mm
+                if loss < model.loss or near:
                     break
                 damping *= 6
             else:
+                return parameters, StopReason.STALLED
+            if loss < model.loss:
+                before, parameters, damping = parameters, candidate, max(damping / 5, 1e-6)
+            if near:
                 return parameters, StopReason.CONVERGED
-            parameters, damping = candidate, max(damping / 5, 1e-6)
-            if model.loss - loss < stage.tolerance * model.loss:
-                return parameters, StopReason.CONVERGED
-        return parameters, StopReason.EVALUATIONS
+            if stage.reuse:
+                parameters = self._go_on(before, parameters, loss, model, steps, stage)
+        return parameters, StopReason.ITERATIONS
 
-    def _step(self, parameters: list[np.ndarray], model: QuadraticModel, damping: float) -> list[np.ndarray]:
-        """Parameters after a damped step, inside the bounds."""
-        size = len(self._limits)
-        position = np.stack([p[:size] for p in parameters])
-        # A parameter that stands on its bound and wants to leave is held.
-        outward = (np.abs(position) >= self._limits) & (position * model.gradient < 0)
-        free = np.flatnonzero(~outward.ravel())
-        hessian = model.hessian.reshape(position.size, -1)
-        damped = hessian.copy() if len(free) == position.size else hessian[np.ix_(free, free)]
-        diagonal = damped.diagonal().copy()
-        damped.ravel()[:: len(free) + 1] += damping * diagonal + 1e-9 * diagonal.max() + 1e-30
-        step = np.zeros(position.size)
-        try:
-            factor = cho_factor(damped, overwrite_a=True, check_finite=False)
-            step[free] = -cho_solve(factor, model.gradient.ravel()[free], check_finite=False)
-        except LinAlgError:
-            # Rounding made the Hessian indefinite: standing still is rejected, and the next attempt damps more.
-            return parameters
-        moved = np.clip(position + step.reshape(position.shape), -self._limits, self._limits)
-        return [np.concatenate([own, rest[size:]]) for own, rest in zip(moved, parameters, strict=True)]
+    def _go_on(
+        self,
+        before: list[np.ndarray],
+        parameters: list[np.ndarray],
+        loss: float,
+        model: QuadraticModel,
+        steps: DampedSteps,
+        stage: GaussNewtonStage,
+    ) -> list[np.ndarray]:
+        """The parameters after steps with the second derivative of a model, as long as the loss falls.
+
+        Args:
+            before, parameters: where the model was made, and the end of its own step.
+            loss: at the parameters.
+            model: the model.
+            steps: made of it.
+            stage: how often, and from which step on they are small.
+        """
+        gradient = model.gradient.ravel()
+        for _ in range(stage.reuse):
+            if self._record.out_of_time:
+                break
+            fresh = self._lineariser.gradient(parameters, model.regularisation).ravel()
+            position = self._position(parameters)
+            steps.learn(position - self._position(before), fresh - gradient)
+            candidate = self._moved(parameters, steps.end(position, fresh))
+            candidate_loss = self._loss(candidate, model)
+            if not candidate_loss < loss:
+                break
+            before, parameters, gradient, loss = parameters, candidate, fresh, candidate_loss
+            if self._movement_mm(before, parameters) <= stage.tolerance_mm:
+                break
+        return parameters
+
+    def _noted(self, loss: float) -> None:
+        self._record.evaluations += 1
+        self._record.report("all", loss)
+
+    def _loss(self, parameters: list[np.ndarray], model: QuadraticModel) -> float:
+        self._record.evaluations += 1
+        return self._lineariser.loss(parameters, model.regularisation)
+
+    def _movement_mm(self, parameters: list[np.ndarray], candidate: list[np.ndarray]) -> float:
+        scene = self._lineariser.scene
+        return scene.at(parameters).movement_mm(scene.at(candidate))
+
+    def _position(self, parameters: list[np.ndarray]) -> np.ndarray:
+        """The parameters that vary, in one vector."""
+        return np.concatenate([p[: self._size] for p in parameters])
+
+    def _moved(self, parameters: list[np.ndarray], position: np.ndarray) -> list[np.ndarray]:
+        own = position.reshape(len(parameters), self._size)
+        return [np.concatenate([moved, rest[self._size :]]) for moved, rest in zip(own, parameters, strict=True)]
+
+    def _steps(self, parameters: list[np.ndarray], model: QuadraticModel, damping: float) -> DampedSteps:
+        hessian = model.hessian.reshape(len(self._limits), -1)
+        return DampedSteps(self._position(parameters), model.gradient.ravel(), hessian, self._limits, damping)

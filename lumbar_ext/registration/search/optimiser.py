@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from lumbar_ext.registration.loss.scene import Scene, SceneLoss
-from lumbar_ext.registration.problem import POSE_SIZE, RegistrationProblem
+from lumbar_ext.registration.loss.linearisation import Lineariser
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import RegistrationResult, StopReason
 from lumbar_ext.registration.search.outcome import assembled_result
 from lumbar_ext.registration.search.record import Progress, Record
@@ -34,24 +35,20 @@ class Optimiser(ABC):
         """
         record = Record(progress, max_seconds)
         start = start_parameters(problem)
-        scene = Scene(problem)
-        scene.predictions(start)  # refuses what cannot be rendered
+        losses = Lineariser(problem)
+        losses.scene.predictions(start)  # refuses what cannot be rendered
         parameters, reason = self._minimise(problem, [p.copy() for p in start], record)
-        scene.problem = problem.adapted(mean_penalty(scene.loss(parameters)))
-        if not scene.loss(parameters).total <= scene.loss(start).total:
-            parameters = start
-        return assembled_result(scene, start, parameters, record, reason)
+        end = losses.losses(parameters)
+        before = losses.losses(start, problem.regularisation(end.images))
+        if not end.total <= before.total:
+            parameters, end = start, before
+        return assembled_result(problem, losses.scene, start, parameters, (before, end), record, reason)
 
     @abstractmethod
     def _minimise(
         self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
     ) -> tuple[list[np.ndarray], StopReason]:
         """The best parameters found and why the search ended."""
-
-
-def mean_penalty(loss: SceneLoss) -> float:
-    """The mean pixel penalty of the views."""
-    return sum(loss.per_view.values()) / len(loss.per_view)
 
 
 def start_parameters(problem: RegistrationProblem) -> list[np.ndarray]:

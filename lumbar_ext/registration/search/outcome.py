@@ -6,8 +6,10 @@ import logging
 
 import numpy as np
 
+from lumbar_ext.registration.loss.linearisation import SceneLoss
 from lumbar_ext.registration.loss.scene import Scene
-from lumbar_ext.registration.problem import POSE_SIZE, Bounds
+from lumbar_ext.registration.parameters import POSE_NAMES, POSE_SIZE, Bounds
+from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import LevelSearch, RegistrationResult, StopReason, VertebraFit
 from lumbar_ext.registration.search.record import Record
 
@@ -18,7 +20,6 @@ _SUSPICIOUS_ERROR = 0.015
 where it should be: failed searches swap rotation for shape and leave it in the vertebra's own residual."""
 _HOPELESS_ERROR = 0.15
 """A pixel error that no vertebra near its place leaves: those of the network's decompositions stay below 0.1."""
-_AT_BOUND = 0.999
 _BLANK_RANGE = 0.02
 """A picture whose values differ by less holds no bone."""
 
@@ -33,21 +34,30 @@ def suspicious(errors: list[dict[str, float]]) -> list[bool]:
 
 
 def assembled_result(
-    scene: Scene, start: list[np.ndarray], parameters: list[np.ndarray], record: Record, reason: StopReason
+    problem: RegistrationProblem,
+    scene: Scene,
+    start: list[np.ndarray],
+    parameters: list[np.ndarray],
+    losses: tuple[SceneLoss, SceneLoss],
+    record: Record,
+    reason: StopReason,
 ) -> RegistrationResult:
     """The result of a search.
 
     Args:
-        scene: at full resolution.
+        problem: what was searched.
+        scene: it at full resolution.
         start, parameters: [6 + K] of every vertebra before and after.
+        losses: before and after, with the same regularisation.
         record: of the search.
         reason: why it ended.
     """
     seconds = record.seconds
-    loss, before, after = scene.loss(parameters), scene.silhouette_errors(start), scene.silhouette_errors(parameters)
+    initial_loss, loss = losses
+    before, after = scene.silhouette_errors(start), scene.silhouette_errors(parameters)
     doubts = suspicious(after)
     fits = {}
-    for i, vertebra in enumerate(scene.problem.vertebrae):
+    for i, vertebra in enumerate(problem.vertebrae):
         pose = vertebra.world_from_moved(parameters[i][:POSE_SIZE])
         model, free_form = np.split(parameters[i][POSE_SIZE:], [vertebra.shape.n_model_modes])
         fits[vertebra.level] = VertebraFit(
@@ -61,13 +71,13 @@ def assembled_result(
             initial_loss=before[i],
             search=record.levels.get(vertebra.level, LevelSearch(loss.total, record.evaluations, seconds, reason)),
             shape=vertebra.shape,
-            warnings=_warnings(parameters[i], scene.problem.bounds, doubts[i], after[i], pose.rotation[1, 1]),
+            warnings=_warnings(parameters[i], problem.bounds, doubts[i], after[i], pose.rotation[1, 1]),
         )
     return RegistrationResult(
         vertebrae=fits,
         loss=loss.total,
         loss_per_view=loss.per_view,
-        initial_loss=scene.loss(start).total,
+        initial_loss=initial_loss.total,
         evaluations=record.evaluations,
         seconds=seconds,
         stop_reason=reason,
@@ -87,9 +97,9 @@ def _warnings(
         found.append(f"fits the decompositions badly (mean absolute error {views})")
     if left_y < 0:
         found.append("its left side lies to the person's right: are sides of a view swapped?")
-    at_bound = np.abs(parameters[:POSE_SIZE]) >= _AT_BOUND * bounds.limits(0)
+    at_bound = bounds.reached(parameters[:POSE_SIZE])
     if at_bound.any():
-        names = np.array(["tx", "ty", "tz", "lateral", "flexion", "axial"])[at_bound]
+        names = np.array(POSE_NAMES)[at_bound]
         found.append(f"stands on the bounds of its pose ({', '.join(names)})")
     return tuple(found)
 
@@ -97,10 +107,10 @@ def _warnings(
 def _blank_views(scene: Scene) -> list[str]:
     """Doubts about targets that are the same everywhere."""
     return [
-        f"there is nothing in the decompositions to register to: the {name} view is {float(view.image.flat[0]):.3g} "
+        f"there is nothing in the decompositions to register to: the {name} view is {float(target.image.flat[0]):.3g} "
         "everywhere"
-        for name, view in scene.problem.views.items()
-        if np.ptp(view.image) < _BLANK_RANGE
+        for name, target in scene.targets.items()
+        if np.ptp(target.image) < _BLANK_RANGE
     ]
 
 

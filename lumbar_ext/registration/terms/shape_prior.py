@@ -4,10 +4,63 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
+from lumbar_ext.registration.loss.scene import Scene, SceneState
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.terms.term import ModelSum, PreparedTerm, Term
 from lumbar_ext.shape.model.level_shape import LevelShape, SurfaceModes
+
+
+@dataclass(frozen=True)
+class ShapePriorTerm(Term):
+    """`weight * mean over vertebrae of b^T P b`, the Mahalanobis distance of the shapes from the mean.
+
+    Args:
+        weight: against the mean pixel penalty.
+        level_correlation: how much the vertebrae of a person resemble each other, see `resemblance_prior`.
+    """
+
+    follows_images: ClassVar[bool] = True
+
+    weight: float = 4e-4
+    level_correlation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or not 0 <= self.level_correlation < 1:
+            raise ValueError(f"weight must not be negative and level_correlation in [0, 1), found {self}")
+
+    def prepared(self, scene: Scene) -> PreparedShapePrior:
+        """See `Term`."""
+        return PreparedShapePrior(self, scene)
+
+
+class PreparedShapePrior(PreparedTerm):
+    """The prior of the vertebrae of a scene.
+
+    Args:
+        term: the settings.
+        scene: the scene.
+    """
+
+    def __init__(self, term: ShapePriorTerm, scene: Scene) -> None:
+        self._weight = term.weight / len(scene.vertebrae)
+        self._prior = resemblance_prior(tuple(start.shape for start in scene.vertebrae), term.level_correlation)
+
+    def value(self, state: SceneState) -> float:
+        """See `PreparedTerm`."""
+        return self._weight * self._prior.energy(state.coefficients)
+
+    def add_to(self, model: ModelSum, state: SceneState, factor: float = 1.0) -> None:
+        """See `PreparedTerm`; notes its own second derivative as `model.prior`."""
+        model.loss += factor * self.value(state)
+        weight = 2 * factor * self._weight
+        model.gradient[:, POSE_SIZE:] += weight * self._prior.slope(state.coefficients)[:, : model.n_modes]
+        if model.hessian is not None:
+            self._prior.add_to(model.hessian, weight, POSE_SIZE)
+        model.prior += weight
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian, generate_uid
 
 from lumbar_ext import __version__
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.report.dicom.header import (
     MANUFACTURER,
@@ -24,9 +24,6 @@ from lumbar_ext.report.dicom.header import (
     own_code,
     reference,
 )
-
-PATIENT_FROM_WORLD = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-"""DICOM's patient axes (x to the left, y to the back, z to the head) of our world axes (front, left, up); a rotation."""
 
 _COPIED = (
     "StudyInstanceUID StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName "
@@ -96,7 +93,7 @@ def _in_patient_axes(stl: Path) -> bytes:
     vertices_mm, triangles = read_mesh(stl)
     with tempfile.TemporaryDirectory(prefix="lumbar_ext-") as folder:
         turned = Path(folder) / "patient.stl"
-        write_stl(turned, vertices_mm @ PATIENT_FROM_WORLD.T, triangles)
+        write_stl(turned, lps_from_world(vertices_mm), triangles)
         return turned.read_bytes()
 
 

@@ -1,7 +1,6 @@
 """Measurements, meshes and overlays of a reconstruction as DICOM objects beside the radiographs they came from.
 
-    python -m lumbar_ext.report.dicom.export --reconstruction_dir out --ap_image ap.dcm --lat_image lat.dcm \
-        --dicom_dir out/dicom
+    lumbar-ext dicom out ap.dcm lat.dcm out/dicom
 
 Writes `measurements.dcm`, a Comprehensive 3D SR after template TID 1500, `L1.dcm` to `L5.dcm`, Encapsulated STL, and
 `overlay_ap.dcm` and `overlay_lat.dcm`, Secondary Captures. All belong to the study of the radiographs, so these must be
@@ -10,15 +9,17 @@ DICOM files. The Deploy application writes the same objects. Needs the extra `[d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
 
+from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.report.dicom.encapsulated_stl import encapsulated_meshes
+from lumbar_ext.report.dicom.ownership import check_ownership
 from lumbar_ext.report.dicom.secondary_capture import overlay_captures
 from lumbar_ext.report.dicom.structured_report import measurement_report
 
@@ -32,31 +33,37 @@ ENCODERS: dict[str, Encode] = {
 }
 
 
+_FILES = ("measurements.dcm", "overlay_ap.dcm", "overlay_lat.dcm", *(f"{level}.dcm" for level in LEVELS))
+
+
 def write_dicom(reconstruction_dir: str, ap_image: str, lat_image: str, dicom_dir: str) -> None:
     """Writes all DICOM objects of a reconstruction, or none.
 
     Args:
         reconstruction_dir: the output folder of a reconstruction.
-        ap_image, lat_image: the radiographs it was made from.
+        ap_image: the AP radiograph it was made from, a DICOM file.
+        lat_image: the lateral one.
         dicom_dir: folder to fill.
 
     Raises:
-        InputError: if the folder holds no reconstruction, a radiograph is no DICOM file, or nothing can be written.
+        InputError: if the folder holds no reconstruction, a radiograph is no DICOM file or not the one it was made from,
+            the two are of different patients or studies, or nothing can be written.
     """
-    radiographs = {"ap": _read_header(ap_image), "lat": _read_header(lat_image)}
-    if radiographs["ap"].StudyInstanceUID != radiographs["lat"].StudyInstanceUID:
-        raise InputError(f"{ap_image} and {lat_image}: of different DICOM studies, expected one")
+    files = {"ap": Path(ap_image), "lat": Path(lat_image)}
+    radiographs = {view: _read_header(path) for view, path in files.items()}
     folder = Path(reconstruction_dir)
+    check_ownership(folder, files, radiographs)
     objects = [encode(folder, radiographs) for encode in ENCODERS.values()]
-    write_objects({name: dataset for made in objects for name, dataset in made.items()}, dicom_dir)
+    write_objects({name: dataset for made in objects for name, dataset in made.items()}, dicom_dir, _FILES)
 
 
-def write_objects(objects: Mapping[str, Dataset], dicom_dir: str | Path) -> list[Path]:
+def write_objects(objects: Mapping[str, Dataset], dicom_dir: str | Path, owned: Sequence[str] = ()) -> list[Path]:
     """Writes DICOM objects, all or none.
 
     Args:
         objects: by file name without suffix.
         dicom_dir: folder to fill, made if absent.
+        owned: names of files that such a set may hold: older ones do not outlive it.
 
     Returns:
         The files.
@@ -64,7 +71,7 @@ def write_objects(objects: Mapping[str, Dataset], dicom_dir: str | Path) -> list
     Raises:
         InputError: if they cannot be written.
     """
-    with staged_output(dicom_dir) as staging:
+    with staged_output(dicom_dir, owned) as staging:
         try:
             for name, dataset in objects.items():
                 dataset.save_as(staging / f"{name}.dcm", enforce_file_format=True)
@@ -73,16 +80,10 @@ def write_objects(objects: Mapping[str, Dataset], dicom_dir: str | Path) -> list
     return [Path(dicom_dir) / f"{name}.dcm" for name in objects]
 
 
-def _read_header(path: str) -> Dataset:
+def _read_header(path: Path) -> Dataset:
     try:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except (OSError, pydicom.errors.InvalidDicomError) as error:
         raise InputError(
             f"{path}: cannot be read as DICOM ({error}); results join the study of a DICOM radiograph"
         ) from error
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(write_dicom)

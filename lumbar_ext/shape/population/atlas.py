@@ -11,8 +11,8 @@ bytes.
 | means | [5, V, 3] float32 | level means, vertebra frames, mm |
 | deviations | [N, 5, V, 3] float16 | size-free deviations of real training subjects, mm |
 | deviation_names | bytes | their names, one a line |
-| bases | [S, 5, V, 3] float32 | real subjects that took no part in the statistics, vertebra frames |
-| base_names, base_splits | bytes | their names and splits (validation or test), one a line |
+| bases | [S, 5, V, 3] float32 | real subjects that simulated people start from as they are, vertebra frames |
+| base_names, base_splits | bytes | their names and splits (train, validation or test), one a line |
 | sacrum_vertices, sacrum_triangles | [., 3] | sacral frame: origin at the S1 endplate centre, Z its normal, X front |
 | pelvis_vertices, pelvis_triangles | [., 3] | hip bones of the same person in the same sacral frame |
 | t12_vertices, t12_triangles | [., 3] | a T12 in its vertebra frame |

@@ -101,7 +101,9 @@ def complete_subject(shapes: list[RegisteredShape], statistics: LevelStatistics,
         statistics: means of the training shapes.
         reference: the shared topology.
     """
-    real = {s.shape.level_index: s.vertices_mm for s in shapes if s.shape.weight > 0 or s.shape.split == "test"}
+    # A subject of no weight at all was left out of the statistics as a whole, not for broken levels.
+    used = [s for s in shapes if s.shape.weight > 0 or s.shape.split == "test"] or shapes
+    real = {s.shape.level_index: s.vertices_mm for s in used}
     own = {level: size_free_deviation(v, statistics.means_mm[level]) for level, v in real.items()}
     size = float(np.mean([_log_size(v) - _log_size(statistics.means_mm[level]) for level, v in real.items()]))
     filled = statistics.means_mm * np.exp(size) + spread_over_levels(own)

@@ -1,11 +1,10 @@
 """A picture of a shape model: its means and what its first modes do.
 
-python -m lumbar_ext.shape.quality.mode_picture --model bundles/lumbar_reconstruction/models/model.pt --output modes.png
+lumbar-ext mode-picture --model bundles/lumbar_reconstruction/models/model.pt --output modes.png
 """
 
 from __future__ import annotations
 
-import fire
 import numpy as np
 import torch
 
@@ -73,7 +72,3 @@ def _draw(plotter: object, surface: Surface, view: tuple) -> None:
     plotter.camera.up = up
     plotter.camera.parallel_scale = _HALF_HEIGHT_MM
     plotter.renderer.reset_camera_clipping_range()
-
-
-if __name__ == "__main__":
-    fire.Fire(mode_picture)

@@ -8,6 +8,8 @@ without data:
      "shapes": [
        {"name": "a_L3", "subject": "a", "level": "L3", "file": "a/L3.stl", "split": "train", "template": true},
        {"name": "b_L4", "subject": "b", "level": "L4", "file": "b_msk.nii.gz", "label": 23, "split": "test"}],
+     "training_bases": ["c"],               training subjects that simulated people may be made from as they are, whether
+                                            or not they weigh anything in the statistics
      "background": {"sacrum": {...}, "pelvis": {...}, "t12": {...}, "l5": "name of the L5 in the frame of the sacrum"}}
 
 `reference` and `size_subject` may be left out: the build then chooses the reference, and means have the mean size.
@@ -84,12 +86,14 @@ class Cohort:
         reference: name of the shape that gives the topology, None to let the build choose.
         size_subject: subject whose size the means take, None for the mean size.
         background: descriptions of the other bones, may be empty.
+        training_bases: training subjects that simulated people may be made from as they are.
     """
 
     shapes: tuple[CohortShape, ...]
     reference: str | None
     size_subject: str | None
     background: dict = field(default_factory=dict)
+    training_bases: tuple[str, ...] = ()
 
     def shape(self, name: str) -> CohortShape:
         """The shape of that name."""
@@ -128,6 +132,14 @@ def load_cohort(path: str | Path) -> Cohort:
             raise InputError(f"{path}: {key} is {document.get(key)!r}, expected one that is among the shapes")
     if not shapes:
         raise InputError(f"{path}: lists no shapes")
+    training_bases = tuple(document.get("training_bases", ()))
+    trained = {s.subject for s in shapes if s.split == "train"}
+    if strangers := sorted(set(training_bases) - trained):
+        raise InputError(f"{path}: training_bases names {strangers}, expected subjects of the training split")
     return Cohort(
-        tuple(shapes), document.get("reference"), document.get("size_subject"), document.get("background", {})
+        tuple(shapes),
+        document.get("reference"),
+        document.get("size_subject"),
+        document.get("background", {}),
+        training_bases,
     )

@@ -55,9 +55,15 @@ def load_vertebra(path: str | Path, unit: str = "auto", component: int | None = 
         raise InputError(f"{path}: unit {unit!r} is unknown, expected auto or one of {', '.join(MM_PER_UNIT)}")
     notes: list[str] = []
     surface = _without_lost_points(read_mesh(path), path, notes)
-    surface = _turned_alike(surface, path, component, notes)
-    factor = _mm_per_unit(surface, unit, path, notes)
-    surface = _closed(surface.with_vertices(surface.vertices_mm * factor), path, notes)
+    try:
+        surface = _turned_alike(surface, path, component, notes)
+        factor = _mm_per_unit(surface, unit, path, notes)
+        surface = _closed(surface.with_vertices(surface.vertices_mm * factor), path, notes)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{path}: the mesh needs repair (holes, or triangles turned differently), for which {error.name} is not installed: "
+            "pip install 'lumbar_ext[build]'"
+        ) from error
     return VertebraMesh(surface, factor, tuple(notes))
 
 

@@ -8,13 +8,14 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.mesh.solid import Solid
 from lumbar_ext.simulation.body.composition import ageing, sample_composition
-from lumbar_ext.simulation.body.inclusions import sample_arms, sample_metal, sample_table
+from lumbar_ext.simulation.body.inclusions import sample_arms, sample_breasts, sample_frame, sample_metal, sample_table
 from lumbar_ext.simulation.body.noise import waves
 from lumbar_ext.simulation.body.ribs import sample_ribs
 from lumbar_ext.simulation.body.trunk import Build, sample_trunk
 from lumbar_ext.simulation.body.trunk_outline import sample_sections
 from lumbar_ext.simulation.bones.skeleton import Skeleton
 from lumbar_ext.simulation.imaging.material_paths import Scene, ShelledBone
+from lumbar_ext.simulation.implants import disc_contents, sample_implants
 from lumbar_ext.simulation.posture.posed_spine import Posture
 from lumbar_ext.simulation.ranges import BoneParameters, SimulationParameters
 
@@ -44,9 +45,13 @@ def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: Simul
     )
     arms = sample_arms(rng, skin, posture.world_from_person, parameters.trunk)
     inclusions = (
+        *disc_contents(rng, posture),
         *sample_metal(rng, posture, skin, parameters.appearance),
+        *sample_implants(rng, posture, parameters.appearance),
         *arms.flesh,
+        *sample_breasts(rng, skin, posture.world_from_person, parameters.trunk),
         *sample_table(rng, skin, posture.world_from_person, parameters.trunk),
+        *sample_frame(rng, skin, posture.world_from_person, parameters.trunk),
     )
     return Scene((*bones, *arms.bones), composition, trunk.moved(posture.world_from_person), inclusions)
 
@@ -77,12 +82,18 @@ def _vertebrae(
     for index, (vertebra, pose) in enumerate(zip(vertebrae, poses, strict=True)):
         solid = vertebra.solid
         behind = 1 / (1 + np.exp((solid.vertices_mm[:, 0] - _ARCH_X_MM) / _TRANSITION_MM))
-        body = wall + (endplate - wall) * solid.normals[:, 2] ** 4
+        body = wall + (_sclerosis(skeleton, index, solid) * endplate - wall) * solid.normals[:, 2] ** 4
         thickness = (body + (arch - body) * behind) * _uneven(rng, solid.vertices_mm, parameters)
         # A sixth lumbar vertebra is like the fifth.
         level = min(index + 1, len(LEVELS)) if index < len(skeleton.lumbar) else 0
         shelled.append(ShelledBone(solid.moved(pose), solid.shrunk(thickness).moved(pose), level))
     return shelled
+
+
+def _sclerosis(skeleton: Skeleton, index: int, solid: Solid) -> np.ndarray | float:
+    """Thickness [V] of the endplates of a lumbar vertebra against unworn ones: its own below, its upper neighbour's above."""
+    joints = {worn.joint: worn.sclerosis for worn in skeleton.wear} if index < len(skeleton.lumbar) else {}
+    return np.where(solid.normals[:, 2] > 0, joints.get(index - 1, 1.0), joints.get(index, 1.0))
 
 
 def _uneven(rng: np.random.Generator, points_mm: np.ndarray, parameters: BoneParameters) -> np.ndarray:

@@ -92,7 +92,8 @@ def sample_trunk(
         parameters: ranges.
     """
     waist = skin.at(0.0)[1]
-    muscle = skin.inset(rng.uniform(*parameters.fat_mm) * waist[1] / 170)
+    fat_mm = rng.uniform(*(parameters.obese_fat_mm if skin.obese else parameters.fat_mm))
+    muscle = skin.inset(fat_mm * waist[1] / 170)
     centre, room = muscle.at(0.0)
     lungs, diaphragm = _lungs(rng, muscle, parameters)
     return Trunk(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
@@ -28,6 +28,7 @@ class Sections:
         half_depth_mm, half_width_mm: [N].
         exponent: of the superellipse; 2 is an ellipse.
         furrow: relative depth of the hollow along the spine.
+        obese: whether the person is.
     """
 
     z_mm: np.ndarray
@@ -37,6 +38,7 @@ class Sections:
     half_width_mm: np.ndarray
     exponent: float
     furrow: float
+    obese: bool = False
 
     def at(self, z_mm: float) -> tuple[np.ndarray, np.ndarray]:
         """Centre (x, y) and half sizes (depth, width) at one height."""
@@ -48,14 +50,11 @@ class Sections:
 
     def inset(self, fat_mm: float) -> Sections:
         """The sections inside a layer of fat, thinner over the back than at the flanks."""
-        return Sections(
-            self.z_mm,
-            self.back_mm + 0.8 * fat_mm,
-            self.middle_y_mm,
-            self.half_depth_mm - 0.9 * fat_mm,
-            self.half_width_mm - 1.2 * fat_mm,
-            self.exponent,
-            self.furrow,
+        return replace(
+            self,
+            back_mm=self.back_mm + 0.8 * fat_mm,
+            half_depth_mm=self.half_depth_mm - 0.9 * fat_mm,
+            half_width_mm=self.half_width_mm - 1.2 * fat_mm,
         )
 
     def surface(self) -> Solid:
@@ -86,8 +85,13 @@ def sample_sections(
         parameters: ranges.
     """
     z = np.linspace(-_HALF_LENGTH_MM, _HALF_LENGTH_MM, _SECTIONS)
-    half_width = rng.uniform(*parameters.width_mm) / 2 * size_ratio
-    half_depth = np.clip(half_width * rng.uniform(*parameters.depth_ratio), *(np.array(parameters.depth_mm) / 2))
+    obese = bool(rng.random() < parameters.obese_share)
+    widths, ratios, depths, covers = (
+        getattr(parameters, f"obese_{name}" if obese else name)
+        for name in ("width_mm", "depth_ratio", "depth_mm", "back_cover_mm")
+    )
+    half_width = rng.uniform(*widths) / 2 * size_ratio
+    half_depth = np.clip(half_width * rng.uniform(*ratios), *(np.array(depths) / 2))
     middle_x, middle_y = _spine_course(z, spine_mm)
     hip, chest = rng.uniform(*parameters.hip_ratio), rng.uniform(*parameters.chest_ratio)
     width = half_width * np.interp(z, (-340, -150, 10, 160, 340), (hip, hip, 1.0, chest, chest))
@@ -96,11 +100,11 @@ def sample_sections(
     width = np.maximum(
         width, _reach(z, np.abs(bones_mm[:, 1] - np.interp(bones_mm[:, 2], z, middle_y)), bones_mm[:, 2])
     )
-    back = middle_x - _hindmost(z, bones_mm, middle_x) - rng.uniform(*parameters.back_cover_mm)
+    back = middle_x - _hindmost(z, bones_mm, middle_x) - rng.uniform(*covers)
     back, width, depth = (
         gaussian_filter1d(values, _SMOOTHING_SECTIONS, mode="nearest") for values in (back, width, depth)
     )
-    return Sections(z, back, middle_y, depth, width, rng.uniform(2.3, 3.1), rng.uniform(0.02, 0.08))
+    return Sections(z, back, middle_y, depth, width, rng.uniform(2.3, 3.1), rng.uniform(0.02, 0.08), obese)
 
 
 def _spine_course(z: np.ndarray, spine_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

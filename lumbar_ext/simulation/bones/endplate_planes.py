@@ -14,6 +14,13 @@ _MIN_FACING_COSINE = 0.75
 _MAX_HEIGHT_DEVIATION_MM = 5.0
 _MAX_RADIUS_MM = 17.0
 _MIDSAGITTAL_HALF_WIDTH_MM = 5.0
+# The rim of an endplate is where its surface has turned by this much away from the plate's normal.
+_RIM_COSINE = 0.7
+_RIM_STRIP_MM = 2.5
+_CENTRE_RADIUS_MM = 6.0
+
+PLATE_POINTS = ("centre", "anterior", "posterior", "left", "right")
+"""Points of an endplate: the middle of its surface, and where the rim meets its sagittal and its coronal plane."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,46 @@ def _fit(vertebra: Solid, centre_mm: np.ndarray, *, side: int) -> Endplate:
     middle = points[np.abs(points[:, 1]) < _MIDSAGITTAL_HALF_WIDTH_MM]
     low, high = (middle[:, 0].min(), middle[:, 0].max()) if len(middle) > 1 else (-_MAX_RADIUS_MM, _MAX_RADIUS_MM)
     return Endplate(np.array(centre_mm), normal / np.linalg.norm(normal), float(high - low) / 2, float(-low))
+
+
+def plate_points(bone: Solid, centre_mm: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The vertices that mark the `PLATE_POINTS` of a superior endplate, in whatever way the bone is deformed later.
+
+    Args:
+        bone: mesh in a frame with X front, Y left and Z along the endplate's normal.
+        centre_mm: [3] about the middle of the endplate.
+
+    Returns:
+        For each point, indices of the vertices whose mean it is.
+    """
+    offset = bone.vertices_mm - centre_mm
+    up = bone.normals[:, 2] > _RIM_COSINE
+    on_plate = np.abs(offset[:, 2]) < _MAX_HEIGHT_DEVIATION_MM
+    ends = [
+        _rim_vertex(side * offset[:, along], np.abs(offset[:, across]), on_plate, up)
+        for along, across in ((0, 1), (1, 0))
+        for side in (1, -1)
+    ]
+    middle = (bone.vertices_mm[ends[:2], 0].mean(), bone.vertices_mm[ends[2:], 1].mean())
+    distance = np.hypot(bone.vertices_mm[:, 0] - middle[0], bone.vertices_mm[:, 1] - middle[1])
+    centre = np.flatnonzero(on_plate & up & (distance < _CENTRE_RADIUS_MM))
+    return (centre, *(np.array([end]) for end in ends))
+
+
+def _rim_vertex(along: np.ndarray, across: np.ndarray, on_plate: np.ndarray, up: np.ndarray) -> int:
+    """The last vertex that faces up of a strip walked outwards from the middle of the plate.
+
+    Args:
+        along: [V] mm outwards.
+        across: [V] mm beside the strip's middle.
+        on_plate: [V] whether a vertex is near the height of the plate.
+        up: [V] whether it faces up.
+    """
+    strip = np.flatnonzero((across < _RIM_STRIP_MM) & on_plate & (along > 0))
+    strip = strip[np.argsort(along[strip])]
+    turned = np.flatnonzero(~up[strip])
+    last = turned[0] - 1 if len(turned) else len(strip) - 1
+    return int(strip[max(last, 0)])
 
 
 def slip_fraction(upper: Endplate, lower: Endplate, upper_from_lower: RigidTransform) -> float:

@@ -1,4 +1,4 @@
-"""Deformed single vertebrae: compression fractures, spurs of the rim, and the lengthened arch of a slip.
+"""Deformed single vertebrae: compression fractures, spurs of the rim, grown facets, and the lengthened arch of a slip.
 
 Each is a smooth displacement of the surface in the vertebra frame, so meshes stay closed and in correspondence.
 """
@@ -15,6 +15,7 @@ from lumbar_ext.shape.population.variation import Geometry, bump, step
 from lumbar_ext.simulation.bones.pathology import FRACTURES, Pathology
 from lumbar_ext.simulation.bones.skeleton import Skeleton, Vertebra
 from lumbar_ext.simulation.ranges import PathologyParameters
+from lumbar_ext.simulation.wear import JointWear
 
 # Facets take up the first part of a slip; for the rest the isthmus of the arch is long or broken.
 _FACET_PLAY_MM = 2.0
@@ -88,11 +89,22 @@ def fracture_field(g: Geometry, pathology: Pathology) -> np.ndarray:
 
 
 def osteophyte_field(
-    rng: np.random.Generator, g: Geometry, longest_mm: float, parameters: PathologyParameters
+    rng: np.random.Generator,
+    g: Geometry,
+    longest_mm: float,
+    parameters: PathologyParameters,
+    sides: tuple[int, ...] = (1, -1),
 ) -> np.ndarray:
     """Displacement [V, 3] of spurs of the rims: outwards, the tips bent towards the disc.
 
     Spurs grow at the front and the sides; the hind rim, in the canal, is spared.
+
+    Args:
+        rng: draws their places.
+        g: the vertebra.
+        longest_mm: length of the longest.
+        parameters: their number.
+        sides: rims that have them, 1 for the superior, -1 for the inferior one.
     """
     depth, width, mid_x = g.body_extent
     angle = np.arctan2(g.y / width, (g.x - mid_x) / depth)
@@ -100,7 +112,7 @@ def osteophyte_field(
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     radius = np.hypot((g.x - mid_x) / (0.5 * depth), g.y / (0.5 * width))
     total = np.zeros_like(g.points)
-    for up in (1, -1):
+    for up in sides:
         rim = bump(up * g.z, g.half_height - 1.0, 2.5) * step(radius, 0.78, 0.08) * g.body
         reach = np.zeros_like(angle)
         for _ in range(rng.integers(*parameters.osteophyte_count, endpoint=True)):
@@ -124,3 +136,58 @@ def lysis_field(g: Geometry, length_mm: float) -> np.ndarray:
     medial = step(-np.abs(g.y), -(abs(g.landmark("left_pedicle")[1]) + 9.0), 2.0)
     behind = step(beyond, 0.0, 3.0) * medial * step(-g.x, -pedicle[0] + 4.0, 2.0)
     return np.stack([-length_mm * behind, np.zeros_like(behind), np.zeros_like(behind)], axis=1)
+
+
+def with_wear(
+    rng: np.random.Generator,
+    skeleton: Skeleton,
+    wear: tuple[JointWear, ...],
+    reference: Reference,
+    parameters: PathologyParameters,
+) -> Skeleton:
+    """The skeleton with the spurs and grown articular processes of its worn joints.
+
+    Args:
+        rng: draws the places of spurs.
+        skeleton: before it.
+        wear: of its joints.
+        reference: topology and landmarks.
+        parameters: number of spurs.
+    """
+    lumbar = list(skeleton.lumbar)
+    for worn in wear:
+        for index, up in ((worn.joint, -1), (worn.joint + 1, 1)):
+            if index < len(lumbar):
+                lumbar[index] = _worn_vertebra(rng, lumbar[index], worn, up, reference, parameters)
+    return replace(skeleton, lumbar=tuple(lumbar), wear=wear)
+
+
+def _worn_vertebra(
+    rng: np.random.Generator,
+    vertebra: Vertebra,
+    worn: JointWear,
+    up: int,
+    reference: Reference,
+    parameters: PathologyParameters,
+) -> Vertebra:
+    """A vertebra with what a joint does to its superior (up 1) or inferior (-1) side."""
+    geometry = Geometry(vertebra.solid.vertices_mm, vertebra.landmarks_mm)
+    moved = osteophyte_field(rng, geometry, worn.spur_mm, parameters, sides=(up,))
+    moved += facet_growth_field(geometry, worn.facet_mm, up)
+    vertices = reference.in_vertebra_frame(geometry.points + moved)
+    return Vertebra(vertebra.solid.with_vertices(vertices), reference.landmarks_mm(vertices))
+
+
+def facet_growth_field(g: Geometry, growth_mm: float, up: int) -> np.ndarray:
+    """Displacement [V, 3] of articular processes that grow away from their joint.
+
+    Superior processes stand beside and before the inferior ones of the vertebra above: they grow outwards, those grow
+    backwards, and the joint between them stays as wide as it is.
+
+    Args:
+        g: the vertebra.
+        growth_mm: in their middle.
+        up: 1 for the superior, -1 for the inferior processes.
+    """
+    direction = np.array([0.35, 0.9, 0.0]) if up > 0 else np.array([-0.95, 0.2, 0.0])
+    return growth_mm * sum(g.facet(side, up)[:, None] * direction * np.array([1.0, side, 1.0]) for side in (1, -1))

@@ -2,79 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lumbar_ext.simulation.bones.bridging import bridged
-from lumbar_ext.simulation.bones.fracture import deformed
-from lumbar_ext.simulation.bones.pathology import Pathology
+from lumbar_ext.simulation.bones.fracture import deformed, with_wear
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 from lumbar_ext.simulation.bones.transitional import TRANSITIONAL
 from lumbar_ext.simulation.posture.posed_spine import Posture, sample_posture
-from lumbar_ext.simulation.ranges import PathologyParameters, PostureParameters
+from lumbar_ext.simulation.study_spec import StudySpec
+from lumbar_ext.simulation.wear import sample_wear
 
 
-def pathological(
-    rng: np.random.Generator,
-    skeleton: Skeleton,
-    pathology: Pathology | None,
-    population: Population,
-    parameters: PathologyParameters,
-) -> Skeleton:
-    """The skeleton with what a pathology does to bones, in any posture.
+def afflicted(spec: StudySpec, skeleton: Skeleton, population: Population) -> Skeleton:
+    """The skeleton with what wear and a pathology do to bones, in any posture.
+
+    Real subjects that are simulated as they are have their own wear, and get no other.
 
     Args:
-        rng: draws the places of spurs.
+        spec: what the person has, its pathology drawn, and the randomness of spurs.
         skeleton: before it.
-        pathology: None changes nothing.
         population: topology and landmarks.
-        parameters: number of spurs.
     """
-    if pathology is None:
+    pathology, parameters = spec.pathology, spec.parameters
+    if pathology is not None and pathology.kind in TRANSITIONAL:
+        skeleton = TRANSITIONAL[pathology.kind](skeleton, population.reference)
+    elif pathology is not None:
+        # Spurs have their own randomness: the posture is that of the same person without them.
+        skeleton = deformed(
+            spec.person_generator("spurs"), skeleton, pathology, population.reference, parameters.pathology
+        )
+    if spec.variation == "none" or parameters.wear.share == 0:
         return skeleton
-    if pathology.kind in TRANSITIONAL:
-        return TRANSITIONAL[pathology.kind](skeleton, population.reference)
-    return deformed(rng, skeleton, pathology, population.reference, parameters)
+    rng = spec.person_generator("wear")
+    fused = pathology.level_index if pathology is not None and pathology.kind == "fusion" else None
+    wear = tuple(w for w in sample_wear(rng, parameters.wear, len(skeleton.lumbar)) if w.joint != fused)
+    return with_wear(rng, skeleton, wear, population.reference, parameters.pathology) if wear else skeleton
 
 
 def posed(
     rng: np.random.Generator,
     skeleton: Skeleton,
-    pathology: Pathology | None,
+    spec: StudySpec,
     population: Population,
-    parameters: PostureParameters | None = None,
-    **kwargs,
+    *,
+    person_rng: np.random.Generator | None = None,
 ) -> Posture:
-    """A posture, with what a pathology does to joints; see `posture.sample_posture` for the other arguments."""
-    posture = sample_posture(rng, skeleton, parameters, pathology=pathology, **kwargs)
-    if pathology is not None and pathology.kind == "fusion":
-        return bridged(posture, pathology.level_index, population.reference)
+    """A posture, with what a pathology does to joints; see `posture.sample_posture` for the arguments."""
+    posture = sample_posture(rng, skeleton, spec, person_rng=person_rng)
+    if spec.pathology is not None and spec.pathology.kind == "fusion":
+        return bridged(posture, spec.pathology.level_index, population.reference)
     return posture
 
 
-def posed_person(
-    rng: np.random.Generator,
-    population: Population,
-    split: str,
-    *,
-    pathology: Pathology | None = None,
-    parameters: PathologyParameters | None = None,
-    direction: str | None = None,
-    level: int | None = None,
-) -> Posture:
+def posed_person(population: Population, spec: StudySpec) -> Posture:
     """Draws a subject and all bones around it, and places them.
 
     Args:
-        rng: the source of randomness.
         population: draws the subject.
-        split: "train", "validation" or "test".
-        pathology: what the person has.
-        parameters: number of spurs.
-        direction, level: see `posture.sample_posture`.
+        spec: who, and in which posture.
     """
-    subject = population.sample(rng, split)
+    rng = spec.generator()
+    spec = replace(spec, pathology=spec.drawn_pathology())
+    subject = population.sample(rng, spec.split)
     skeleton = assemble_skeleton(rng, subject, population.triangles, population.background)
-    # Spurs have their own randomness: the posture is that of the same person without them.
-    (spurs,) = rng.spawn(1)
-    skeleton = pathological(spurs, skeleton, pathology, population, parameters or PathologyParameters())
-    return posed(rng, skeleton, pathology, population, direction=direction, level=level)
+    return posed(rng, afflicted(spec, skeleton, population), spec, population)

@@ -1,12 +1,14 @@
 """Simulated people: the five vertebrae of a subject, drawn from the widened population of the anatomy file.
 
-Training subjects start from the level means. Validation and test subjects start from real subjects that took no part
-in the shape model or in the training population, and their free-form residual has another kernel, so they lie outside
-the span of the model.
+Two thirds of the training subjects start from the level means, the others from a training subject's own whole shape:
+the means with its real deviations, or a training base. Validation and test subjects start from real subjects that took
+no part in the shape model or in the training population, and their free-form residual has another kernel, so they lie
+outside the span of the model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +29,9 @@ from lumbar_ext.simulation.bones.neighbours import Neighbours
 _FEMALE_WEDGE_DEG = (0.75, 0.95, 1.2, 1.2, 1.6)
 _WEDGE_OFFSET_DEG = (-2.3, -0.4, -0.6, 0.3, 1.5)
 _FEMALE_HEIGHT_MM = 0.6
-_HELD_OUT_PARAMETRIC = 0.7
+_WHOLE_SHAPE_SHARE = 1 / 3
+# Of the anatomical parameters' published spread, for people who start from a real one.
+_REAL_BASE_PARAMETRIC = 0.7
 _WAVES = 48
 _WAVELENGTHS_MM = (16.0, 70.0)
 _HELD_OUT_RESIDUAL_MM = (0.2, 0.45)
@@ -42,7 +46,7 @@ class Subject:
         landmarks_mm: [5, 7, 3] in the same frames.
         sex: "female" or "male".
         stature_mm: standing height; None for a real subject, of whom it is not known.
-        base: what the subject was made from: "mean" or the name of a real subject.
+        base: what the subject was made from: "mean" or the name of a real subject, of the training side or held out.
     """
 
     vertices_mm: np.ndarray
@@ -64,8 +68,10 @@ class Population:
         self._training = Widening(atlas)
         self._means_mm = {sex: _sexed_means(atlas, side) for sex, side in (("female", 1.0), ("male", -1.0))}
         self._bases = {
-            split: [i for i, s in enumerate(atlas.base_splits) if s == split] for split in ("validation", "test")
+            split: [i for i, s in enumerate(atlas.base_splits) if s == split]
+            for split in ("train", "validation", "test")
         }
+        self._whole = _whole_training_shapes(atlas)
 
     @classmethod
     def load(cls, path: str | Path) -> Population:
@@ -108,19 +114,28 @@ class Population:
             InputError: if the split is unknown or the anatomy file has no base for it.
         """
         if split == "train":
-            build = draw_build(rng)
-            vertices = self._training.training_subject(rng, self._means_mm[build.sex], build.log_size)
-            return self._subject(vertices, build.sex, build.stature_mm, "mean")
-        return self._held_out(rng, split)
+            return self._of_training(rng)
+        index = self._base_index(rng, split)
+        base = self.atlas.bases_mm[index]
+        return self._on_real_base(rng, base, self.atlas.base_names[index], lambda shape: _waves(rng, shape))
+
+    def _of_training(self, rng: np.random.Generator) -> Subject:
+        """A subject on the level means of its sex, or on the whole shape of a training subject."""
+        if self._whole and rng.random() < _WHOLE_SHAPE_SHARE:
+            name = list(self._whole)[rng.integers(len(self._whole))]
+            return self._on_real_base(rng, self._whole[name], name, lambda _: self._training.residual(rng))
+        build = draw_build(rng)
+        vertices = self._training.training_subject(rng, self._means_mm[build.sex], build.log_size)
+        return self._subject(vertices, build.sex, build.stature_mm, "mean")
 
     def sample_real(self, rng: np.random.Generator, split: str) -> Subject:
-        """One of the real subjects that a held-out split starts from, as it is: neither warped, scaled nor mirrored.
+        """One of the real subjects that a split's people start from, as it is: neither warped, scaled nor mirrored.
 
         Its sex is not known either; the one drawn shapes the pelvis.
 
         Args:
             rng: random generator; the same state gives the same subject.
-            split: "validation" or "test".
+            split: "train", "validation" or "test".
 
         Raises:
             InputError: for another split, or if the anatomy file has no base for it.
@@ -136,21 +151,31 @@ class Population:
             )
         return int(rng.choice(self._bases[split]))
 
-    def _held_out(self, rng: np.random.Generator, split: str) -> Subject:
-        """A subject on a real base, half of them mirrored, with parameters and a residual of random waves."""
-        index = self._base_index(rng, split)
-        base = self.atlas.bases_mm[index]
+    def _on_real_base(
+        self, rng: np.random.Generator, base_mm: np.ndarray, name: str, residual: Callable[[np.ndarray], np.ndarray]
+    ) -> Subject:
+        """A subject on a real one [5, V, 3], half of them mirrored, with parameters and a residual of its own."""
         if rng.random() < 0.5:
-            base = self.atlas.mirror.apply(base)
+            base_mm = self.atlas.mirror.apply(base_mm)
         build = draw_build(rng)
-        shape = base * np.exp(build.log_size - _relative_log_size(base, self.atlas.means_mm))[:, None, None]
-        shape = shape + self._training.parametric_displacements(rng, _HELD_OUT_PARAMETRIC) + _waves(rng, base)
-        vertices = self._training.in_vertebra_frames(shape)
-        return self._subject(vertices, build.sex, build.stature_mm, self.atlas.base_names[index])
+        log_size = build.log_size - _relative_log_size(base_mm, self.atlas.means_mm)
+        shape = base_mm * np.exp(log_size)[:, None, None]
+        shape = shape + self._training.parametric_displacements(rng, _REAL_BASE_PARAMETRIC) + residual(base_mm)
+        return self._subject(self._training.in_vertebra_frames(shape), build.sex, build.stature_mm, name)
 
     def _subject(self, vertices_mm: np.ndarray, sex: str, stature_mm: float | None, base: str) -> Subject:
         landmarks = self.atlas.reference.landmarks_mm(vertices_mm)
         return Subject(vertices_mm, landmarks, sex, stature_mm, base)
+
+
+def _whole_training_shapes(atlas: Atlas) -> dict[str, np.ndarray]:
+    """Real training subjects [5, V, 3] by name; levels that nobody saw of them are borrowed, as the build does."""
+    shapes = {
+        name: atlas.means_mm + deviations
+        for name, deviations in zip(atlas.deviation_names, atlas.deviations_mm, strict=True)
+    }
+    bases = zip(atlas.base_names, atlas.bases_mm, atlas.base_splits, strict=True)
+    return shapes | {name: base for name, base, split in bases if split == "train"}
 
 
 def _sexed_means(atlas: Atlas, side: float) -> np.ndarray:

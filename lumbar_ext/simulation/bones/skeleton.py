@@ -12,9 +12,9 @@ from lumbar_ext.mesh.solid import Solid
 from lumbar_ext.simulation.bones.endplate_planes import Endplate
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses
 from lumbar_ext.simulation.bones.neighbours import Neighbours, Thoracic
+from lumbar_ext.simulation.wear import JointWear
 
 _MEAN_BODY_HEIGHT_MM = 27.3
-_S1_HALF_DEPTH_MM = 16.4
 
 
 class Subject(Protocol):
@@ -46,7 +46,9 @@ class Skeleton:
         sacrum, pelvis: both in the sacral frame, whose origin lies on the uppermost endplate of the sacrum.
         size_ratio: body height against the population's mean.
         sacral_plate: that endplate, sacral frame.
+        sacral_plate_mm: [5, 3] its `endplates.PLATE_POINTS`, sacral frame.
         sacral_processes: articular processes of the sacrum that may be moved aside; None where L5 is part of it.
+        wear: worn joints below lumbar vertebrae.
     """
 
     lumbar: tuple[Vertebra, ...]
@@ -55,7 +57,9 @@ class Skeleton:
     pelvis: Solid
     size_ratio: float
     sacral_plate: Endplate
+    sacral_plate_mm: np.ndarray
     sacral_processes: ArticularProcesses | None = None
+    wear: tuple[JointWear, ...] = ()
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -92,7 +96,7 @@ def assemble_skeleton(
     heights = subject.landmarks_mm[: len(LEVELS), LANDMARKS.index("superior_endplate"), 2] * 2
     size_ratio = float(np.clip(heights.mean() / _MEAN_BODY_HEIGHT_MM, 0.8, 1.25))
     pelvis = neighbours.pelvis(rng, size_ratio, subject.sex)
-    thoracic = neighbours.thoracic(np.asarray(subject.vertices_mm[0], dtype=np.float64))
-    half_depth = _S1_HALF_DEPTH_MM * size_ratio
-    plate = Endplate(np.zeros(3), np.array([0.0, 0.0, 1.0]), half_depth, half_depth)
-    return Skeleton(lumbar, thoracic, pelvis.sacrum, pelvis.hips, size_ratio, plate, pelvis.processes)
+    thoracic = neighbours.thoracic(rng, np.asarray(subject.vertices_mm[0], dtype=np.float64))
+    _, front, hind, *_ = pelvis.plate_mm
+    plate = Endplate(np.zeros(3), np.array([0.0, 0.0, 1.0]), float(front[0] - hind[0]) / 2, float(-hind[0]))
+    return Skeleton(lumbar, thoracic, pelvis.sacrum, pelvis.hips, size_ratio, plate, pelvis.plate_mm, pelvis.processes)

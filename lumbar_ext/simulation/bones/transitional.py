@@ -10,7 +10,7 @@ from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.mesh.solid import Solid
 from lumbar_ext.shape.model.reference import Reference
 from lumbar_ext.shape.population.variation import PARAMETERS, Geometry
-from lumbar_ext.simulation.bones.endplate_planes import find_endplates
+from lumbar_ext.simulation.bones.endplate_planes import find_endplates, plate_points
 from lumbar_ext.simulation.bones.skeleton import Skeleton, Vertebra
 from lumbar_ext.simulation.posture.stacking import BACKGROUND_COMPLIANCE, Bone, Joints, stack
 
@@ -45,8 +45,15 @@ def sacralised(skeleton: Skeleton, reference: Reference) -> Skeleton:
         sacrum=sacrum,
         pelvis=skeleton.pelvis.moved(new_from_old),
         sacral_plate=plates.superior.moved(up),
+        sacral_plate_mm=up.apply(_plate_mm(fifth, plates.superior.centre_mm)),
         sacral_processes=None,
     )
+
+
+def _plate_mm(vertebra: Vertebra, centre_mm: np.ndarray) -> np.ndarray:
+    """[5, 3] the `PLATE_POINTS` of a superior endplate."""
+    vertices = vertebra.solid.vertices_mm
+    return np.stack([vertices[index].mean(axis=0) for index in plate_points(vertebra.solid, centre_mm)])
 
 
 def lumbarised(skeleton: Skeleton, reference: Reference) -> Skeleton:

@@ -1,6 +1,6 @@
 """A picture of many studies side by side, to judge a cohort at a glance.
 
-python -m lumbar_ext.simulation.checks.contact_sheet --cohort_dir DIR --output sheet.png
+lumbar-ext contact-sheet --cohort_dir DIR --output sheet.png
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def contact_sheet(
         n: number of studies.
         seed: of their choice.
         columns: studies per row.
-        width_px: width of a picture.
+        width_px: width of a square that holds a picture.
     """
     folders = sorted(folder for folder in Path(cohort_dir).iterdir() if is_complete(folder))
     if not folders:
@@ -37,14 +37,7 @@ def contact_sheet(
     for place, index in enumerate(sorted(chosen)):
         for offset, view in enumerate(VIEWS):
             pixels = np.asarray(Image.open(folders[index] / f"{view}.png"), dtype=np.float32) / 257
-            picture = Image.fromarray(pixels.astype(np.uint8)).resize(
-                (width_px - 2, width_px - 2), Image.Resampling.LANCZOS
-            )
+            picture = Image.fromarray(pixels.astype(np.uint8))
+            picture.thumbnail((width_px - 2, width_px - 2), Image.Resampling.LANCZOS)
             sheet.paste(picture, (place % columns * width_px, (place // columns * 2 + offset) * width_px))
     sheet.save(output)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(contact_sheet)

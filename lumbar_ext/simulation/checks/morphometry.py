@@ -1,6 +1,6 @@
 """The command that holds the population's dimensions against published ones.
 
-    python -m lumbar_ext.simulation.checks.morphometry --n 200 --output_dir out/morphometry
+    lumbar-ext morphometry --n 200 --output_dir out/morphometry
 
 prints Markdown tables and writes `dimensions.csv` (every subject), `morphometry.csv` (the comparison), `correlations.csv`
 and `morphometry.md`.
@@ -219,9 +219,3 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(morphometry)

@@ -1,6 +1,6 @@
 """The command that draws one person with every pathology, from the left and from the front.
 
-python -m lumbar_ext.simulation.checks.pathology_sheet --output pathologies.png --seed 4
+lumbar-ext pathology-sheet --output pathologies.png --seed 4
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lumbar_ext.simulation.bones.person import posed_person
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.posture.posed_spine import Posture
-from lumbar_ext.simulation.ranges import PathologyParameters
+from lumbar_ext.simulation.study_spec import StudySpec
 
 EXAMPLES: tuple[Pathology | None, ...] = (
     None,
@@ -56,10 +56,7 @@ def pathology_sheet(output: str, seed: int = 4, *, split: str = "train", anatomy
         off_screen=True, shape=(2, len(EXAMPLES)), window_size=(width * len(EXAMPLES), 2 * height), border=False
     )
     for column, pathology in enumerate(EXAMPLES):
-        rng = np.random.default_rng(seed)
-        posture = posed_person(
-            rng, population, split, pathology=pathology, parameters=PathologyParameters(), direction="neutral"
-        )
+        posture = posed_person(population, StudySpec(seed, split, pathology=pathology, direction="neutral"))
         for row, side in enumerate(((0.0, 1.0), (1.0, 0.0))):
             plotter.subplot(row, column)
             for solid, colour in _bones(posture):
@@ -89,9 +86,3 @@ def _title(pathology: Pathology | None) -> str:
         return "none"
     amount = f"{pathology.amount:g}" if pathology.amount else ""
     return " ".join(part for part in (pathology.kind, pathology.level, amount) if part)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(pathology_sheet)

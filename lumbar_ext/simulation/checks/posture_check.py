@@ -1,6 +1,6 @@
 """The command that holds simulated postures against the literature and counts intersections.
 
-    python -m lumbar_ext.simulation.checks.posture_check --n 200
+    lumbar-ext posture-check --n 200
 
 prints Markdown tables: standing curvature, offsets and heights of the discs, range of motion and coupling of each joint
 (full excursions of the same people), and overlaps in random postures.
@@ -21,6 +21,7 @@ from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.posture.bending import DIRECTIONS
 from lumbar_ext.simulation.posture.posed_spine import Posture, sample_posture
+from lumbar_ext.simulation.study_spec import StudySpec
 
 JOINTS = ("L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1")
 _PUBLISHED_ROM_DEG = {
@@ -110,7 +111,7 @@ def _person(population: Population, seed: int, split: str) -> Skeleton:
 def _posture(skeleton: Skeleton, seed: int, direction: str | None, level: int | None) -> Posture:
     """A posture in which everything but the motion belongs to the person."""
     person_rng, rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-    return sample_posture(rng, skeleton, direction=direction, level=level, person_rng=person_rng)
+    return sample_posture(rng, skeleton, StudySpec(seed, direction=direction, level=level), person_rng=person_rng)
 
 
 def _standing_table(postures: list[Posture], states: list[JointState]) -> str:
@@ -178,9 +179,3 @@ def _pair(values: np.ndarray) -> str:
 
 def _pairs(values: np.ndarray) -> str:
     return ", ".join(_pair(column) for column in values.T)
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(posture_check)

@@ -1,6 +1,6 @@
 """The command that makes studies of a real CT with labelled vertebrae.
 
-    python -m lumbar_ext.simulation.ct.from_ct --ct CT.nii.gz --labels MSK.nii.gz --output_dir DIR --n 4 --seed 0
+    lumbar-ext simulate-ct --ct CT.nii.gz --labels MSK.nii.gz --output_dir DIR --n 4 --seed 0
 
 Each study is another biplanar geometry and exposure of the same person, in the folder layout of `study_files`. Rays are
 cast through the voxels; meshes, decompositions, silhouettes and landmarks come from the labels.
@@ -174,9 +174,7 @@ def simulate_ct_study(
         geometry=geometry,
         exposures=exposures,
         composition=None,
-        subject=_provenance(subject, fill),
-        seed=seed,
-        split="ct",
+        subject={"seed": seed, "person_seed": seed} | _provenance(subject, fill),
     )
     return SimulatedStudy(pictures, geometry, truth)
 
@@ -232,9 +230,3 @@ def _at_least_two(spine_mm: np.ndarray) -> np.ndarray:
 def _folder(output_dir: str, ct: str, seed: int) -> Path:
     stem = Path(ct).name.split(".")[0] or "ct"
     return Path(output_dir) / f"{stem}-{seed:06d}"
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(write_ct_studies)

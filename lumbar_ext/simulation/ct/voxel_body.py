@@ -54,13 +54,14 @@ def voxel_body(rng: np.random.Generator, scene: Scene, geometry: BiplanarGeometr
     values = np.empty(grid.shape, dtype=np.float32)
     _interpolate(_soft_tissue(rng, scene.trunk, grid.coarser(factor)), factor, values)
     _add_plaques(values, scene.trunk.calcifications, grid)
-    metal = [part for part in scene.inclusions if part.material == "metal"]
+    # What lies in bones and discs comes after them.
+    late = [part for part in scene.inclusions if part.material == "metal" or part.replaces]
     for part in scene.inclusions:
-        if part.material != "metal":
+        if not any(part is other for other in late):
             _add_inclusion(values, part, grid)
     for bone in scene.bones:
         _add_bone(rng, values, bone, scene.composition, grid)
-    for part in metal:
+    for part in late:
         _add_inclusion(values, part, grid)
     return Volume(values, grid.world_from_voxel)
 

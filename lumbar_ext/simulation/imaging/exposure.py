@@ -22,6 +22,10 @@ _MAX_SCATTER_SOURCE = 2.0
 _REFERENCE_KV = 78.0
 _REFERENCE_DISTANCE_MM = 1200.0
 _REFERENCE_PIXEL_MM = 0.834
+# Of tissue at 54 keV (NIST): soft tissue 0.0225, fat 0.0205.
+_ATTENUATION_PER_MM = 0.022
+_LEAST_THICKNESS_MM = 50.0
+_HEEL_UPRIGHT_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,17 @@ class Exposure:
 
     Args:
         beam: the spectrum.
-        scatter_ratio: mean scatter over mean primary.
+        scatter_ratio: mean scatter over mean primary, of a person of typical thickness.
         scatter_sigma_mm: width of the scatter field on the detector.
         photons_per_mm2: unattenuated quanta detected per square mm of a detector 1200 mm from the source.
         focal_spot_mm: width of the focal spot.
         detector_blur_mm: standard deviation of the detector's spread.
         noise_neighbour: correlation of the noise between neighbours.
+        typical_thickness_mm: see `scatter_ratio`.
+        scatter_power: of the thickness, that the scatter ratio grows with.
+        control: how much of the attenuation beyond that thickness automatic exposure makes up for, 0 to 1.
+        control_limit: by which factor at most.
+        heel: relative fall of the beam from the first to the last column, and row.
     """
 
     beam: Beam
@@ -45,6 +54,20 @@ class Exposure:
     focal_spot_mm: float
     detector_blur_mm: float
     noise_neighbour: float
+    typical_thickness_mm: float = 235.0
+    scatter_power: float = 0.0
+    control: float = 0.0
+    control_limit: float = 1.0
+    heel: tuple[float, float] = (0.0, 0.0)
+
+    def scatter_behind(self, thickness_mm: float) -> float:
+        """Scatter over primary behind a person of some thickness."""
+        return self.scatter_ratio * (thickness_mm / self.typical_thickness_mm) ** self.scatter_power
+
+    def load_behind(self, thickness_mm: float) -> float:
+        """The factor by which automatic exposure changes the load."""
+        wanted = np.exp(self.control * _ATTENUATION_PER_MM * (thickness_mm - self.typical_thickness_mm))
+        return float(np.clip(wanted, 1 / self.control_limit, self.control_limit))
 
     def blur_sigma_mm(self, magnification: float) -> float:
         """Standard deviation on the detector of the image of a point, for an object at that magnification.
@@ -62,6 +85,7 @@ def sample_exposures(rng: np.random.Generator, parameters: BeamParameters) -> di
     efficiency = rng.uniform(*parameters.detective_efficiency)
     focal_spot, detector = rng.uniform(*parameters.focal_spot_mm), rng.uniform(*parameters.detector_blur_mm)
     exposures = {}
+    power, control = rng.uniform(*parameters.scatter_power), rng.uniform(*parameters.exposure_control)
     for view in VIEWS:
         tube_kv = rng.uniform(*getattr(parameters, f"tube_kv_{view}"))
         load = np.exp(rng.uniform(*np.log(getattr(parameters, f"mas_{view}")))) * (tube_kv / _REFERENCE_KV) ** 2
@@ -74,8 +98,33 @@ def sample_exposures(rng: np.random.Generator, parameters: BeamParameters) -> di
             focal_spot_mm=focal_spot,
             detector_blur_mm=detector,
             noise_neighbour=rng.uniform(*parameters.noise_neighbour),
+            typical_thickness_mm=getattr(parameters, f"typical_thickness_{view}_mm"),
+            scatter_power=power,
+            control=control,
+            control_limit=parameters.exposure_control_limit,
+            heel=_sample_heel(rng, parameters),
         )
     return exposures
+
+
+def _sample_heel(rng: np.random.Generator, parameters: BeamParameters) -> tuple[float, float]:
+    """The anode lies along the film's height, mostly, or its width, either way round."""
+    fall = rng.uniform(*parameters.heel) * rng.choice([-1.0, 1.0])
+    return (0.0, float(fall)) if rng.random() < _HEEL_UPRIGHT_SHARE else (float(fall), 0.0)
+
+
+def _thickness_mm(paths_mm: np.ndarray) -> float:
+    """Of the person in the middle of the picture: the median path of rays that cross it, by [4, rows, columns] paths."""
+    rows, columns = paths_mm.shape[1:]
+    middle = paths_mm[:3, rows // 4 : rows - rows // 4 : 4, columns // 4 : columns - columns // 4 : 4].sum(axis=0)
+    crossing = middle[middle > _LEAST_THICKNESS_MM]
+    return float(np.median(crossing)) if crossing.size else _LEAST_THICKNESS_MM
+
+
+def _heel_field(shape: tuple[int, int], heel: tuple[float, float]) -> np.ndarray:
+    """Relative intensity [rows, columns] of the beam, 1 in the middle."""
+    rows, columns = (np.linspace(0.5, -0.5, n, dtype=np.float32) for n in shape)
+    return 1 + np.float32(heel[1]) * rows[:, None] + np.float32(heel[0]) * columns[None]
 
 
 def expose(rng: np.random.Generator, paths_mm: np.ndarray, camera: Camera, exposure: Exposure) -> np.ndarray:
@@ -95,9 +144,12 @@ def expose(rng: np.random.Generator, paths_mm: np.ndarray, camera: Camera, expos
     behind_body = sharp[::4, ::4][sharp[::4, ::4] < _BODY_TRANSMISSION]
     ceiling = _MAX_SCATTER_SOURCE * np.median(behind_body) if behind_body.size else 1.0
     scatter = smooth(np.minimum(primary, np.float32(ceiling)), exposure.scatter_sigma_mm, spacing[0])
-    intensity = primary + np.float32(exposure.scatter_ratio) * scatter
+    thickness = _thickness_mm(paths_mm)
+    intensity = primary + np.float32(exposure.scatter_behind(thickness)) * scatter
+    intensity *= _heel_field(intensity.shape, exposure.heel)
     distance = abs(camera.source_distance_mm) / _REFERENCE_DISTANCE_MM
-    photons = np.float32(exposure.photons_per_mm2 * spacing[0] * spacing[1] / distance**2)
+    load = exposure.load_behind(thickness)
+    photons = np.float32(load * exposure.photons_per_mm2 * spacing[0] * spacing[1] / distance**2)
     noise = _correlated(rng.standard_normal(sharp.shape, dtype=np.float32), exposure.noise_neighbour)
     counts = intensity * photons
     counts = counts + np.sqrt(counts) * noise

@@ -40,17 +40,19 @@ class ShelledBone:
 
 @dataclass(frozen=True)
 class Inclusion:
-    """Something that adds to what is there: metal, arms, a table.
+    """Something besides trunk and bones: metal, arms, a table, what fills a disc.
 
     Args:
         solid: its surface, world frame.
         material: one of `MATERIALS`.
-        density: against the material's own.
+        density: against the material's own; 0 is gas.
+        replaces: whether it takes the place of soft tissue rather than adding to what is there.
     """
 
     solid: Solid
     material: str
     density: float = 1.0
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Scene:
         bones: vertebrae, ribs, pelvis, and bones of the arms.
         composition: what they are made of.
         trunk: soft tissues.
-        inclusions: metal, arms, table; empty for most people.
+        inclusions: metal, arms, table, what fills discs; empty for most people.
     """
 
     bones: tuple[ShelledBone, ...]
@@ -95,6 +97,8 @@ def material_paths(rng: np.random.Generator, scene: Scene, camera: Camera, *, ov
         path = np.zeros_like(shell)
         add_path_length(path, MeshProjector(camera), inclusion.solid)
         paths[MATERIALS.index(inclusion.material)] += np.float32(inclusion.density) * path
+        if inclusion.replaces:
+            paths[soft] -= path
     return paths
 
 

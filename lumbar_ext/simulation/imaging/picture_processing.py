@@ -15,6 +15,13 @@ _WHITE = 65535
 # Blurred by so much, the mask of the anatomy exceeds this value from 1.3 times as far inside the skin.
 _MARGIN_MM = 18.0
 _INSIDE = 0.9
+# Log signals of rays that cross the trunk rather than graze it: a tenth of the beam or less passes.
+_BEHIND_PERSON = 2.3
+_ENOUGH_PIXELS = 100
+# Widths of the blurs between the bands of multi-scale processing; the wide ones are computed on a coarse grid.
+_SCALES_MM = (1.2, 2.4, 4.8, 9.6, 19.0, 38.0)
+_COARSE_FROM_MM = 4.0
+_LEAST_RELATIVE = 0.05
 
 
 @dataclass(frozen=True)
@@ -50,12 +57,14 @@ def finish(
     """
     spacing = camera.pixel_spacing_mm[0]
     field = _open_field(rng, signal.shape, camera.project(landmarks_mm).reshape(-1, 2), parameters)
+    signal = _stitched(rng, _with_grid(rng, signal, spacing, parameters), spacing, parameters)
     image = _saturated(rng, signal, parameters)
     exposed = image > signal
-    image = _equalised(rng, image, exposed, spacing, parameters)
-    amount = rng.uniform(*parameters.sharpening)
-    sigma = rng.uniform(*parameters.sharpening_sigma_mm) / spacing
-    image = image + np.float32(amount) * (image - gaussian_blur(image, sigma))
+    if rng.random() < parameters.multiscale_share:
+        image = _multiscale(rng, image, exposed, spacing, parameters)
+    else:
+        image = _equalised(rng, image, exposed, spacing, parameters)
+        image = _sharpened(rng, image, spacing, parameters)
     image = _windowed(rng, image, _anatomy(rng, field, exposed, spacing, parameters), parameters)
     image = _toned(rng, image, parameters)
     if field is not None:
@@ -90,8 +99,10 @@ def _open_field(
 
 
 def _saturated(rng: np.random.Generator, signal: np.ndarray, parameters: AppearanceParameters) -> np.ndarray:
-    """The signal cut off where the open beam saturates the detector."""
-    return np.maximum(signal, np.median(signal) - rng.uniform(*parameters.saturation))
+    """The signal cut off where the open beam saturates the detector, so far below that behind the person."""
+    person = signal[::2, ::2][signal[::2, ::2] > _BEHIND_PERSON]
+    level = np.median(person) if person.size > _ENOUGH_PIXELS else np.median(signal)
+    return np.maximum(signal, level - np.float32(rng.uniform(*parameters.saturation)))
 
 
 def _equalised(
@@ -109,6 +120,82 @@ def _equalised(
     # Far from the person the mean of all that is covered stands in.
     overall = float(image[~exposed].mean()) if not exposed.all() else 0.0
     return image - np.float32(strength) * (total + np.float32(1e-3 * overall)) / (covered + np.float32(1e-3))
+
+
+def _sharpened(
+    rng: np.random.Generator, image: np.ndarray, spacing_mm: float, parameters: AppearanceParameters
+) -> np.ndarray:
+    """Unsharp masking."""
+    amount, sigma = rng.uniform(*parameters.sharpening), rng.uniform(*parameters.sharpening_sigma_mm) / spacing_mm
+    return image + np.float32(amount) * (image - gaussian_blur(image, sigma))
+
+
+def _multiscale(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    exposed: np.ndarray,
+    spacing_mm: float,
+    parameters: AppearanceParameters,
+) -> np.ndarray:
+    """Contrast enhanced scale by scale (Vuylsteke and Schoeters 1994).
+
+    The image is the sum of bands between blurs of growing width. Weak contrasts of a band are raised by a power law,
+    strong ones are not, and each band has a gain that leads from the finest to the coarsest; what is left beyond the
+    widest blur gets the coarsest's. The finest band, which is noise for the most part, keeps its law.
+    """
+    exponent = rng.uniform(*parameters.multiscale_exponent)
+    ends = (rng.uniform(*parameters.multiscale_fine), rng.uniform(*parameters.multiscale_coarse))
+    gains = np.geomspace(*ends, len(_SCALES_MM) + 1).astype(np.float32)
+    total, finer = np.zeros_like(image), image
+    for number, (scale, gain) in enumerate(zip(_SCALES_MM, gains, strict=False)):
+        narrow = scale < _COARSE_FROM_MM
+        blurred = gaussian_blur(image, scale / spacing_mm) if narrow else smooth(image, scale, spacing_mm)
+        band = finer - blurred
+        total += gain * (band if number == 0 else _raised(band, exposed, exponent))
+        finer = blurred
+    return total + gains[-1] * finer
+
+
+def _raised(band: np.ndarray, exposed: np.ndarray, exponent: float) -> np.ndarray:
+    """A band whose contrasts below three of its standard deviations are raised by a power law."""
+    inside = band[::4, ::4][~exposed[::4, ::4]]
+    strong = np.float32(3 * inside.std()) if inside.size > _ENOUGH_PIXELS else np.float32(0)
+    if strong <= 0 or exponent >= 1:
+        return band
+    relative = np.abs(band) / strong
+    # Nothing is raised without limit: the smallest contrasts are as much noise as bone.
+    return band * np.clip(relative, _LEAST_RELATIVE, 1.0) ** np.float32(exponent - 1)
+
+
+def _with_grid(
+    rng: np.random.Generator, signal: np.ndarray, spacing_mm: float, parameters: AppearanceParameters
+) -> np.ndarray:
+    """The signal with the lines of a grid, or the moire of it, in some pictures."""
+    shown = rng.random() < parameters.grid_share
+    amplitude, period, angle, phase = (
+        np.exp(rng.uniform(*np.log(parameters.grid_amplitude))),
+        np.exp(rng.uniform(*np.log(parameters.grid_period_mm))) / spacing_mm,
+        rng.normal(0, 0.03) + rng.integers(2) * np.pi / 2,
+        rng.uniform(0, 2 * np.pi),
+    )
+    if not shown:
+        return signal
+    v, u = (np.arange(n, dtype=np.float32) for n in signal.shape)
+    turns = np.cos(angle) * u[None] + np.sin(angle) * v[:, None]
+    return signal + np.float32(amplitude) * np.sin(np.float32(2 * np.pi / period) * turns + np.float32(phase))
+
+
+def _stitched(
+    rng: np.random.Generator, signal: np.ndarray, spacing_mm: float, parameters: AppearanceParameters
+) -> np.ndarray:
+    """A film higher than one panel is made of two exposures: the signal steps where they meet."""
+    rows = len(signal)
+    seam, overlap = rng.uniform(0.3, 0.7) * rows, rng.uniform(*parameters.stitch_overlap_mm) / spacing_mm
+    step = rng.uniform(*parameters.stitch_step) * rng.choice([-1.0, 1.0])
+    if rows * spacing_mm <= parameters.stitched_from_mm:
+        return signal
+    share = np.clip((np.arange(rows) - seam) / max(overlap, 1.0) + 0.5, 0.0, 1.0)
+    return signal + np.float32(step) * share.astype(np.float32)[:, None]
 
 
 def _anatomy(
@@ -131,7 +218,7 @@ def _windowed(
     """Two random percentiles of the anatomy become 0 and 1."""
     values = image[::2, ::2][anatomy[::2, ::2]]
     percentiles = (rng.uniform(*parameters.low_percentile), rng.uniform(*parameters.high_percentile))
-    low, high = np.percentile(values if values.size > 100 else image, percentiles)
+    low, high = np.percentile(values if values.size > _ENOUGH_PIXELS else image, percentiles)
     return (image - np.float32(low)) / np.float32(max(high - low, 1e-6))
 
 

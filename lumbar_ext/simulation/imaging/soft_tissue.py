@@ -79,7 +79,8 @@ def _path(projector: MeshProjector, solid: Solid) -> np.ndarray:
     columns, rows = projector.camera.size_px
     path = np.zeros((rows, columns), dtype=np.float32)
     add_path_length(path, projector, solid)
-    return path
+    # Where a ray grazes the rim, what its entries and exits add up to in float32 can end a rounding below zero.
+    return np.maximum(path, 0.0, out=path)
 
 
 def _added_fat(trunk: Trunk) -> Ellipsoids:

@@ -21,11 +21,15 @@ from lumbar_ext.simulation.posture.bending import N_THORACIC_JOINTS, Bending, sa
 from lumbar_ext.simulation.posture.curvature import coronal_span_deg, disc_heights_mm, neutral_angles, with_cobb_angle
 from lumbar_ext.simulation.posture.stacking import BACKGROUND_COMPLIANCE, Bone, Joints, Stack, stack
 from lumbar_ext.simulation.ranges import PostureParameters
+from lumbar_ext.simulation.study_spec import StudySpec
 
 _ANCHOR = LEVELS.index("L3")
 # The joints T8-T9 .. L5-S1 that four, five or six lumbar vertebrae have: the fourth stands on a sacrum that took up L5,
 # the sixth doubles the joint above the last.
 _SHARED_ANGLE = 0.6
+_MIN_WORN_DISC_MM = 1.5
+# Share of its angle that a joint without a disc would keep: worn segments lose lordosis and motion.
+_STIFF_ANGLE = 0.3
 _JOINTS = {4: (0, 1, 2, 3, 4, 5, 6, 7, 8), 5: tuple(range(10)), 6: (0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9)}
 
 
@@ -60,11 +64,8 @@ class Posture:
 def sample_posture(
     rng: np.random.Generator,
     skeleton: Skeleton,
-    parameters: PostureParameters | None = None,
+    spec: StudySpec,
     *,
-    direction: str | None = None,
-    level: int | None = None,
-    pathology: Pathology | None = None,
     person_rng: np.random.Generator | None = None,
 ) -> Posture:
     """Draws a posture for a subject's bones.
@@ -72,22 +73,20 @@ def sample_posture(
     Args:
         rng: the source of randomness.
         skeleton: lumbar and neighbouring bones in their own frames.
-        parameters: ranges, the defaults if omitted.
-        direction: one of `motion.DIRECTIONS`, random if omitted.
-        level: 1 (slight) to 3 (full), random if omitted; 0 only with "neutral".
-        pathology: of those that change joints, slip, scoliosis and fusion; others are of no effect here.
+        spec: ranges, direction and level of the motion, and the pathology, drawn: of those that change joints, slip,
+            scoliosis and fusion; others are of no effect here.
         person_rng: draws what a person keeps in all postures, the neutral curve and the discs; `rng` if omitted.
 
     Raises:
         ValueError: for an unknown direction or level.
     """
-    parameters = parameters or PostureParameters()
+    parameters, pathology = spec.parameters.posture, spec.pathology
     person_rng = person_rng or rng
-    kind = pathology.kind if pathology else None
+    kind = pathology.kind if isinstance(pathology, Pathology) else None
     if kind == "scoliosis":
         parameters = replace(parameters, scoliosis_share=0.0)
     bones = _bones(skeleton)
-    bending = sample_bending(rng, parameters, direction=direction, level=level)
+    bending = sample_bending(rng, parameters, direction=spec.direction, level=spec.level)
     neutral = neutral_angles(person_rng, parameters)
     anchor = euler_rotation(
         np.radians(person_rng.normal(0, parameters.anchor_lateral_sd_deg)) + bending.anchor_rad[0],
@@ -108,10 +107,15 @@ def sample_posture(
             relative[joint] = 0.0
             heights[joint] *= pathology.amount
     order = list(_JOINTS[len(skeleton.lumbar)])
-    angles = (neutral + relative)[order]
+    angles, heights = (neutral + relative)[order], heights[order]
     # Two joints in the place of one share its angles and move a little more together.
     angles[[order.count(joint) > 1 for joint in order]] *= _SHARED_ANGLE
-    joints = Joints(angles, heights[order], slips[order], held[order])
+    for worn in skeleton.wear:
+        joint = N_THORACIC_JOINTS + worn.joint
+        heights[joint] = max(worn.disc * heights[joint], _MIN_WORN_DISC_MM)
+        # A low disc is no wedge, and stiff; what bends to the side stays, so that a scoliosis keeps its angle.
+        angles[joint, 1] *= _STIFF_ANGLE + (1 - _STIFF_ANGLE) * worn.disc
+    joints = Joints(angles, heights, slips[order], held[order])
     stacked = stack(
         bones,
         joints,

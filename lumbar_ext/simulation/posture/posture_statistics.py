@@ -5,7 +5,7 @@ rotation of the lower vertebra against the upper one, in rad. The statistics are
 `posture_statistics.json` (derived from the VID vertebra identification dataset of Buergin, Prevost and Stollenga, CC
 BY-SA 4.0: the file carries the same licence), which this command rebuilds from the dataset's folder of keypoint files:
 
-    python -m lumbar_ext.simulation.posture.posture_statistics --data_dir <.../KeypointGroundTruthNoSacrum>
+    lumbar-ext posture-statistics --data_dir <.../KeypointGroundTruthNoSacrum>
 """
 
 from __future__ import annotations
@@ -165,9 +165,3 @@ def main(data_dir: str, output: str | None = None) -> None:
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{statistics.n_scans} scans -> {path}")
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(main)

@@ -13,9 +13,12 @@ from ignite.engine import Engine, Events
 from lumbar_ext.errors import InputError
 from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
 
+FIRST_SECONDS = 20.0
+"""The first write comes this soon, so that a run that is killed in its first minutes does not start from nothing."""
+
 
 class ResumePoint:
-    """Writes the state of a run every few minutes and at its end; restores it at the start when the file exists.
+    """Writes the state of a run soon, then every few minutes and at its end; restores it when the file exists.
 
     Unlike MONAI's CheckpointSaver it goes by time (an epoch may last an hour), keeps one file, and replaces it
     atomically, so that a run killed at any moment can be started again with the same command. With several processes all
@@ -24,7 +27,7 @@ class ResumePoint:
     Args:
         path: the file.
         objects: name to object with ``state_dict`` and ``load_state_dict``.
-        every_minutes: time between two writes.
+        every_minutes: time between two writes; the first one comes after 20 seconds.
         clock: seconds, for tests.
     """
 
@@ -39,7 +42,7 @@ class ResumePoint:
         self.objects = dict(objects)
         self.every_seconds = 60.0 * every_minutes
         self.clock = clock
-        self._written = clock()
+        self._due = clock() + min(FIRST_SECONDS, self.every_seconds)
 
     def attach(self, engine: Engine) -> None:
         """Restores at the start, writes while running."""
@@ -74,8 +77,8 @@ class ResumePoint:
         engine.logger.info("resumed from %s: %d epochs done", self.path, state["epoch"])
 
     def write_if_due(self, engine: Engine) -> None:
-        """Writes when ``every_minutes`` have passed since the last time; the epoch under way counts as not done."""
-        if self.clock() - self._written >= self.every_seconds:
+        """Writes when the time has come; the epoch under way counts as not done."""
+        if self.clock() >= self._due:
             self._save(engine.state.epoch - 1, engine.state.iteration)
 
     def write(self, engine: Engine) -> None:
@@ -83,7 +86,7 @@ class ResumePoint:
         self._save(engine.state.epoch, engine.state.iteration)
 
     def _save(self, epoch: int, iteration: int) -> None:
-        self._written = self.clock()
+        self._due = self.clock() + self.every_seconds
         if idist.get_rank() == 0:
             state = {name: item.state_dict() for name, item in self.objects.items()}
             write_checkpoint(self.path, {**state, "epoch": epoch, "iteration": iteration})

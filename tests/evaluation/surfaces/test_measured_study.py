@@ -54,7 +54,8 @@ def test_a_study_that_cannot_be_used_is_an_outcome():
     def fail(data):
         raise RuntimeError from InputError("no lumbar vertebra was found")
 
-    attempt = Attempt({"radiographs": fail, "truth": lambda data: {**data, "seen": 1}})
+    observers = {"radiographs": fail, "truth": lambda data: {**data, "seen": data["read"] + 1}}
+    attempt = Attempt(lambda data: {**data, "read": 0}, observers, dict)
     assert attempt({"inputs": "truth"})["seen"] == 1
     failed = attempt({"inputs": "radiographs"})
     assert failed["failure"] == "no lumbar vertebra was found" and prepare_comparison(failed) == (None, None)
@@ -75,7 +76,13 @@ def test_other_errors_are_not_swallowed():
         raise KeyError("a defect")
 
     with pytest.raises(KeyError):
-        Attempt({"radiographs": crash})({"inputs": "radiographs"})
+        Attempt(dict, {"radiographs": crash}, dict)({"inputs": "radiographs"})
+
+
+def test_methods_are_chosen_by_name():
+    assert list(CompareRegistrations({"ours": None, "theirs": None}, ["theirs"]).methods) == ["theirs"]
+    with pytest.raises(InputError, match="expected some of ours, theirs, found outs"):
+        CompareRegistrations({"ours": None, "theirs": None}, ["outs"])
 
 
 def test_the_report_gathers_every_study(study, tmp_path, capsys):

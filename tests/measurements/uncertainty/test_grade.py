@@ -16,7 +16,7 @@ from lumbar_ext.measurements.uncertainty.grade import (
     missing_quality,
     vertebra_quality,
 )
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from tests.measurements.registered_fixture import registration
 
 FINE = (0.01, 0.5, 0, 0.3)

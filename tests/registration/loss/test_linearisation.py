@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lumbar_ext.registration.loss.linearisation import Lineariser
-from lumbar_ext.registration.loss.scene import Scene
-from lumbar_ext.registration.problem import LandmarkTerm
 from lumbar_ext.registration.search.optimiser import start_parameters
+from lumbar_ext.registration.terms.images import ImageTerm
+from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
 from lumbar_ext.registration.terms.similarity import Huber, SquaredError
 
 _STEPS = np.array([0.3] * 3 + [0.01] * 3 + [0.1] * 8)
@@ -30,18 +30,26 @@ def finite_differences(loss, parameters, index):
 
 @pytest.mark.parametrize("similarity", [SquaredError(), Huber(scale=0.1)])
 def test_loss_is_that_of_the_scene(full_problem, similarity):
-    scene = Scene(replace(full_problem, similarity=similarity).coarsened(2))
+    problem = full_problem.with_term(ImageTerm(similarity)).coarsened(2)
     parameters = turned_parameters(full_problem)
-    lineariser = Lineariser(scene, 8, parameters)
-    assert lineariser.loss(parameters) == pytest.approx(scene.loss(parameters).total, rel=1e-5)
-    assert lineariser.model(parameters).loss == pytest.approx(scene.loss(parameters).total, rel=1e-5)
+    lineariser = Lineariser(problem)
+    expected = {}
+    for name, prediction in lineariser.scene.predictions(parameters).items():
+        target = problem.targets[name]
+        penalties = target.weights * similarity.penalty(prediction - target.image)
+        expected[name] = penalties.sum(dtype=np.float64) / target.bone_weight
+    losses = lineariser.losses(parameters)
+    assert losses.per_view == pytest.approx(expected, rel=1e-5)
+    assert losses.images == pytest.approx(np.mean(list(expected.values())), rel=1e-5)
+    assert lineariser.loss(parameters) == losses.total > losses.images
+    assert lineariser.model(parameters).loss == pytest.approx(losses.total, rel=1e-5)
 
 
 @pytest.mark.parametrize("index", [0, 3])
 def test_gradient_points_the_way_of_finite_differences(full_problem, index):
-    problem = replace(full_problem, similarity=SquaredError(), landmark_term=LandmarkTerm())
+    problem = full_problem.with_term(ImageTerm(SquaredError())).with_term(LandmarkTerm())
     parameters = turned_parameters(problem)
-    lineariser = Lineariser(Scene(problem), 8, parameters)
+    lineariser = Lineariser(problem)
     gradient = lineariser.model(parameters).gradient[index] * _STEPS
     expected = finite_differences(lineariser.loss, parameters, index) * _STEPS
     cosine = gradient @ expected / np.linalg.norm(gradient) / np.linalg.norm(expected)
@@ -51,10 +59,10 @@ def test_gradient_points_the_way_of_finite_differences(full_problem, index):
 
 
 def test_gradient_of_landmarks_and_prior_is_exact(full_problem):
-    blank = {name: replace(view, weights=np.zeros((512, 512))) for name, view in full_problem.views.items()}
-    problem = replace(full_problem, views=blank).coarsened(8)
+    blank = {name: replace(view, weights=np.zeros((512, 512))) for name, view in full_problem.targets.items()}
+    problem = replace(full_problem, targets=blank).coarsened(8)
     parameters = turned_parameters(problem)
-    lineariser = Lineariser(Scene(problem), 8, parameters)
+    lineariser = Lineariser(problem)
     gradient = lineariser.model(parameters).gradient[1]
     expected = finite_differences(lineariser.loss, parameters, 1)
     np.testing.assert_allclose(gradient, expected, rtol=0.05, atol=0.02 * np.abs(expected).max())
@@ -62,7 +70,7 @@ def test_gradient_of_landmarks_and_prior_is_exact(full_problem):
 
 def test_hessian_is_symmetric_and_couples_only_vertebrae_that_share_pixels(plain_problem):
     parameters = start_parameters(plain_problem)
-    model = Lineariser(Scene(plain_problem.coarsened(4)), 8, parameters).model(parameters)
+    model = Lineariser(plain_problem.coarsened(4)).model(parameters)
     hessian = model.hessian.reshape(70, 70)
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-4, atol=1e-9)
     assert np.linalg.eigvalsh(hessian).min() > -1e-6
@@ -71,6 +79,6 @@ def test_hessian_is_symmetric_and_couples_only_vertebrae_that_share_pixels(plain
 
 def test_a_vertebra_behind_the_source_has_an_infinite_loss(plain_problem):
     parameters = start_parameters(plain_problem)
-    lineariser = Lineariser(Scene(plain_problem.coarsened(4)), 8, parameters)
+    lineariser = Lineariser(plain_problem.coarsened(4))
     parameters[0][0] = 2000
     assert lineariser.loss(parameters) == np.inf

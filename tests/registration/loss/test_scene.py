@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbar_ext.registration.loss.scene import Scene
+from lumbar_ext.registration.loss.linearisation import Lineariser
 from lumbar_ext.registration.search.optimiser import start_parameters
-from lumbar_ext.registration.terms.similarity import AbsoluteError
+from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 
 
 def truth_parameters(problem, truth):
@@ -18,25 +18,25 @@ def truth_parameters(problem, truth):
 
 
 def test_the_truth_has_no_loss(plain_problem, truth):
-    assert Scene(plain_problem).loss(truth_parameters(plain_problem, truth)).total < 1e-5
+    assert Lineariser(plain_problem).loss(truth_parameters(plain_problem, truth)) < 1e-5
 
 
 def test_loss_by_hand(plain_problem):
     rng = np.random.default_rng(0)
     views = {
         name: replace(view, weights=rng.uniform(1, 3, (512, 512)).astype(np.float32))
-        for name, view in plain_problem.views.items()
+        for name, view in plain_problem.targets.items()
     }
-    problem = replace(plain_problem, views=views, similarity=AbsoluteError(), prior_weight=0.1)
+    problem = replace(plain_problem, targets=views).with_term(ShapePriorTerm(0.1))
     parameters = start_parameters(problem)
     parameters[2][6:] = 0.5
-    scene = Scene(problem)
+    scene = problem.scene()
     by_hand = []
     for name, prediction in scene.predictions(parameters).items():
         view = views[name]
         bone = view.weights[view.image > 0.02].sum()
         by_hand.append((view.weights * np.abs(prediction - view.image)).sum() / bone)
-    loss = scene.loss(parameters)
+    loss = Lineariser(problem).losses(parameters)
     assert list(loss.per_view.values()) == pytest.approx(by_hand, rel=1e-4)
     assert loss.total == pytest.approx(np.mean(by_hand) + 0.1 * 8 * 0.25 / 5, rel=1e-4)
 
@@ -44,5 +44,5 @@ def test_loss_by_hand(plain_problem):
 def test_silhouette_error_tells_which_vertebra_is_wrong(plain_problem, truth):
     parameters = truth_parameters(plain_problem, truth)
     parameters[3][1] += 5
-    errors = [error["ap"] for error in Scene(plain_problem).silhouette_errors(parameters)]
+    errors = [error["ap"] for error in plain_problem.scene().silhouette_errors(parameters)]
     assert np.argmax(errors) == 3 and errors[0] < 1e-4

@@ -5,10 +5,11 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.result import StopReason
 from lumbar_ext.registration.search.bobyqa import BlockStage, BobyqaBlocks, BobyqaJoint, BoxSearch
 from lumbar_ext.registration.search.record import Record
+from lumbar_ext.registration.terms.images import ImageTerm
 from lumbar_ext.registration.terms.view_fields import ViewFields
 
 QUICK = BobyqaBlocks((BlockStage(4, None, False, 1, 1.0, 0.1, 60), BlockStage(4, None, True, 1, 0.5, 0.1, 120)))
@@ -82,7 +83,7 @@ def test_each_vertebra_tells_of_its_own_search(plain_problem):
 
 def test_gain_and_background_need_another_optimiser(plain_problem):
     with pytest.raises(InputError, match="view_fields cannot be fitted"):
-        QUICK.run(replace(plain_problem, view_fields=ViewFields()))
+        QUICK.run(plain_problem.with_term(ImageTerm(view_fields=ViewFields())))
 
 
 def test_progress_names_levels_and_counts(plain_problem):

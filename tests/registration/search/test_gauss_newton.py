@@ -5,9 +5,11 @@ import pytest
 
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.registration.free_form import FreeForm
-from lumbar_ext.registration.problem import Bounds
+from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.result import StopReason
 from lumbar_ext.registration.search.gauss_newton import DEFAULT_STAGES, GaussNewton, GaussNewtonStage, Varying
+from lumbar_ext.registration.terms.images import ImageTerm
+from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.registration.terms.similarity import Huber, SquaredError
 from lumbar_ext.registration.terms.view_fields import ViewFields
 
@@ -18,13 +20,13 @@ EXACT = GaussNewton((*DEFAULT_STAGES[:2], GaussNewtonStage(1, None, Varying.MODE
 
 
 def test_recovers_a_spine_of_the_model_almost_exactly(plain_problem, vertex_errors):
-    result = EXACT.run(replace(plain_problem, similarity=SquaredError()))
+    result = EXACT.run(plain_problem.with_term(ImageTerm(SquaredError())))
     assert max(vertex_errors(result).values()) < 0.02
     assert result.loss < 1e-4 * result.initial_loss
 
 
 def test_default_stages_recover_it_well_and_say_so(plain_problem, vertex_errors):
-    result = GaussNewton().run(replace(plain_problem, similarity=Huber()))
+    result = GaussNewton().run(plain_problem.with_term(ImageTerm(Huber())))
     assert max(vertex_errors(result).values()) < 0.3
     assert result.stop_reason is StopReason.CONVERGED
     losses = [entry.loss for entry in result.history]
@@ -32,11 +34,13 @@ def test_default_stages_recover_it_well_and_say_so(plain_problem, vertex_errors)
 
 
 def test_robust_penalty_ignores_a_bright_foreign_body(plain_problem, vertex_errors):
-    views = dict(plain_problem.views)
+    views = dict(plain_problem.targets)
     image = views["ap"].image.copy()
     image[240:250, 250:258] = 1.0
     views["ap"] = replace(views["ap"], image=image)
-    problems = [replace(plain_problem, views=views, similarity=s) for s in (Huber(scale=0.01), SquaredError())]
+    problems = [
+        replace(plain_problem, targets=views).with_term(ImageTerm(s)) for s in (Huber(scale=0.01), SquaredError())
+    ]
     robust, squared = (max(vertex_errors(EXACT.run(problem)).values()) for problem in problems)
     assert robust < 0.05 and robust < 0.5 * squared
 
@@ -49,7 +53,7 @@ def test_free_form_modes_reach_shapes_outside_the_model(shapes, geometry, truth,
         starts = [
             replace(v, shape=s, coefficients=np.zeros(1)) for v, s in zip(plain_problem.vertebrae, own, strict=True)
         ]
-        problem = replace(plain_problem, vertebrae=tuple(starts), similarity=Huber(), prior_weight=1e-5)
+        problem = replace(plain_problem, vertebrae=tuple(starts), terms=(ImageTerm(Huber()), ShapePriorTerm(1e-5)))
         errors.append(np.mean(list(vertex_errors(GaussNewton().run(problem)).values())))
     assert errors[1] < 0.85 * errors[0]
 
@@ -68,7 +72,7 @@ def test_same_problem_gives_the_same_answer(plain_problem):
 
 
 def test_the_number_of_threads_does_not_matter(plain_problem):
-    problem = replace(plain_problem, prior_weight=1e-3, view_fields=ViewFields())
+    problem = replace(plain_problem, terms=(ImageTerm(view_fields=ViewFields()), ShapePriorTerm(1e-3)))
     one, two = (replace(QUICK, threads=threads).run(problem) for threads in (1, 2))
     for level, fit in one.vertebrae.items():
         assert np.abs(fit.vertices_mm - two.vertebrae[level].vertices_mm).max() < 0.01
@@ -82,7 +86,7 @@ def test_a_vertebra_that_went_astray_is_tried_again_and_told(plain_problem, vert
         *np.radians([0, 14, 24]), np.array([3.0, 3, 6])
     )
     starts = [replace(v, world_from_vertebra=far) if i == 2 else v for i, v in enumerate(plain_problem.vertebrae)]
-    problem = replace(plain_problem, vertebrae=tuple(starts), prior_weight=1e-4)
+    problem = replace(plain_problem, vertebrae=tuple(starts)).with_term(ShapePriorTerm(1e-4))
     lost = replace(QUICK, restart_after=0).run(problem)
     found = QUICK.run(problem)
     assert found.loss <= lost.loss
@@ -94,7 +98,7 @@ def test_a_vertebra_that_went_astray_is_tried_again_and_told(plain_problem, vert
 def test_the_curvature_at_the_end_is_given(full_problem):
     curvature = QUICK.run(full_problem).curvature
     assert curvature.hessian.shape == (5, 14, 5, 14)
-    assert curvature.prior == pytest.approx(2 * full_problem.prior_weight / 5)
+    assert curvature.prior == pytest.approx(2 * 0.01 / 5)
 
 
 def test_time_limit_keeps_what_was_found(plain_problem):

@@ -4,21 +4,20 @@ import numpy as np
 import pytest
 
 from lumbar_ext.registration.loss.linearisation import Lineariser
-from lumbar_ext.registration.loss.scene import Scene
-from lumbar_ext.registration.problem import LandmarkTerm, NonIntersection
 from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.search.optimiser import start_parameters
 from lumbar_ext.registration.terms.contacts import contacts
+from lumbar_ext.registration.terms.non_intersection import NonIntersection
 
 
 @pytest.fixture
 def colliding_problem(plain_problem):
     """Blank views, so that contacts alone count; L2 is raised into L1."""
-    blank = {name: replace(view, weights=np.zeros((512, 512))) for name, view in plain_problem.views.items()}
+    blank = {name: replace(view, weights=np.zeros((512, 512))) for name, view in plain_problem.targets.items()}
     starts = list(plain_problem.vertebrae)
     starts[1] = replace(starts[1], pose=np.array([0, 0, 6.5, 0, 0, 0]))
-    problem = replace(plain_problem, views=blank, vertebrae=tuple(starts), landmark_term=LandmarkTerm())
-    return replace(problem, non_intersection=NonIntersection(weight=1.0)).coarsened(8)
+    problem = replace(plain_problem, targets=blank, vertebrae=tuple(starts))
+    return problem.with_term(NonIntersection(weight=1.0)).coarsened(8)
 
 
 def winding_numbers(points, corners):
@@ -30,15 +29,14 @@ def winding_numbers(points, corners):
     return np.arctan2(volume, base).sum(1) / (2 * np.pi)
 
 
-def world_vertices(scene, parameters):
-    starts = scene.problem.vertebrae
-    return [starts[i].world_points(p[:6], scene.vertices(i, p)).astype(float) for i, p in enumerate(parameters)]
+def contacts_at(scene, parameters):
+    return contacts(scene.surfaces, scene.at(parameters).world_mm, NonIntersection().reach_mm)
 
 
 def test_vertices_inside_a_neighbour_are_those_it_winds_around(colliding_problem):
-    scene, parameters = Scene(colliding_problem), start_parameters(colliding_problem)
-    world, triangles = world_vertices(scene, parameters), scene.surfaces[0].triangles
-    found = {(c.intruder, c.host): c for c in contacts(scene, parameters)}
+    scene, parameters = colliding_problem.scene(), start_parameters(colliding_problem)
+    world, triangles = [v.astype(float) for v in scene.at(parameters).world_mm], scene.surfaces[0].triangles
+    found = {(c.intruder, c.host): c for c in contacts_at(scene, parameters)}
     assert len(found[0, 1].vertices) > 20 and found[0, 1].depth_mm.max() > 1
     some = np.arange(0, len(world[0]), 8)
     for intruder, host in ((0, 1), (1, 0)):
@@ -51,7 +49,7 @@ def test_vertices_inside_a_neighbour_are_those_it_winds_around(colliding_problem
 def test_derivative_is_that_of_finite_differences(colliding_problem):
     parameters = start_parameters(colliding_problem)
     parameters[1][3:] = np.random.default_rng(0).normal(0, 1, 11) * ([0.03] * 3 + [0.3] * 8)
-    lineariser = Lineariser(Scene(colliding_problem), 8, parameters)
+    lineariser = Lineariser(colliding_problem)
     steps = np.array([0.02] * 3 + [0.001] * 3 + [0.01] * 8)
     for index in (0, 1):
         slopes = []
@@ -65,11 +63,11 @@ def test_derivative_is_that_of_finite_differences(colliding_problem):
 
 
 def test_gauss_newton_drives_neighbours_apart(colliding_problem):
-    scene, start = Scene(colliding_problem), start_parameters(colliding_problem)
+    scene, start = colliding_problem.scene(), start_parameters(colliding_problem)
     optimiser = GaussNewton(stages=(GaussNewtonStage(1, None, Varying.ALL, 30, 1e-4),), restart_after=0)
     result = optimiser.run(colliding_problem)
     end = [np.concatenate([fit.pose, fit.coefficients, fit.free_form]) for fit in result.vertebrae.values()]
-    before, after = (sum(c.depth_mm.sum() for c in contacts(scene, p)) for p in (start, end))
+    before, after = (sum(c.depth_mm.sum() for c in contacts_at(scene, p)) for p in (start, end))
     assert after < 0.02 * before
 
 
@@ -80,8 +78,7 @@ def test_nothing_is_added_where_vertebrae_keep_apart(plain_problem, truth):
         for start, pose in zip(plain_problem.vertebrae, truth.poses, strict=True)
     ]
     apart = replace(plain_problem, vertebrae=tuple(starts))
-    kept = replace(apart, non_intersection=NonIntersection())
-    assert Scene(kept).regularisation(parameters) == Scene(apart).regularisation(parameters)
+    assert NonIntersection().prepared(apart.scene()).value(apart.scene().at(parameters)) == 0
 
 
 def test_numbers_that_make_no_sense_are_refused():

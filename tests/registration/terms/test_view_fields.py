@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from lumbar_ext.registration.loss.linearisation import Lineariser
-from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.search.optimiser import start_parameters
+from lumbar_ext.registration.terms.images import ImageTerm
+from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.registration.terms.similarity import Huber, SquaredError
 from lumbar_ext.registration.terms.view_fields import FieldFitter, ViewFields
 
@@ -47,11 +48,11 @@ def test_without_orders_nothing_is_adjusted(picture):
 
 def test_loss_and_gradient_are_those_of_the_best_fields(full_problem):
     """The gradient of the eliminated problem against finite differences of the loss with fields fitted anew."""
-    spoilt = {name: replace(view, image=0.9 * view.image + 0.01) for name, view in full_problem.views.items()}
-    problem = replace(full_problem, views=spoilt, similarity=SquaredError(), view_fields=BOTH).coarsened(2)
+    spoilt = {name: replace(view, image=0.9 * view.image + 0.01) for name, view in full_problem.targets.items()}
+    problem = replace(full_problem, targets=spoilt).with_term(ImageTerm(SquaredError(), BOTH)).coarsened(2)
     parameters = start_parameters(problem)
-    lineariser = Lineariser(Scene(problem), 8, parameters)
-    assert lineariser.loss(parameters) == pytest.approx(Scene(problem).loss(parameters).total, rel=1e-5)
+    lineariser = Lineariser(problem)
+    assert lineariser.model(parameters).loss == pytest.approx(lineariser.loss(parameters), rel=1e-5)
     gradient, steps = lineariser.model(parameters).gradient[2][:6], np.array([0.3] * 3 + [0.01] * 3)
     expected = []
     for axis in range(6):
@@ -66,13 +67,13 @@ def test_loss_and_gradient_are_those_of_the_best_fields(full_problem):
 def test_they_take_up_what_would_bend_the_vertebrae(plain_problem, vertex_errors):
     """A 12 % too bright picture with a background that rises from top to bottom."""
     rise = np.linspace(0, 0.05, 512, dtype=np.float32)[:, None]
-    spoilt = {name: replace(view, image=1.12 * view.image + rise) for name, view in plain_problem.views.items()}
-    problem = replace(plain_problem, views=spoilt, similarity=Huber(), prior_weight=1e-4)
+    spoilt = {name: replace(view, image=1.12 * view.image + rise) for name, view in plain_problem.targets.items()}
+    problem = replace(plain_problem, targets=spoilt).with_term(ShapePriorTerm(1e-4))
     search = GaussNewton(
         (GaussNewtonStage(4, None, Varying.POSE, 8, 0.02), GaussNewtonStage(4, None, Varying.MODEL, 12, 0.01))
     )
     errors = [
-        np.mean(list(vertex_errors(search.run(replace(problem, view_fields=fields))).values()))
+        np.mean(list(vertex_errors(search.run(problem.with_term(ImageTerm(Huber(), fields)))).values()))
         for fields in (None, ViewFields(gain_orders=(1, 1), background_orders=(1, 3), weight=1e-5))
     ]
     assert errors[1] < 0.6 * errors[0] and errors[1] < 0.5

@@ -1,5 +1,6 @@
 """DICOM objects read back, and checked by dciodvfy of Debian's dicom3tools where it is installed."""
 
+import json
 import shutil
 import subprocess
 
@@ -19,13 +20,14 @@ from lumbar_ext.measurements.uncertainty.grade import missing_quality
 from lumbar_ext.measurements.values.definitions import BY_ID
 from lumbar_ext.measurements.values.spine import Values
 from lumbar_ext.mesh.files import write_stl
+from lumbar_ext.workflow.provenance import sha256
 from tests.radiographs.conftest import _write_dicom
 
 pytest.importorskip("highdicom")
 
 from highdicom.sr import srread
 
-from lumbar_ext.report.dicom.encapsulated_stl import PATIENT_FROM_WORLD
+from lumbar_ext.geometry.axes import LPS_FROM_WORLD
 from lumbar_ext.report.dicom.export import write_dicom
 
 HEADER = {
@@ -94,7 +96,14 @@ def radiographs(folder, study=None, **changes):
         stored = np.random.default_rng(0).integers(0, 4000, (40, 30)).astype(np.uint16)
         tags = {**HEADER, "StudyInstanceUID": study, "SeriesInstanceUID": generate_uid(), "Modality": "DX", **changes}
         paths.append(str(_write_dicom(folder / f"{view}.dcm", stored, **tags)))
+    made_from(folder, *paths)
     return paths
+
+
+def made_from(folder, ap, lat):
+    """The part of a reconstruction's run.json that says what it was made from."""
+    inputs = {f"{view}_image": {"path": path, "sha256": sha256(path)} for view, path in (("ap", ap), ("lat", lat))}
+    (folder / "run.json").write_text(json.dumps({"inputs": inputs}))
 
 
 @pytest.fixture
@@ -165,11 +174,11 @@ def test_the_mesh_is_in_patient_axes_with_its_true_length(objects):
     assert len(data.EncapsulatedDocument) % 2 == 0 and len(content) == 84 + 50 * len(TETRAHEDRON[1])
     record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     corners = np.frombuffer(content, record, offset=84)["corners"]
-    np.testing.assert_allclose(corners @ PATIENT_FROM_WORLD, TETRAHEDRON[0][TETRAHEDRON[1]], atol=1e-4)
+    np.testing.assert_allclose(corners @ LPS_FROM_WORLD, TETRAHEDRON[0][TETRAHEDRON[1]], atol=1e-4)
     # A person's front and left in DICOM's axes (left, posterior, head).
-    np.testing.assert_array_equal(PATIENT_FROM_WORLD @ [1, 0, 0], [0, -1, 0])
-    np.testing.assert_array_equal(PATIENT_FROM_WORLD @ [0, 1, 0], [1, 0, 0])
-    assert np.linalg.det(PATIENT_FROM_WORLD) == pytest.approx(1)
+    np.testing.assert_array_equal(LPS_FROM_WORLD @ [1, 0, 0], [0, -1, 0])
+    np.testing.assert_array_equal(LPS_FROM_WORLD @ [0, 1, 0], [1, 0, 0])
+    assert np.linalg.det(LPS_FROM_WORLD) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -203,12 +212,32 @@ def test_radiographs_that_are_not_dicom_are_refused(reconstruction):
         write_dicom(str(reconstruction), *[str(reconstruction / "ap.png")] * 2, str(reconstruction / "dicom"))
 
 
-def test_radiographs_of_different_studies_are_refused(reconstruction):
+@pytest.mark.parametrize(("changes", "what"), [({}, "studies"), ({"PatientID": "5678"}, "patients")])
+def test_radiographs_of_different_studies_or_patients_are_refused(reconstruction, changes, what):
     ap = radiographs(reconstruction)[0]
     (reconstruction / "other").mkdir()
-    lat = radiographs(reconstruction / "other")[1]
-    with pytest.raises(InputError, match="different DICOM studies"):
+    lat = radiographs(reconstruction / "other", **changes)[1]
+    made_from(reconstruction, ap, lat)
+    with pytest.raises(InputError, match=f"different {what}") as refused:
         write_dicom(str(reconstruction), ap, lat, str(reconstruction / "dicom"))
+    assert "5678" not in str(refused.value)
+    assert not (reconstruction / "dicom").exists()
+
+
+def test_results_are_not_filed_under_another_persons_radiographs(reconstruction):
+    radiographs(reconstruction)
+    (reconstruction / "other").mkdir()
+    others = radiographs(reconstruction / "other", PatientName="Roe^Richard", PatientID="5678", StudyDate="20260305")
+    with pytest.raises(InputError, match="not the ap radiograph that"):
+        write_dicom(str(reconstruction), *others, str(reconstruction / "dicom"))
+    assert not (reconstruction / "dicom").exists()
+
+
+def test_a_reconstruction_that_does_not_say_what_it_was_made_from_is_refused(reconstruction):
+    paths = radiographs(reconstruction)
+    (reconstruction / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="does not say which radiographs"):
+        write_dicom(str(reconstruction), *paths, str(reconstruction / "dicom"))
 
 
 @pytest.mark.parametrize("name", ["measurements.json", "landmarks.json", "overlay_lat.png"])

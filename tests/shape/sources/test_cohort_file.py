@@ -20,7 +20,15 @@ def test_the_public_cohort_is_valid_and_keeps_the_test_subjects_apart():
     for shape in cohort.shapes:
         splits.setdefault(shape.subject, set()).add(shape.split)
     assert all(len(found) == 1 for found in splits.values())
-    assert splits["vhp"] == splits["verse014"] == {"test"}
+    assert splits["verse014"] == {"test"}
+
+
+def test_the_owner_of_the_sacrum_is_of_the_training_side_but_in_no_statistic():
+    cohort = load_cohort(PUBLIC_COHORT)
+    owner = cohort.shape(cohort.background["l5"]).subject
+    own = [shape for shape in cohort.shapes if shape.subject == owner]
+    assert {(shape.split, shape.weight) for shape in own} == {("train", 0.0)}
+    assert owner in cohort.training_bases
 
 
 def test_defaults_are_filled(tmp_path):
@@ -37,6 +45,7 @@ def test_defaults_are_filled(tmp_path):
         ([SHAPE], {"reference": "b"}, "reference"),
         ([{"name": "a_L3"}], {}, "missing"),
         ([SHAPE | {"weight": -1}], {}, "negative"),
+        ([SHAPE], {"training_bases": ["b"]}, "training_bases"),
         ([], {"reference": None, "size_subject": None}, "no shapes"),
     ],
 )

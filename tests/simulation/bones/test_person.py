@@ -8,13 +8,12 @@ from lumbar_ext.simulation.bones.endplate_planes import find_endplates
 from lumbar_ext.simulation.bones.pathology import Pathology
 from lumbar_ext.simulation.bones.person import posed_person
 from lumbar_ext.simulation.posture.posed_spine import posed_landmarks_mm
+from lumbar_ext.simulation.study_spec import StudySpec
 
 
 def draw(real_population, pathology, seed=4, direction="neutral"):
     level = None if direction == "neutral" else 2
-    return posed_person(
-        np.random.default_rng(seed), real_population, "train", pathology=pathology, direction=direction, level=level
-    )
+    return posed_person(real_population, StudySpec(seed, pathology=pathology, direction=direction, level=level))
 
 
 def bones_and_poses(posture):

@@ -100,6 +100,22 @@ def test_real_subjects_are_the_bases_as_they_are(population):
         assert subject.stature_mm is None
 
 
-def test_there_are_no_real_training_subjects(population):
+def test_without_training_bases_there_are_no_real_training_subjects(population):
     with pytest.raises(InputError, match="split"):
         population.sample_real(np.random.default_rng(0), "train")
+
+
+def test_a_third_of_training_people_start_from_whole_shapes(population):
+    bases = [population.sample(np.random.default_rng(seed), "train").base for seed in range(300)]
+    assert set(bases) == {"mean", "a"}
+    assert bases.count("a") / len(bases) == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_no_held_out_subject_is_on_the_training_side(real_population):
+    atlas = real_population.atlas
+    sides = dict(zip(atlas.base_names, atlas.base_splits, strict=True))
+    assert sides == {"verse009": "validation", "verse014": "test", "vhp": "train"}
+    assert not {name for name, split in sides.items() if split != "train"} & set(atlas.deviation_names)
+    drawn = {real_population.sample(np.random.default_rng(seed), "train").base for seed in range(150)}
+    assert "vhp" in drawn
+    assert not drawn & {"verse009", "verse014"}

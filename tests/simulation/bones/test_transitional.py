@@ -10,14 +10,18 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.truth import true_surfaces
 from lumbar_ext.io.json_document import check_document
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
+from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.training.view_records import read_view
 
 
 @pytest.fixture(scope="module", params=["sacralised", "lumbarised"])
 def written(request, real_population, tmp_path_factory):
-    study = simulate_study(real_population, 3, size_px=256, pathology=request.param)
+    study = simulate_study(
+        real_population, StudySpec(3, size_px=256, pathology=request.param, parameters=read_parameters("plain"))
+    )
     folder = tmp_path_factory.mktemp(request.param) / "study"
     write_study(study, folder)
     return request.param, study, folder

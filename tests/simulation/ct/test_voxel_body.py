@@ -1,5 +1,7 @@
 """The voxel renderer against the mesh renderer: the same bones in the same places."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,11 +17,14 @@ from lumbar_ext.simulation.ct.ct_projection import ct_paths
 from lumbar_ext.simulation.ct.voxel_body import voxel_body
 from lumbar_ext.simulation.imaging.acquisition import sample_geometry
 from lumbar_ext.simulation.imaging.material_paths import Inclusion, Scene, ShelledBone
+from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.posture.posed_spine import posed_landmarks_mm, posed_vertebrae, sample_posture
 from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import simulate_study
+from lumbar_ext.simulation.study_spec import StudySpec
 
 VOXEL_MM = 2.0
+PLAIN = StudySpec(5, size_px=128, parameters=read_parameters("plain"))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,7 @@ def person(skeleton):
     """A posed person in a scene, and cameras."""
     rng = np.random.default_rng(3)
     parameters = SimulationParameters()
-    posture = sample_posture(rng, skeleton)
+    posture = sample_posture(rng, skeleton, StudySpec(0))
     landmarks = posed_landmarks_mm(posture, posture.skeleton.landmarks_mm)
     geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=128)
     return posture, geometry, assemble_scene(rng, posture, parameters)
@@ -111,14 +116,14 @@ def test_metal_is_laid_on_top(person):
 def pair(population):
     """One study by both renderers."""
     return (
-        simulate_study(population, 5, size_px=128),
-        simulate_study(population, 5, size_px=128, voxel_mm=VOXEL_MM),
+        simulate_study(population, PLAIN),
+        simulate_study(population, replace(PLAIN, voxel_mm=VOXEL_MM)),
     )
 
 
 def test_the_truth_does_not_depend_on_the_renderer(pair):
     meshes, voxels = pair
-    assert voxels.truth.voxel_mm == VOXEL_MM and meshes.truth.voxel_mm is None
+    assert voxels.truth.spec.voxel_mm == VOXEL_MM and meshes.truth.spec.voxel_mm is None
     assert np.array_equal(meshes.truth.landmarks_mm, voxels.truth.landmarks_mm)
     for view in VIEWS:
         assert np.array_equal(meshes.truth.decomposition[view], voxels.truth.decomposition[view])
@@ -135,5 +140,5 @@ def test_pictures_by_voxels_show_the_bones(pair):
 
 
 def test_voxel_studies_are_reproducible(population, pair):
-    again = simulate_study(population, 5, size_px=128, voxel_mm=VOXEL_MM)
+    again = simulate_study(population, replace(PLAIN, voxel_mm=VOXEL_MM))
     assert all(np.array_equal(again.pictures[view].pixels, pair[1].pictures[view].pixels) for view in VIEWS)

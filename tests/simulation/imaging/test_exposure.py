@@ -94,7 +94,8 @@ def test_a_lateral_view_is_noisier_than_an_anteroposterior_one():
     rng = np.random.default_rng(0)
     ratios = []
     for _ in range(20):
-        exposures = sample_exposures(rng, BeamParameters())
+        # Without the heel, whose slope would count as noise.
+        exposures = sample_exposures(rng, BeamParameters(heel=(0.0, 0.0)))
         noise = {}
         for view, thickness in (("ap", 210), ("lat", 320)):
             paths = np.zeros((4, 64, 64), np.float32)
@@ -108,3 +109,39 @@ def test_one_effective_energy_is_an_option():
     exposures = sample_exposures(np.random.default_rng(0), BeamParameters(energy_bins=0))
     assert len(exposures["ap"].beam.weights) == len(exposures["lat"].beam.weights) == 1
     assert len(sample_exposures(np.random.default_rng(0), BeamParameters())["ap"].beam.weights) == 6
+
+
+def test_scatter_follows_the_thickness():
+    """At twice the typical thickness and a power of 1.5, 2.8 times the ratio: contrast falls to 1 / (1 + 2.8 r)."""
+    assert np.isclose(exposure(scatter_ratio=0.5, scatter_power=1.5).scatter_behind(470.0), 0.5 * 2**1.5)
+    contrasts = []
+    for thickness in (235.0, 470.0):
+        line = np.full((64, 64), attenuation_per_mm("soft", ENERGY_KEV) * thickness)
+        line[28:36, 28:36] += 0.1
+        signal = signal_of(line, scatter_ratio=0.5, scatter_power=1.5, photons_per_mm2=1e12)
+        contrasts.append(signal[30:34, 30:34].mean() - signal[:8].mean())
+    assert np.isclose(contrasts[1] / contrasts[0], 1.5 / (1 + 0.5 * 2**1.5), rtol=0.1)
+
+
+def test_automatic_exposure_makes_up_for_thickness_up_to_its_limit():
+    control = exposure(control=1.0, control_limit=10.0)
+    assert np.isclose(control.load_behind(235.0), 1.0)
+    assert np.isclose(control.load_behind(285.0), np.exp(0.022 * 50))
+    assert control.load_behind(600.0) == 10.0
+    assert exposure(control=0.0).load_behind(600.0) == 1.0
+
+
+def test_obese_views_stay_noisier_under_automatic_exposure():
+    noise = []
+    for thickness in (235.0, 400.0):
+        paths = np.zeros((4, 64, 64), np.float32)
+        paths[0] = thickness
+        own = exposure(control=0.8, control_limit=12.0)
+        noise.append(expose(np.random.default_rng(0), paths, CAMERA, own).std())
+    assert 1.1 < noise[1] / noise[0] < 10
+
+
+def test_the_heel_is_a_fall_of_the_beam_along_the_film():
+    signal = signal_of(np.full((64, 64), 2.0), photons_per_mm2=1e12, heel=(0.0, 0.3))
+    assert np.allclose(signal[:, 10], signal[:, 50], atol=1e-3)
+    assert np.isclose(signal[-1].mean() - signal[0].mean(), np.log(1.15 / 0.85), atol=0.01)

@@ -5,10 +5,10 @@ import pytest
 import trimesh
 
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Solid, add_path_length
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids
-from lumbar_ext.simulation.body.trunk import Trunk
+from lumbar_ext.simulation.body.trunk import TissueTexture, Trunk
 from lumbar_ext.simulation.imaging.material_paths import Inclusion, Scene, ShelledBone, material_paths
 
 CAMERA = Camera([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
@@ -74,3 +74,21 @@ def test_inclusions_add_to_what_is_there(material, index):
     added = middle(inclusions=[Inclusion(box(5, 50, 50), material, 0.8)]) - middle()
     assert np.isclose(added[index], 4.0, atol=0.05)
     assert np.isclose(added.sum(), 4.0, atol=0.05)
+
+
+def test_a_rounding_below_zero_leaves_numbers(monkeypatch):
+    """A ray along the rim of the muscle once had a path of -7e-5 mm, whose root made the whole picture black."""
+
+    def rounded_down(total, projector, solid, **kwargs):
+        add_path_length(total, projector, solid, **kwargs)
+        total -= np.float32(7e-5)
+
+    monkeypatch.setattr("lumbar_ext.simulation.imaging.soft_tissue.add_path_length", rounded_down)
+    trunk = Trunk(
+        skin=box(200, 80, 80),
+        muscle=box(160, 60, 60),
+        texture=TissueTexture(mottle_mm=8.0),
+        **dict.fromkeys(LAYERS, NOTHING),
+    )
+    paths = material_paths(np.random.default_rng(0), Scene((), COMPOSITION, trunk), CAMERA)
+    assert np.isfinite(paths).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.geometry import Camera
-from lumbar_ext.simulation.imaging.picture_processing import finish
+from lumbar_ext.simulation.imaging.picture_processing import _multiscale, _stitched, _with_grid, finish
 from lumbar_ext.simulation.ranges import AppearanceParameters
 
 CAMERA = Camera([900.0, 0, 0], [-300.0, -105.8, 105.8], [0, 1, 0], [0, 0, -1], (1.667, 1.667), (128, 128))
@@ -20,7 +20,9 @@ def signal():
 
 
 def picture(signal, seed=0, **changes):
-    parameters = replace(AppearanceParameters(), **{"marker_share": 0.0, "collimation_share": 0.0, **changes})
+    parameters = replace(
+        AppearanceParameters(), **{"marker_share": 0.0, "collimation_share": 0.0, "grid_share": 0.0, **changes}
+    )
     return finish(np.random.default_rng(seed), signal, CAMERA, SPINE, parameters)
 
 
@@ -52,3 +54,69 @@ def test_markers_change_only_the_margins(signal):
     changed = np.argwhere(plain.pixels != marked.pixels)
     assert len(changed) > 0
     assert np.ptp(changed[:, 0]) < 40
+
+
+@pytest.mark.parametrize("multiscale_share", [0.0, 1.0])
+def test_either_processing_keeps_bone_bright(signal, multiscale_share):
+    for seed in range(5):
+        result = picture(signal, seed, multiscale_share=multiscale_share)
+        assert result.pixels[64, 64] > result.pixels[64, 4]
+
+
+def test_multiscale_processing_with_unit_gains_changes_nothing(signal):
+    same = replace(
+        AppearanceParameters(),
+        multiscale_exponent=(1.0, 1.0),
+        multiscale_fine=(1.0, 1.0),
+        multiscale_coarse=(1.0, 1.0),
+    )
+    exposed = np.zeros(signal.shape, bool)
+    result = _multiscale(np.random.default_rng(0), signal, exposed, 1.667, same)
+    np.testing.assert_allclose(result, signal, atol=1e-4)
+
+
+def test_multiscale_processing_raises_weak_contrasts_above_strong_ones():
+    """Two discs of the same size: the weak one gains more."""
+    v, u = np.mgrid[:128, :128]
+    image = np.zeros((128, 128), np.float32)
+    for centre, contrast in ((32, 0.02), (96, 1.0)):
+        image += np.float32(contrast) * (np.hypot(u - centre, v - 64) < 6)
+    strong = replace(
+        AppearanceParameters(),
+        multiscale_exponent=(0.6, 0.6),
+        multiscale_fine=(1.0, 1.0),
+        multiscale_coarse=(1.0, 1.0),
+    )
+    exposed = np.zeros(image.shape, bool)
+    result = _multiscale(np.random.default_rng(0), image, exposed, 1.0, strong)
+    gains = [(result[64, c] - result[64, c + 14]) / (image[64, c] - image[64, c + 14]) for c in (32, 96)]
+    assert gains[0] > 1.3 * gains[1]
+
+
+def test_a_grid_leaves_lines_of_its_period(signal):
+    parameters = replace(AppearanceParameters(), grid_share=1.0, grid_amplitude=(0.02, 0.02), grid_period_mm=(8.0, 8.0))
+    lines = _with_grid(np.random.default_rng(0), signal, 1.0, parameters) - signal
+    assert np.abs(lines).max() == pytest.approx(0.02, rel=0.05)
+    spectrum = np.abs(np.fft.fft2(lines))
+    peak = np.array(np.unravel_index(spectrum[:64, :64].argmax(), (64, 64)))
+    assert np.linalg.norm(peak) == pytest.approx(128 / 8, abs=1.0)
+
+
+def test_only_films_higher_than_a_panel_are_stitched():
+    parameters = replace(AppearanceParameters(), stitch_step=(0.1, 0.1), stitch_overlap_mm=(0.0, 0.0))
+    flat = np.zeros((500, 40), np.float32)
+    long, short = (_stitched(np.random.default_rng(0), flat[:rows], 1.0, parameters) for rows in (500, 400))
+    assert not short.any()
+    steps = np.diff(long[:, 0])
+    assert np.abs(long).max() == pytest.approx(0.1) and np.count_nonzero(steps) <= 2
+    assert 150 <= np.flatnonzero(steps)[0] <= 350
+
+
+def test_an_open_field_that_fills_half_of_the_film_does_not_wash_out_the_person():
+    """The window was chosen with the air in it when the median of the film was air."""
+    v, u = np.mgrid[:128, :128]
+    half = np.where(u < 50, 5 + np.sin(u / 3.0) * np.cos(v / 5.0), 0.0).astype(np.float32)
+    parameters = replace(AppearanceParameters(), collimation_share=0.0, marker_share=0.0, grid_share=0.0)
+    for seed in range(6):
+        pixels = finish(np.random.default_rng(seed), half, CAMERA, SPINE, parameters).pixels[:, 5:45]
+        assert np.percentile(pixels, 95) - np.percentile(pixels, 5) > 0.2 * 65535

@@ -10,12 +10,13 @@ from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.bones.skeleton import assemble_skeleton
 from lumbar_ext.simulation.posture.posed_spine import posed_landmarks_mm, posed_vertebrae, sample_posture
+from lumbar_ext.simulation.study_spec import StudySpec
 
 ANATOMY = Path(__file__).parents[3] / "bundles" / "lumbar_reconstruction" / "models" / "anatomy.pt"
 
 
 def draw(skeleton, seed, **kwargs):
-    return sample_posture(np.random.default_rng(seed), skeleton, **kwargs)
+    return sample_posture(np.random.default_rng(seed), skeleton, StudySpec(seed, **kwargs))
 
 
 def largest_overlap_mm(posture):
@@ -48,7 +49,7 @@ def test_standing_lordosis_is_that_of_adults():
     for seed in range(12):
         rng = np.random.default_rng(seed)
         skeleton = assemble_skeleton(rng, population.sample(rng), population.triangles, population.background)
-        posture = sample_posture(rng, skeleton, direction="neutral")
+        posture = sample_posture(rng, skeleton, StudySpec(0, direction="neutral"))
         values.append(posture.lordosis_deg)
         for old, new in zip(skeleton.lumbar, posture.skeleton.lumbar, strict=True):
             assert np.abs(new.solid.vertices_mm - old.solid.vertices_mm).max() < 5

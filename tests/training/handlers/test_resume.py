@@ -39,18 +39,19 @@ def test_a_killed_run_goes_on_within_its_epoch(tmp_path):
     assert network.weight.item() == 9 and seen == [1] * 3 + [2] * 3 + [3] * 3
 
 
-def test_nothing_is_written_before_it_is_due(tmp_path):
-    now = [0.0]
-    _, engine = trainer(tmp_path / "resume.pt", [], every_minutes=1, clock=lambda: now[0])
-    point_written = []
+def test_the_first_point_comes_within_a_minute_and_the_next_when_it_is_due(tmp_path):
+    now, path = [0.0], tmp_path / "resume.pt"
+    _, engine = trainer(path, [], every_minutes=1, clock=lambda: now[0])
+    written_at = []
 
     @engine.on(Events.ITERATION_COMPLETED)
     def note(engine):
-        now[0] += 25.0
-        point_written.append((tmp_path / "resume.pt").exists())
+        written_at.append(torch.load(path)["iteration"] if path.exists() else None)
+        now[0] += 12.5
 
-    engine.run(range(4), max_epochs=1)
-    assert point_written == [False, False, False, True]
+    engine.run(range(8), max_epochs=1)
+    # Iterations end at 0, 12.5, 25 s ...: the first after 20 s is the third, the first a minute later the eighth.
+    assert written_at == [None, None, 3, 3, 3, 3, 3, 8]
 
 
 def test_the_file_loads_without_pickled_code(tmp_path):

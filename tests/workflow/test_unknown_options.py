@@ -3,7 +3,7 @@ import json
 import pytest
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.training.options import refuse_unknown_options
+from lumbar_ext.workflow.options import refuse_unknown_options
 
 
 @pytest.fixture

@@ -1,0 +1,160 @@
+"""How the network does on a folder of marked films: a table, a row a film, and a sheet of pictures to look at.
+
+Each film is seen without a calibration, in a square of the network's size around the marked lumbar vertebrae, with bone bright
+as the film's looks say and, where that shows fewer than five vertebrae, the other way round too.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.evaluation.films.annotations import MarkedFilm, read_films
+from lumbar_ext.evaluation.films.picture import film_sheet
+from lumbar_ext.evaluation.films.scores import FilmScore, film_tables, score_film
+from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.radiographs.formats import read_radiograph
+from lumbar_ext.radiographs.radiograph import with_bone_bright
+from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, NETWORK_SPACING_MM
+from lumbar_ext.transforms.decode import DecodedView, decode_packed
+from lumbar_ext.transforms.intensity import normalise_intensity
+from lumbar_ext.transforms.resampling import GridMapping, inside, resample
+from lumbar_ext.workflow.network_bundle import load_bundle_network
+
+_ENDPLATES = (LANDMARKS.index("superior_endplate"), LANDMARKS.index("inferior_endplate"))
+
+
+@dataclass(frozen=True)
+class SeenFilm:
+    """A film as the network saw it.
+
+    Args:
+        film: the film and its marks.
+        pixels: float32 [512, 512] on the network's grid, bone bright.
+        decoded: what the network found there.
+        file_from_grid: places grid pixels in the file.
+        inverted: whether dark and bright were exchanged because the network saw more that way.
+    """
+
+    film: MarkedFilm
+    pixels: np.ndarray
+    decoded: DecodedView
+    file_from_grid: GridMapping
+    inverted: bool
+
+    def to_file_px(self, uv_px: np.ndarray) -> np.ndarray:
+        """(u, v) [..., 2] of the file, of grid pixels."""
+        return uv_px * np.array(self.file_from_grid.scale) + np.array(self.file_from_grid.offset)
+
+    def to_grid_px(self, uv_px: np.ndarray) -> np.ndarray:
+        """The inverse of `to_file_px`."""
+        return (uv_px - np.array(self.file_from_grid.offset)) / np.array(self.file_from_grid.scale)
+
+    def score(self) -> FilmScore:
+        """What was found, held against the marks."""
+        found = self.decoded
+        centres = np.where(found.present[:, None], self.to_file_px(found.centres_px), np.nan)
+        return score_film(self.film, centres, self.to_file_px(found.landmarks_px[:, _ENDPLATES]))
+
+
+def see_film(network: nn.Module, film: MarkedFilm) -> SeenFilm:
+    """Runs the network on one film.
+
+    Raises:
+        InputError: if the film cannot be read.
+    """
+    radiograph = with_bone_bright(read_radiograph(film.path))
+    scale = NETWORK_SPACING_MM / np.array(film.spacing_mm)
+    offset = film.lumbar_centre_px - scale * (NETWORK_SIZE_PX - 1) / 2
+    mapping = GridMapping(tuple(scale.tolist()), tuple(offset.tolist()))
+    size = (NETWORK_SIZE_PX, NETWORK_SIZE_PX)
+    covered = inside(mapping, size, radiograph.size_px)
+    tries = []
+    for turned in (False, True):
+        pixels = radiograph.pixels.max() - radiograph.pixels if turned else radiograph.pixels
+        grid = resample(pixels, mapping, size, float(np.percentile(pixels, 1)))
+        tries.append(
+            SeenFilm(film, grid, _seen(network, np.where(covered, grid, grid[covered].min())), mapping, turned)
+        )
+        if tries[0].decoded.present.all():
+            break
+    return max(tries, key=lambda seen: float(seen.decoded.confidence.sum()))
+
+
+@torch.inference_mode()
+def _seen(network: nn.Module, pixels: np.ndarray) -> DecodedView:
+    device = next(network.parameters()).device
+    return decode_packed(network(torch.from_numpy(normalise_intensity(pixels))[None, None].to(device)))
+
+
+def evaluate_films(
+    network: nn.Module, folder: str | Path, output_dir: str | Path, marks: str | Path | None = None, view: str = "ap"
+) -> str:
+    """Writes `films.md`, `films.csv` and `films.png` (a contact sheet) and returns the tables.
+
+    Args:
+        network: the multi-task network, in evaluation mode.
+        folder: films with a file of marks, see `annotations`.
+        output_dir: where the files are written.
+        marks: see `annotations.read_films`.
+        view: of films whose marks do not say.
+
+    Raises:
+        InputError: if the marks or a film cannot be used, or the folder cannot be written to.
+    """
+    seen = [see_film(network, film) for film in read_films(folder, marks, view)]
+    scores = [one.score() for one in seen]
+    tables = film_tables(scores)
+    with staged_output(output_dir) as staging:
+        (staging / "films.md").write_text(tables + "\n", encoding="utf-8")
+        _write_rows(staging / "films.csv", seen, scores)
+        film_sheet(seen, scores).save(staging / "films.png")
+    return tables
+
+
+def _write_rows(path: Path, seen: list[SeenFilm], scores: list[FilmScore]) -> None:
+    header = ["film", "view", "inverted", "found", "on_vertebra", "beyond", "right", "missed", *LEVELS, "centre_mm"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        for one, score in zip(seen, scores, strict=True):
+            row = {"film": one.film.path.name, "view": one.film.view, "inverted": one.inverted}
+            row |= {name: getattr(score, name) for name in ("found", "on_vertebra", "beyond", "right", "missed")}
+            row |= {level: "beside" if step is None else step for level, step in score.steps.items()}
+            row["centre_mm"] = f"{np.mean(score.centre_mm):.2f}" if score.centre_mm else ""
+            writer.writerow(row)
+
+
+def evaluate_real(
+    folder: str,
+    output_dir: str = "out/real_films",
+    *,
+    bundle_root: str = "bundles/lumbar_multitask",
+    marks: str = "",
+    weights: str = "",
+    view: str = "ap",
+) -> None:
+    """Prints how a bundle's network does on a folder of marked films, and writes tables, rows and a contact sheet.
+
+    Args:
+        folder: films with a file of marks, see `annotations`.
+        output_dir: where `films.md`, `films.csv` and `films.png` are written.
+        bundle_root: the network's bundle.
+        marks: the file of marks, if it is not the folder's own.
+        weights: other weights than the bundle's.
+        view: of films whose marks do not say.
+    """
+    network = load_bundle_network(bundle_root, weights or Path(bundle_root) / "models" / "model.pt")
+    print(evaluate_films(network, folder, output_dir, marks or None, view))
+
+
+if __name__ == "__main__":
+    import fire
+
+    fire.Fire(evaluate_real)

@@ -1,0 +1,48 @@
+"""A contact sheet of films: marks in yellow, what the network decomposed in red, the vertebrae it named in white."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.evaluation.films.scores import FilmScore
+from lumbar_ext.transforms.intensity import normalise_intensity
+
+if TYPE_CHECKING:
+    from lumbar_ext.evaluation.films.bench import SeenFilm
+
+TILE_PX = 320
+COLUMNS = 6
+_MARK, _NAME, _TINT = (255, 215, 0), (255, 255, 255), np.array([255.0, 60.0, 60.0])
+# of the decomposition over the film: bone stays visible through it
+_OPACITY = 0.45
+
+
+def film_sheet(seen: Sequence[SeenFilm], scores: Sequence[FilmScore]) -> Image.Image:
+    """All films side by side, in the order given, each tile titled with file name, found and right."""
+    rows = -(-len(seen) // COLUMNS)
+    sheet = Image.new("RGB", (min(COLUMNS, len(seen)) * TILE_PX, rows * TILE_PX))
+    for place, (one, score) in enumerate(zip(seen, scores, strict=True)):
+        sheet.paste(_tile(one, score), (place % COLUMNS * TILE_PX, place // COLUMNS * TILE_PX))
+    return sheet
+
+
+def _tile(seen: SeenFilm, score: FilmScore) -> Image.Image:
+    grey = normalise_intensity(seen.pixels).clip(0, 1)[..., None] * 255
+    weight = _OPACITY * seen.decoded.decomposition[..., None]
+    picture = Image.fromarray((grey * (1 - weight) + _TINT * weight).astype(np.uint8))
+    shrink = TILE_PX / seen.pixels.shape[0]
+    tile = picture.resize((TILE_PX, TILE_PX), Image.Resampling.BOX)
+    draw = ImageDraw.Draw(tile)
+    for vertebra in seen.film.vertebrae:
+        draw.polygon([tuple(p) for p in seen.to_grid_px(vertebra.corners_px) * shrink], outline=_MARK)
+    for index in np.flatnonzero(seen.decoded.present):
+        u, v = seen.decoded.centres_px[index] * shrink
+        draw.ellipse((u - 2, v - 2, u + 2, v + 2), fill=_NAME)
+        draw.text((u + 4, v - 6), LEVELS[index], fill=_NAME)
+    draw.text((3, 2), f"{seen.film.path.stem}: {score.found} found, {score.right} right", fill=_MARK)
+    return tile

@@ -1,0 +1,156 @@
+"""How many vertebrae get the right name: decided by each view alone, and by both together.
+
+    python -m lumbar_ext.evaluation.levels --sets "{'unseen people': 'FOLDER', 'findings': 'FOLDER'}"
+
+reads folders of simulated studies with their truth, runs the network (half a second a study, no registration), and prints
+a table. A vertebra is right when its centre lies within 13 mm of the height of the true one and no other true one is
+nearer; wrong when it is not, or there is none of that name; missed when it is there and has no centre in both views.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.evaluation.truth import study_items
+from lumbar_ext.geometry import BiplanarGeometry, triangulate
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.networks.packing import px_from_cells
+from lumbar_ext.studies.biplanar_study import read_study
+from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
+
+RIGHT_MM = 13.0
+ALONE, TOGETHER = "each view alone", "both views together"
+
+
+@dataclass(frozen=True)
+class LevelOutcome:
+    """What became of one level of one study.
+
+    Args:
+        set_name, study, rule, level: which.
+        outcome: "right", "wrong" or "missed"; "" where it is neither there nor found.
+        probability: that the level is where it was found; NaN where the rule gives none.
+        warned: whether the study's names were reported as doubtful.
+    """
+
+    set_name: str
+    study: str
+    rule: str
+    level: str
+    outcome: str
+    probability: float
+    warned: bool
+
+
+def judged(true_height_mm: np.ndarray, found_height_mm: np.ndarray) -> list[str]:
+    """The outcome of each level.
+
+    Args:
+        true_height_mm: [L] of the true centres, NaN where there is none of that name.
+        found_height_mm: [L] of the found ones, NaN where there is none.
+    """
+    distance = np.abs(found_height_mm[:, None] - true_height_mm[None])
+    distance = np.where(np.isfinite(distance), distance, np.inf)
+    outcomes = []
+    for level, found in enumerate(np.isfinite(found_height_mm)):
+        own = distance[level, level]
+        if not found:
+            outcomes.append("missed" if np.isfinite(true_height_mm[level]) else "")
+        else:
+            outcomes.append("right" if own <= RIGHT_MM and own == distance[level].min() else "wrong")
+    return outcomes
+
+
+def measure_levels(set_name: str, study: str, seen: SeenViews, true_height_mm: np.ndarray) -> list[LevelOutcome]:
+    """The outcomes of one study by both rules."""
+    together = seen.together()
+    joint = [np.nan if pair is None else pair.point_mm[2] for pair in together.best.pairs]
+    unknown = np.full(len(LEVELS), np.nan)
+    return [
+        LevelOutcome(
+            set_name, study, rule, level, outcome, float(probability), bool(rule == TOGETHER and together.warnings)
+        )
+        for rule, heights, probabilities in (
+            (ALONE, _heights_alone(seen), unknown),
+            (TOGETHER, np.array(joint), together.level_probability),
+        )
+        for level, outcome, probability in zip(LEVELS, judged(true_height_mm, heights), probabilities, strict=True)
+    ]
+
+
+def _heights_alone(seen: SeenViews) -> np.ndarray:
+    """[5] heights of the centres of equal names that each view chose by itself, NaN where one has none."""
+    geometry = BiplanarGeometry(seen.canonical["ap"].camera, seen.canonical["lat"].camera)
+    centres = {
+        view: np.array([peak.centre_cells if peak else (np.nan, np.nan) for peak in seen.alone[view].peaks])
+        for view in VIEWS
+    }
+    found = triangulate(geometry.ap, geometry.lat, px_from_cells(centres["ap"]), px_from_cells(centres["lat"]))
+    return found.points_mm[:, 2]
+
+
+def levels_table(outcomes: list[LevelOutcome]) -> str:
+    """The counts by set and rule, as Markdown."""
+    header = (
+        "set",
+        "studies",
+        "vertebrae",
+        "decided by",
+        "right",
+        "wrong",
+        "missed",
+        "all right",
+        "wrong, with a warning",
+    )
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for name, rule in dict.fromkeys((own.set_name, own.rule) for own in outcomes):
+        rows = [own for own in outcomes if (own.set_name, own.rule) == (name, rule)]
+        studies = dict.fromkeys(own.study for own in rows)
+        count = {kind: sum(own.outcome == kind for own in rows) for kind in ("right", "wrong", "missed")}
+        faulty = {own.study for own in rows if own.outcome in ("wrong", "missed")}
+        warned = sum(own.outcome == "wrong" and own.warned for own in rows)
+        cells = [name, len(studies), sum(own.outcome != "" for own in rows), rule, *count.values()]
+        cells += [len(studies) - len(faulty), "" if rule == ALONE else f"{warned} of {count['wrong']}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def main(
+    sets: Mapping[str, str] | str, bundle_root: str = "bundles/lumbar_multitask", output: str | None = None
+) -> None:
+    """Prints the table of some sets.
+
+    Args:
+        sets: name to folder of study folders with their truth; or one folder.
+        bundle_root: the network's bundle.
+        output: CSV file with one row a level.
+    """
+    from lumbar_ext.workflow.network_bundle import load_bundle_network
+
+    network = load_bundle_network(bundle_root, Path(bundle_root) / "models" / "model.pt")
+    outcomes: list[LevelOutcome] = []
+    for name, folder in (sets if isinstance(sets, Mapping) else {Path(sets).name: sets}).items():
+        for item in study_items(folder, folder):
+            study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
+            landmarks_mm = read_landmarks(Path(item["truth_dir"]) / "landmarks.json").position_mm
+            seen = see_views(network, to_network_grids(study))
+            true_height_mm = landmarks_mm[:, :2, 2].mean(1)
+            outcomes += measure_levels(name, Path(item["output_dir"]).name, seen, true_height_mm)
+    if output is not None:
+        with Path(output).open("w", newline="", encoding="utf-8") as file:
+            rows = csv.DictWriter(file, [field.name for field in fields(LevelOutcome)])
+            rows.writeheader()
+            rows.writerows(asdict(outcome) for outcome in outcomes)
+    print(levels_table(outcomes))
+
+
+if __name__ == "__main__":
+    import fire
+
+    fire.Fire(main)

@@ -1,0 +1,128 @@
+"""What a registration is given: images to be explained, and vertebrae with their starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import Camera, RigidTransform, euler_rotation
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.shape.model.level_shape import LevelShape
+
+BONE_VALUE = 0.02
+"""Target values from here on count as bone when the loss is averaged."""
+
+
+@dataclass(frozen=True)
+class ViewTarget:
+    """A decomposition image to be explained: that of all vertebrae, or of a group of them, in one view.
+
+    Args:
+        camera: its camera.
+        image: float32 [rows, columns] in [0, 1).
+        weights: float32 [rows, columns] pixel weights.
+        levels: names of the vertebrae that the image shows; None for all of the problem.
+        view: name of the view; None where it is the name under which the problem holds the target.
+        block: pixels of image and weights are means over blocks of `block` x `block` pixels of the camera.
+    """
+
+    camera: Camera
+    image: np.ndarray
+    weights: np.ndarray
+    levels: tuple[str, ...] | None = None
+    view: str | None = None
+    block: int = 1
+
+    def __post_init__(self) -> None:
+        expected = tuple(-(-size // self.block) for size in self.camera.size_px[::-1])
+        for name in ("image", "weights"):
+            value = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
+            if value.shape != expected:
+                raise InputError(f"{name} must be {expected} (rows, columns) like its camera, found {value.shape}")
+            if not np.isfinite(value).all():
+                raise InputError(f"{name} holds values that are not finite")
+            object.__setattr__(self, name, value)
+
+    @property
+    def bone_weight(self) -> float:
+        """The sum of weights of bone pixels, over which a summed penalty becomes a mean one."""
+        return float(self.weights[self.image > BONE_VALUE].sum())
+
+    def shows(self, level: str) -> bool:
+        """A vertebra of this level is in the image."""
+        return self.levels is None or level in self.levels
+
+    def averaged(self, block: int) -> ViewTarget:
+        """The target with blocks of `block` x `block` pixels averaged into one, seen by the same camera: predictions are
+        averaged as well. The rim is filled with zeros.
+        """
+        images = (block_means(own, block) for own in (self.image, self.weights))
+        return ViewTarget(self.camera, *images, self.levels, self.view, self.block * block)
+
+    def coarsened(self, stride: int) -> ViewTarget:
+        """The target with blocks of `stride` x `stride` pixels averaged into one, seen by a camera of larger pixels:
+        predictions are sampled at their centres. The rim is filled with zeros.
+        """
+        if stride == 1:
+            return self
+        rows, columns = (-(-n // stride) * stride for n in self.image.shape)
+        spacing = tuple(s * stride for s in self.camera.pixel_spacing_mm)
+        centre = np.array([columns - 1, rows - 1]) / 2
+        camera = self.camera.resampled(
+            size_px=(columns // stride, rows // stride), pixel_spacing_mm=spacing, centre_uv_px=centre
+        )
+        images = (block_means(own, stride) for own in (self.image, self.weights))
+        return ViewTarget(camera, *images, self.levels, self.view)
+
+
+@dataclass(frozen=True)
+class ObservedLandmarks:
+    """Where the network saw a vertebra's landmarks in one view.
+
+    Args:
+        positions_px: [7, 2] (u, v) in the view's pixels, NaN where not seen.
+        weight: [7] how much each counts, 1 for a landmark that the network is sure of.
+    """
+
+    positions_px: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class VertebraStart:
+    """One vertebra before registration.
+
+    Args:
+        level: its name, "L1" to "L5".
+        shape: the shape model of the level.
+        world_from_vertebra: initial pose; pose parameters move the vertebra in its own frame before it.
+        coefficients: [k] initial shape in SDs, `k <= K`; the others start at zero.
+        observed: landmarks by view; may be empty.
+        pose: [6] pose parameters to start from, clipped to the bounds, which are about `world_from_vertebra`.
+    """
+
+    level: str
+    shape: LevelShape
+    world_from_vertebra: RigidTransform
+    coefficients: np.ndarray
+    observed: dict[str, ObservedLandmarks] = field(default_factory=dict)
+    pose: np.ndarray = field(default_factory=lambda: np.zeros(POSE_SIZE))
+
+    def world_from_moved(self, pose: np.ndarray) -> RigidTransform:
+        """The pose after pose parameters [6]."""
+        return self.world_from_vertebra @ RigidTransform.from_pose(pose)
+
+    def world_points(self, pose: np.ndarray, points_mm: np.ndarray) -> np.ndarray:
+        """What `world_from_moved` makes of points [N, 3]; quicker for a few of them."""
+        return self.world_from_vertebra.apply(points_mm @ euler_rotation(*pose[3:POSE_SIZE]).T + pose[:3])
+
+
+def block_means(image: np.ndarray, block: int) -> np.ndarray:
+    """The means of blocks of `block` x `block` pixels of an image [rows, columns], continued by zeros."""
+    if block == 1:
+        return image
+    rows, columns = (-(-n // block) * block for n in image.shape)
+    padded = np.pad(image, ((0, rows - image.shape[0]), (0, columns - image.shape[1])))
+    return padded.reshape(rows // block, block, columns // block, block).mean((1, 3))

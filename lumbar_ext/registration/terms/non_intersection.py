@@ -1,0 +1,88 @@
+"""Neighbouring vertebrae must not run into each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from lumbar_ext.registration.loss.scene import Scene, SceneState
+from lumbar_ext.registration.loss.tangent import point_motions, tangent_from_pose
+from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.terms.contacts import Contact, contacts
+from lumbar_ext.registration.terms.term import ModelSum, PreparedTerm, Term
+
+
+@dataclass(frozen=True)
+class NonIntersection(Term):
+    """Keeps neighbours out of each other: `weight * sum over vertices inside a neighbour of depth^2 / number of all
+    vertices`; see `lumbar_ext.registration.terms.contacts`. The depths enter as least squares, so Gauss-Newton follows them
+    exactly as pixels.
+
+    Args:
+        weight: of the mean squared depth in mm^2, against the mean pixel penalty.
+        reach_mm: vertices farther from every vertex of the neighbour do not count.
+    """
+
+    late: ClassVar[bool] = True
+
+    weight: float = 0.3
+    reach_mm: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not (self.weight > 0 and self.reach_mm > 0):
+            raise ValueError(f"weight and reach_mm must be positive, found {self}")
+
+    def prepared(self, scene: Scene) -> PreparedContacts:
+        """See `Term`."""
+        return PreparedContacts(self, scene)
+
+
+class PreparedContacts(PreparedTerm):
+    """The contacts of a scene.
+
+    Args:
+        term: the settings.
+        scene: the scene.
+    """
+
+    def __init__(self, term: NonIntersection, scene: Scene) -> None:
+        self._scene, self._reach_mm = scene, term.reach_mm
+        self._share = term.weight / sum(len(surface.mean_mm) for surface in scene.surfaces)
+
+    def value(self, state: SceneState) -> float:
+        """See `PreparedTerm`."""
+        return self._penalty(contacts(self._scene.surfaces, state.world_mm, self._reach_mm))
+
+    def add_to(self, model: ModelSum, state: SceneState, factor: float = 1.0) -> None:
+        """See `PreparedTerm`."""
+        found = contacts(self._scene.surfaces, state.world_mm, self._reach_mm)
+        model.loss += factor * self._penalty(found)
+        factor = 2 * factor * self._share
+        for contact in found:
+            sides = ((contact.intruder, contact.vertices, -1), (contact.host, contact.nearest, 1))
+            designs = {
+                i: sign * self._normal_motions(state, i, vertices, contact.normals, model.n_modes)
+                for i, vertices, sign in sides
+            }
+            for i, design in designs.items():
+                model.gradient[i] += factor * contact.depth_mm @ design
+                for j, other in designs.items() if model.hessian is not None else ():
+                    model.hessian[i, :, j] += factor * design.T @ other
+
+    def _penalty(self, found: list[Contact]) -> float:
+        return self._share * sum(float(np.square(contact.depth_mm).sum()) for contact in found)
+
+    def _normal_motions(
+        self, state: SceneState, index: int, vertices: np.ndarray, normals: np.ndarray, n_modes: int
+    ) -> np.ndarray:
+        """How far vertices [N] of a vertebra move along world normals [N, 3] with its parameters: [N, 6 + n_modes]."""
+        surface, pose = self._scene.surfaces[index], state.parameters[index][:POSE_SIZE]
+        own = normals @ self._scene.vertebrae[index].world_from_moved(pose).rotation
+        points = state.vertices_mm[index][vertices].astype(np.float64)
+        rigid = np.einsum("na,nak->nk", own, point_motions(points, np.zeros((0, len(points), 3))))
+        model = np.einsum("na,nak->nk", own, surface.modes_by_vertex_mm[vertices])
+        free_form = surface.fields_by_vertex_mm[vertices][:, :, None] * own[:, None, :]
+        shape = np.concatenate([model, free_form.reshape(len(points), -1)], axis=1)[:, :n_modes]
+        return np.concatenate([rigid @ tangent_from_pose(pose), shape], axis=1)
