@@ -1,15 +1,8 @@
 """Fits calibrated confidences to an evaluation's ``landmarks.csv``, and draws how reliable they are.
 
-<<<<<<< HEAD
-    python -m lumbar_ext.evaluation.network.confidence_calibration fit \
-        --landmarks EVAL/landmarks.csv --output models/confidence.json
-    python -m lumbar_ext.evaluation.network.confidence_calibration diagram --landmarks TEST/landmarks.csv \
-        --calibration models/confidence.json --set_name "unseen people" --output docs/reliability.png
-=======
     lumbar-ext calibrate-network --landmarks EVAL/landmarks.csv --output models/confidence.json
     lumbar-ext network-reliability --landmarks TEST/landmarks.csv --calibration models/confidence.json \
         --set_name "unseen people" --output docs/reliability.png
->>>>>>> main
 
 The maps are isotonic regressions, one for each view and landmark type (left and right share one), of "the error is below
 4 mm" on the raw score, pulled towards the type's overall rate by a few pseudo-observations, so that a score nobody has

@@ -2,15 +2,8 @@
 
 For each kind of value the factor makes a nominal 90 % interval hold the truth of 90 % of simulated validation cases:
 
-<<<<<<< HEAD
-    python -m lumbar_ext.measurements.uncertainty.interval_calibration fit \
-        --csv_path errors.csv --calibration interval_calibration.json
-    python -m lumbar_ext.measurements.uncertainty.interval_calibration check \
-        --csv_path other_errors.csv --picture calibration.png
-=======
     lumbar-ext calibrate-measurements --csv_path errors.csv --calibration calibration.json
     lumbar-ext check-measurements --csv_path other_errors.csv --picture calibration.png
->>>>>>> main
 
 `errors.csv` is written by the measurement study, see `evaluation.measurement_study`.
 """
