@@ -20,6 +20,16 @@ LEFT_RIGHT_SWAP = (0, 1, 3, 2, 5, 4, 6)
 PROCESS_LANDMARKS = (2, 3, 6)
 """Indices of the transverse and spinous process tips, which the registration weighs more."""
 
+SPINE_LEVELS = ("T12", *LEVELS, "L6", "S1")
+"""What the second-generation network names, from cranial to caudal: the lumbar levels, a sixth one, and the two anchors
+of the count."""
+
+S1_LANDMARKS = ("superior_centre", "superior_anterior", "superior_posterior", "superior_left", "superior_right")
+"""Landmarks of the sacrum: centre of the superior endplate of S1, and the middle of its front, back, left and right edge."""
+
+S1_LEFT_RIGHT_SWAP = (0, 1, 2, 4, 3)
+"""Index of each of them in the mirrored person."""
+
 VERSE_LABELS = {"L1": 20, "L2": 21, "L3": 22, "L4": 23, "L5": 24}
 """Label values of the lumbar vertebrae in VerSe segmentations (Sekuboyina et al. 2021)."""
 

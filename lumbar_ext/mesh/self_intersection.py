@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
-from scipy.spatial import cKDTree
 
 from lumbar_ext.mesh.surface import Surface
 
@@ -19,18 +19,8 @@ def intersecting_pairs(surface: Surface) -> np.ndarray:
     Two triangles cross where an edge of one passes through the other. Neighbours that share an edge are not tested;
     of those that share one vertex only the edges opposite to it are.
     """
-    corners = surface.vertices_mm[surface.triangles]
-    pairs = _near_pairs(corners)
-    shared = surface.triangles[pairs[:, 0]][:, :, None] == surface.triangles[pairs[:, 1]][:, None, :]
-    pairs, shared = pairs[shared.sum((1, 2)) < 2], shared[shared.sum((1, 2)) < 2]
-    crossing = np.zeros(len(pairs), dtype=bool)
-    for mine, other, common in ((0, 1, shared.any(axis=2)), (1, 0, shared.any(axis=1))):
-        edges, plane = corners[pairs[:, mine]], corners[pairs[:, other]]
-        for start in range(3):
-            end = (start + 1) % 3
-            free = ~(common[:, start] | common[:, end])
-            crossing |= free & _segment_hits(edges[:, start], edges[:, end], plane)
-    return pairs[crossing]
+    vertices = np.ascontiguousarray(surface.vertices_mm, dtype=np.float64)
+    return _crossing_pairs(vertices, np.ascontiguousarray(surface.triangles))
 
 
 def self_intersections(surface: Surface) -> int:
@@ -77,26 +67,93 @@ def _relaxed(surface: Surface, bad: np.ndarray) -> np.ndarray:
     return vertices
 
 
-def _near_pairs(corners: np.ndarray) -> np.ndarray:
-    """Pairs [P, 2] of triangles [M, 3, 3] whose bounding boxes overlap."""
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    centre, half = (low + high) / 2, (high - low) / 2
-    pairs = cKDTree(centre).query_pairs(2 * np.linalg.norm(half, axis=1).max(), output_type="ndarray")
-    gap = np.abs(centre[pairs[:, 0]] - centre[pairs[:, 1]]) - half[pairs[:, 0]] - half[pairs[:, 1]]
-    return pairs[(gap <= 0).all(axis=1)]
+@numba.njit(nogil=True, cache=True)
+def _crossing_pairs(vertices, triangles):
+    """The pairs [P, 2], lower index first. Triangles are sorted into cells as large as the largest of them, so that only
+    those in 27 cells have to be looked at.
+    """
+    count = triangles.shape[0]
+    low, high = np.empty((count, 3)), np.empty((count, 3))
+    size = 1e-9
+    for t in range(count):
+        for axis in range(3):
+            a = vertices[triangles[t, 0], axis]
+            b = vertices[triangles[t, 1], axis]
+            c = vertices[triangles[t, 2], axis]
+            low[t, axis], high[t, axis] = min(a, b, c), max(a, b, c)
+            size = max(size, high[t, axis] - low[t, axis])
+    origin = np.array([low[:, 0].min(), low[:, 1].min(), low[:, 2].min()])
+    shape = np.empty(3, np.int64)
+    for axis in range(3):
+        shape[axis] = int((low[:, axis].max() - origin[axis]) / size) + 1
+    # Each triangle lies in the cell of its lower corner: one that it meets lies at most one cell farther in each direction.
+    first, following = np.full(shape[0] * shape[1] * shape[2], -1), np.full(count, -1)
+    for t in range(count):
+        place = 0
+        for axis in range(3):
+            place = place * shape[axis] + int((low[t, axis] - origin[axis]) / size)
+        following[t] = first[place]
+        first[place] = t
+    found, n_found = np.empty((64, 2), np.int64), 0
+    cell = np.empty(3, np.int64)
+    for t in range(count):
+        for axis in range(3):
+            cell[axis] = int((low[t, axis] - origin[axis]) / size)
+        for x in range(max(cell[0] - 1, 0), min(cell[0] + 2, shape[0])):
+            for y in range(max(cell[1] - 1, 0), min(cell[1] + 2, shape[1])):
+                for z in range(max(cell[2] - 1, 0), min(cell[2] + 2, shape[2])):
+                    other = first[(x * shape[1] + y) * shape[2] + z]
+                    while other >= 0:
+                        if other > t and _boxes_meet(low, high, t, other) and _cross(vertices, triangles, t, other):
+                            if n_found == found.shape[0]:
+                                found = np.concatenate((found, np.empty_like(found)))
+                            found[n_found, 0], found[n_found, 1] = t, other
+                            n_found += 1
+                        other = following[other]
+    return found[:n_found]
 
 
-def _segment_hits(start: np.ndarray, end: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """[P] whether segments [P, 3] pass through triangles [P, 3, 3] (Moeller and Trumbore 1997)."""
-    direction = end - start
-    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+@numba.njit(nogil=True, cache=True)
+def _boxes_meet(low, high, one, other):
+    for axis in range(3):
+        if low[one, axis] > high[other, axis] or low[other, axis] > high[one, axis]:
+            return False
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _cross(vertices, triangles, one, other):
+    """Whether an edge of one of two triangles, free of common vertices, passes through the other."""
+    common = 0
+    for i in range(3):
+        for j in range(3):
+            common += triangles[one, i] == triangles[other, j]
+    if common >= 2:
+        return False
+    for mine, theirs in ((one, other), (other, one)):
+        for start in range(3):
+            a, b = triangles[mine, start], triangles[mine, (start + 1) % 3]
+            shared = False
+            for j in range(3):
+                shared = shared or triangles[theirs, j] == a or triangles[theirs, j] == b
+            if not shared and _segment_hits(vertices, a, b, triangles[theirs]):
+                return True
+    return False
+
+
+@numba.njit(nogil=True, cache=True)
+def _segment_hits(vertices, start, end, corners):
+    """Whether the segment between two vertices passes through a triangle (Moeller and Trumbore 1997)."""
+    direction = vertices[end] - vertices[start]
+    first = vertices[corners[1]] - vertices[corners[0]]
+    second = vertices[corners[2]] - vertices[corners[0]]
+    offset = vertices[start] - vertices[corners[0]]
     across = np.cross(direction, second)
-    determinant = (first * across).sum(axis=1)
-    safe = np.where(np.abs(determinant) > _PARALLEL, determinant, np.inf)
-    offset = start - corners[:, 0]
-    u = (offset * across).sum(axis=1) / safe
+    determinant = (first * across).sum()
+    if abs(determinant) <= _PARALLEL:
+        return False
+    u = (offset * across).sum() / determinant
     turned = np.cross(offset, first)
-    v = (direction * turned).sum(axis=1) / safe
-    t = (second * turned).sum(axis=1) / safe
-    inside = (u >= 0) & (v >= 0) & (u + v <= 1) & (t >= 0) & (t <= 1)
-    return inside & np.isfinite(safe)
+    v = (direction * turned).sum() / determinant
+    t = (second * turned).sum() / determinant
+    return u >= 0 and v >= 0 and u + v <= 1 and 0 <= t <= 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -23,16 +23,20 @@ class ViewScorer:
 
     Args:
         pixel_spacing_mm: size of the network grid's pixels on the detector.
+        measure: compares one packed prediction with its packed target; `measure_spine_view` for the second generation.
     """
 
-    def __init__(self, pixel_spacing_mm: float = 0.834) -> None:
+    def __init__(
+        self, pixel_spacing_mm: float = 0.834, measure: Callable[[Tensor, Tensor, float], MeasuredView] = measure_view
+    ) -> None:
         self.pixel_spacing_mm = pixel_spacing_mm
+        self.measure = measure
         self._last: tuple[Tensor, list[MeasuredView]] | None = None
 
     def __call__(self, prediction: Tensor, target: Tensor) -> list[MeasuredView]:
-        """Each view of a batch of packed predictions [B, 37, h, w] and targets [B, 45, h, w]."""
+        """Each view of a batch of packed predictions and targets [B, C, h, w]."""
         if self._last is None or self._last[0] is not prediction:
-            measured = [measure_view(p, t, self.pixel_spacing_mm) for p, t in zip(prediction, target, strict=True)]
+            measured = [self.measure(p, t, self.pixel_spacing_mm) for p, t in zip(prediction, target, strict=True)]
             self._last = (prediction, measured)
         return self._last[1]
 

@@ -88,8 +88,18 @@ def measure_view(prediction: Tensor, target: Tensor, pixel_spacing_mm: float) ->
     Args:
         pixel_spacing_mm: size of the image's pixels on the detector.
     """
-    seen, true = decode_packed(prediction), decode_packed(target)
-    levels = _levels(seen, true, _visible(target, true), pixel_spacing_mm)
+    true = decode_packed(target)
+    return measure_decoded(decode_packed(prediction), true, _visible(target, true), pixel_spacing_mm)
+
+
+def measure_decoded(seen: DecodedView, true: DecodedView, visible: np.ndarray, pixel_spacing_mm: float) -> MeasuredView:
+    """Measures what was seen in a view against what is there.
+
+    Args:
+        visible: [5, 7] bool, the true landmarks that count.
+        pixel_spacing_mm: size of the image's pixels on the detector.
+    """
+    levels = _levels(seen, true, visible, pixel_spacing_mm)
     return MeasuredView(_scores(seen, true, levels), levels)
 
 

@@ -55,6 +55,7 @@ class HRNetConfig:
 PRESETS: dict[str, HRNetConfig] = {
     "tiny": HRNetConfig(8, 8, 8, bottleneck_channels=4, bottlenecks=1, modules=(1, 1, 1), blocks=1),
     "w18_small": HRNetConfig(18, 32, 16, bottleneck_channels=16, bottlenecks=1, modules=(1, 1, 1), blocks=2),
+    "w32_narrow": HRNetConfig(32, 32, 16, bottleneck_channels=16, bottlenecks=1, modules=(1, 1, 1), blocks=2),
     "w18_small_v2": HRNetConfig(18, bottlenecks=2, modules=(1, 3, 2), blocks=2),
     "w18": HRNetConfig(18),
     "w32": HRNetConfig(32),

@@ -28,9 +28,9 @@ from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes
 
 RIGID_STAGES = (
-    GaussNewtonStage(4, None, Varying.POSE, 15, 0.01),
-    GaussNewtonStage(2, None, Varying.POSE, 10, 0.003),
-    GaussNewtonStage(1, None, Varying.POSE, 10, 0.001),
+    GaussNewtonStage(4, None, Varying.POSE, 15, 0.3),
+    GaussNewtonStage(2, None, Varying.POSE, 10, 0.1),
+    GaussNewtonStage(1, None, Varying.POSE, 20, 0.01),
 )
 
 

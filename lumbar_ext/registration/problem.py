@@ -34,6 +34,7 @@ class RegistrationProblem:
             default.
         reference_penalty: the mean pixel penalty at which terms that follow the images have the stated weights; at
             others they weigh as its square, which stands for the variance of the pixels' errors. None for fixed weights.
+        starts_near: the starts are ends of an earlier registration: coarse stages are not needed.
     """
 
     targets: dict[str, ViewTarget]
@@ -42,6 +43,7 @@ class RegistrationProblem:
     terms: tuple[Term, ...] = (ImageTerm(),)
     landmark_cameras: dict[str, Camera] = field(default_factory=dict)
     reference_penalty: float | None = None
+    starts_near: bool = False
 
     def __post_init__(self) -> None:
         if not self.targets or not self.vertebrae:

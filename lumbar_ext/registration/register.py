@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.landmarks.triangulated import Landmarks3D, ViewLandmarks
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.initial_pose import InitialPose, initial_poses
@@ -79,6 +79,7 @@ def register(
     model,
     config: RegistrationConfig | None = None,
     *,
+    start: RegistrationResult | None = None,
     progress: Progress | None = None,
     max_seconds: float | None = None,
 ) -> RegistrationResult:
@@ -88,6 +89,8 @@ def register(
         inputs: images, cameras and landmarks.
         model: a `VertebraShapeModel`.
         config: the parts, the defaults when omitted.
+        start: an earlier registration of the study with the same shapes, to go on from; levels that it lacks start at
+            their landmarks. Where it holds all levels, an optimiser with stages takes the last one only.
         progress: called with (level, evaluations, loss).
         max_seconds: limit of the search.
 
@@ -99,7 +102,10 @@ def register(
     poses = initial_poses(inputs.landmarks3d, shapes, config.initial_pose)
     if config.free_form is not None:
         shapes = config.free_form.extend(shapes)
-    return config.optimiser.run(build_problem(inputs, shapes, poses, config), progress, max_seconds)
+    problem = build_problem(inputs, shapes, poses, config)
+    if start is not None:
+        problem = _going_on(problem, start)
+    return config.optimiser.run(problem, progress, max_seconds)
 
 
 def build_problem(
@@ -128,6 +134,28 @@ def build_problem(
         landmark_cameras={view: inputs.geometry[view] for view in VIEWS},
         reference_penalty=config.reference_penalty,
     )
+
+
+def _going_on(problem: RegistrationProblem, earlier: RegistrationResult) -> RegistrationProblem:
+    """The problem with the ends of an earlier registration as starts; bounds stay about where that one started.
+
+    Raises:
+        InputError: if its shapes have another number of coefficients.
+    """
+    starts = []
+    for start in problem.vertebrae:
+        fit = earlier.vertebrae.get(start.level)
+        if fit is not None:
+            coefficients = np.concatenate([fit.coefficients, fit.free_form])
+            if len(coefficients) != start.shape.n_modes:
+                raise InputError(
+                    f"start: {start.level} has {len(coefficients)} shape coefficients, expected {start.shape.n_modes}"
+                )
+            pose = fit.world_from_vertebra @ RigidTransform.from_pose(fit.pose).inverse()
+            start = replace(start, world_from_vertebra=pose, pose=fit.pose, coefficients=coefficients)
+        starts.append(start)
+    near = all(start.level in earlier.vertebrae for start in problem.vertebrae)
+    return replace(problem, vertebrae=tuple(starts), starts_near=near)
 
 
 def _targets(

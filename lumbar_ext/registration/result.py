@@ -56,6 +56,9 @@ class VertebraFit:
         search: evaluations, seconds and stop reason.
         shape: the shapes that `coefficients` and `free_form` choose from.
         warnings: why it should not be trusted, in words; empty if nothing speaks against it.
+        crossing_triangles: triangles of its mesh that cross another one of it.
+        vertices_inside: its vertices that lie inside a neighbour.
+        deepest_mm: how deep the deepest of them lies.
     """
 
     level: str
@@ -69,6 +72,9 @@ class VertebraFit:
     search: LevelSearch
     shape: LevelShape
     warnings: tuple[str, ...] = ()
+    crossing_triangles: int = 0
+    vertices_inside: int = 0
+    deepest_mm: float = 0.0
 
 
 @dataclass(frozen=True)

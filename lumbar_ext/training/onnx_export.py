@@ -61,18 +61,20 @@ def onnx_difference(network: nn.Module, path: str | Path, seed: int = 0) -> floa
     return float(np.abs(found - expected).max())
 
 
-def export(bundle_root: str, output: str, weights: str | None = None) -> None:
+def export(bundle_root: str, output: str, weights: str | None = None, overlay: str | None = None) -> None:
     """Exports a bundle's network and prints how far the file's output is from it.
 
     Args:
         bundle_root: folder of the multi-task bundle.
         output: the ONNX file.
         weights: `models/model.pt` of the bundle if omitted.
+        overlay: a config of the bundle with another network, such as `second_generation.json`.
 
     Raises:
         InputError: when the exported network computes something else.
     """
-    network = load_bundle_network(bundle_root, weights or Path(bundle_root) / "models" / "model.pt")
+    weights = weights or str(Path(bundle_root) / "models" / "model.pt")
+    network = load_bundle_network(bundle_root, weights, overlays=[overlay] if overlay else [])
     export_onnx(network, output)
     difference = onnx_difference(network, output)
     if difference > TOLERANCE:

@@ -18,7 +18,7 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.radiographs.radiograph import with_bone_bright
-from lumbar_ext.transforms.canonical import to_network_grid
+from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, CanonicalView, size_on_grid, to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
 from lumbar_ext.transforms.targets import ENDPLATES
 
@@ -68,7 +68,7 @@ def _as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Truth:
+class ViewTruth:
     """One view on the network grid, in float: image, decomposition [rows, columns], landmarks_px [5, 7, 2] with NaN."""
 
     image: np.ndarray
@@ -91,20 +91,20 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
         InputError: when a file is missing, image and decomposition differ in size, no vertebra is labelled, or the
             decomposition is empty at a vertebra's centre (which a transposed or mismatched file shows).
     """
-    return _record(_on_network_grid(study, view), study, view, downsample)
+    return _record(read_truth(study, view)[0], study, view, downsample)
 
 
 def record_of_sample(sample: Mapping[str, Any], downsample: int = 1) -> ViewRecord:
     """The compact form of a sample such as :meth:`ViewRecord.as_sample` gives, on a grid halved as often as asked."""
     image, decomposition = (np.asarray(sample[name])[0] for name in ("image", "decomposition"))
-    truth = _Truth(image, decomposition, np.asarray(sample["landmarks_px"], float))
+    truth = ViewTruth(image, decomposition, np.asarray(sample["landmarks_px"], float))
     return _record(truth, Path(str(sample.get("study", ""))), sample["view"], downsample)
 
 
-def _record(truth: _Truth, study: Path, view: str, downsample: int) -> ViewRecord:
+def _record(truth: ViewTruth, study: Path, view: str, downsample: int) -> ViewRecord:
     factor = 1
     while factor < downsample:
-        truth = _Truth(halve(truth.image), halve(truth.decomposition), (truth.landmarks_px - 0.5) / 2)
+        truth = ViewTruth(halve(truth.image), halve(truth.decomposition), (truth.landmarks_px - 0.5) / 2)
         factor *= 2
     return ViewRecord(
         study=study,
@@ -116,7 +116,17 @@ def _record(truth: _Truth, study: Path, view: str, downsample: int) -> ViewRecor
     )
 
 
-def _on_network_grid(study: Path, view: str) -> _Truth:
+def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[ViewTruth, CanonicalView]:
+    """One view of a study folder, with its truth, on the network grid; and how it was brought there.
+
+    Args:
+        study: its folder.
+        view: "ap" or "lat".
+        whole_film: whether the grid covers all of the radiograph, of whatever size.
+
+    Raises:
+        InputError: as :func:`read_view`.
+    """
     camera = read_calibration(study / "calibration.json")[view]
     radiograph = read_radiograph(_image_path(study, view))
     if radiograph.polarity == "bone_dark":
@@ -125,13 +135,14 @@ def _on_network_grid(study: Path, view: str) -> _Truth:
     decomposition, _ = read_nifti_image(decomposition_path)
     landmarks = getattr(read_landmarks(study / "truth" / "landmarks.json"), f"{view}_px")
     _check_truth(radiograph.pixels, decomposition, landmarks, decomposition_path)
-    seen = to_network_grid(radiograph.pixels, camera, view)
+    size_px = size_on_grid(camera, view) if whole_film else NETWORK_SIZE_PX
+    seen = to_network_grid(radiograph.pixels, camera, view, size_px=size_px)
     landmarks = seen.to_canonical_px(landmarks)
     if seen.swap_left_right:
         # the network names the sides of the person it seems to see
         landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
-    bone = to_network_grid(decomposition, camera, view).pixels
-    return _Truth(normalise_intensity(seen.pixels), bone, landmarks)
+    bone = to_network_grid(decomposition, camera, view, size_px=size_px).pixels
+    return ViewTruth(normalise_intensity(seen.pixels), bone, landmarks), seen
 
 
 def _image_path(study: Path, view: str) -> Path:

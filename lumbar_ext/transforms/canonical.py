@@ -125,8 +125,9 @@ def to_network_grid(
     camera: Camera,
     view: str,
     *,
-    size_px: int = NETWORK_SIZE_PX,
+    size_px: int | tuple[int, int] = NETWORK_SIZE_PX,
     spacing_mm: float = NETWORK_SPACING_MM,
+    centre_px: np.ndarray | None = None,
 ) -> CanonicalView:
     """Brings a radiograph to the network's grid and orientation.
 
@@ -134,8 +135,9 @@ def to_network_grid(
         pixels: [rows, columns], bone bright.
         camera: its camera.
         view: "ap" or "lat".
-        size_px: columns and rows of the target.
+        size_px: (columns, rows) of the target, or one number for both.
         spacing_mm: pixel spacing of the target on the detector.
+        centre_px: (u, v) of the radiograph that becomes the target's centre; its own centre if omitted.
 
     Raises:
         InputError: if `view` is unknown, or `pixels` does not have the camera's size.
@@ -148,13 +150,16 @@ def to_network_grid(
         )
     orientation = canonical_orientation(camera, view)
     laid_camera = orientation.apply_camera(camera)
-    target_size = (size_px, size_px)
-    mapping = _centred_mapping(laid_camera, target_size, spacing_mm)
+    target_size = (size_px, size_px) if isinstance(size_px, int) else (int(size_px[0]), int(size_px[1]))
+    centre = laid_camera.centre_px if centre_px is None else orientation.apply_px(centre_px, laid_camera.size_px)
+    mapping = _centred_mapping(laid_camera, centre, target_size, spacing_mm)
     return CanonicalView(
         view=view,
         pixels=_resample(orientation.apply_image(pixels), mapping, target_size, _border_value(pixels)),
         inside=inside(mapping, target_size, laid_camera.size_px),
-        camera=laid_camera.resampled(size_px=target_size, pixel_spacing_mm=(spacing_mm, spacing_mm)),
+        camera=laid_camera.resampled(
+            size_px=target_size, pixel_spacing_mm=(spacing_mm, spacing_mm), centre_uv_px=centre
+        ),
         swap_left_right=view == "lat" and source_on_right(camera),
         orientation=orientation,
         laid_size_px=laid_camera.size_px,
@@ -178,9 +183,17 @@ def source_on_right(camera: Camera) -> bool:
     return bool(camera.central_direction[1] > 0)
 
 
-def _centred_mapping(camera: Camera, size_px: tuple[int, int], spacing_mm: float) -> GridMapping:
+def size_on_grid(camera: Camera, view: str, spacing_mm: float = NETWORK_SPACING_MM) -> tuple[int, int]:
+    """(columns, rows) of the grid of that spacing, in canonical orientation, that covers a whole radiograph."""
+    laid = canonical_orientation(camera, view).apply_camera(camera)
+    extent = np.array(laid.size_px) * laid.pixel_spacing_mm / spacing_mm
+    columns, rows = np.ceil(extent - _SAME_GRID_TOLERANCE_PX * extent).astype(int)
+    return int(columns), int(rows)
+
+
+def _centred_mapping(camera: Camera, centre_px: np.ndarray, size_px: tuple[int, int], spacing_mm: float) -> GridMapping:
     scale = spacing_mm / np.array(camera.pixel_spacing_mm)
-    offset = camera.centre_px - scale * (np.array(size_px) - 1) / 2
+    offset = np.asarray(centre_px, float) - scale * (np.array(size_px) - 1) / 2
     return GridMapping(tuple(scale.tolist()), tuple(offset.tolist()))
 
 

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.packing import PACKED_CHANNELS, px_from_cells, unpack
 from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, HeatmapView, LevelChoice, Peak, choose_levels
 
 # a landmark whose neighbouring cells disagree by this many pixels (one standard deviation) keeps half its confidence
 SPREAD_PX = 3.0
+
+
+@dataclass(frozen=True)
+class SpineAnchors:
+    """The vertebrae above L1 and below L5 that anchor the count, in pixels; NaN where absent.
+
+    Args:
+        t12_centre_px: [2] (u, v).
+        l6_landmarks_px: [7, 2], of a sixth lumbar vertebra.
+        s1_landmarks_px: [5, 2], ``anatomy.S1_LANDMARKS``.
+        confidence: of "T12", "L6" and "S1", as ``DecodedView.confidence``.
+    """
+
+    t12_centre_px: np.ndarray
+    l6_landmarks_px: np.ndarray
+    s1_landmarks_px: np.ndarray
+    confidence: dict[str, float]
+
+    def with_sides_exchanged(self) -> SpineAnchors:
+        """Left and right landmarks exchanged."""
+        return replace(
+            self,
+            l6_landmarks_px=self.l6_landmarks_px[list(LEFT_RIGHT_SWAP)],
+            s1_landmarks_px=self.s1_landmarks_px[list(S1_LEFT_RIGHT_SWAP)],
+        )
 
 
 @dataclass(frozen=True)
@@ -33,6 +58,7 @@ class DecodedView:
             once calibrated (:mod:`.confidence`), the probability of an error below 4 mm on the detector.
         order_consistent: whether the strongest peaks alone already lay in cranio-caudal order (v grows from L1 to L5)
             on different vertebrae.
+        anchors: T12, L6 and S1; None from a network that does not name them.
     """
 
     decomposition: np.ndarray
@@ -42,6 +68,7 @@ class DecodedView:
     present: np.ndarray
     landmark_confidence: np.ndarray
     order_consistent: bool
+    anchors: SpineAnchors | None = None
 
 
 def levels_in_order(centres_px: np.ndarray, present: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ HIGH_PERCENTILE = 99.0
 NORMALISED_RANGE = (-0.5, 1.5)
 
 
-def normalise_intensity(image: np.ndarray) -> np.ndarray:
+def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
     """Maps the 1st and 99th percentile of a bone-bright image to 0 and 1, clipped to [-0.5, 1.5], as float32.
 
     The clip lies outside [0, 1] because the brightest percent of a radiograph may be bone of interest. Non-finite
@@ -24,8 +24,13 @@ def normalise_intensity(image: np.ndarray) -> np.ndarray:
 
     Args:
         image: any shape, any real dtype.
+        inside: bool of the same shape, where there is a picture; other pixels do not count and become 0. None: everywhere.
     """
     image = np.asarray(image, np.float32)
+    if inside is not None:
+        normalised = np.zeros_like(image)
+        normalised[inside] = normalise_intensity(image[inside])
+        return normalised
     finite = np.isfinite(image)
     if not finite.any():
         return np.zeros_like(image)

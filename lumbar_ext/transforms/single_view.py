@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.transforms import Transform
+from torch import Tensor, nn
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
@@ -28,9 +29,11 @@ from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.radiograph import Polarity, with_bone_bright
-from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, to_network_grid
+from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
-from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, decode_packed
+from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, decode_packed
+from lumbar_ext.transforms.locate import locate_spine
+from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 
 _SUFFIX = re.compile(r"\.(png|dcm|dicom|ima|nii|nii\.gz)$", re.IGNORECASE)
 
@@ -92,14 +95,21 @@ class LoadViewd(Transform):
         pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
         polarity: "bone_bright" or "bone_dark" overrides tags and looks.
         image_key: key of the path.
+        locator: finds the spine on films of any size, for a network of the second generation: ``image`` is then the crop
+            [1, 384, 256] about it, and ``visible`` says where it shows the film. None takes the middle 427 mm.
 
     Raises:
         InputError: for an unknown view or a file that cannot be used.
     """
 
     def __init__(
-        self, pixel_spacing_mm: float | None = None, polarity: Polarity = "unknown", image_key: str = "image"
+        self,
+        pixel_spacing_mm: float | None = None,
+        polarity: Polarity = "unknown",
+        image_key: str = "image",
+        locator: nn.Module | None = None,
     ) -> None:
+        self.locator = locator and locator.eval()
         self.pixel_spacing_mm = pixel_spacing_mm
         self.polarity = polarity
         self.image_key = image_key
@@ -112,7 +122,7 @@ class LoadViewd(Transform):
         radiograph = with_bone_bright(read_radiograph(path), self.polarity)
         fallback = self.pixel_spacing_mm or NETWORK_SPACING_MM
         spacing_mm = radiograph.pixel_spacing_mm or (fallback, fallback)
-        seen = to_network_grid(radiograph.pixels, displayed_camera(radiograph.size_px, spacing_mm), "ap")
+        seen = self._on_grid(radiograph.pixels, displayed_camera(radiograph.size_px, spacing_mm))
         mapping = np.array([seen.laid_from_canonical.scale, seen.laid_from_canonical.offset])
         return {
             **data,
@@ -121,7 +131,14 @@ class LoadViewd(Transform):
             "source": str(path),
             "original_from_network": torch.from_numpy(mapping),
             "original_size_px": torch.tensor(radiograph.size_px),
+            "visible": torch.from_numpy(seen.inside),
         }
+
+    def _on_grid(self, pixels: np.ndarray, camera: Camera) -> CanonicalView:
+        if self.locator is None:
+            return to_network_grid(pixels, camera, "ap")
+        place = locate_spine(self.locator, pixels, camera, "ap")
+        return to_network_grid(pixels, camera, "ap", size_px=CROP_SIZE_PX[::-1], centre_px=place.centre_px)
 
 
 def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, float]) -> Camera:
@@ -139,6 +156,7 @@ class DecodeViewd(Transform):
         threshold: smallest heatmap value of a vertebra that is present.
         calibration: makes probabilities of the network's scores; None leaves the scores.
         pred_key: key of the packed tensor [37, 128, 128].
+        decode: reads a packed tensor; ``decode_spine`` for a network of the second generation.
     """
 
     def __init__(
@@ -146,14 +164,16 @@ class DecodeViewd(Transform):
         threshold: float = CONFIDENCE_THRESHOLD,
         calibration: ConfidenceCalibration | None = None,
         pred_key: str = "pred",
+        decode: Callable[[Tensor, float], DecodedView] = decode_packed,
     ) -> None:
+        self.decode = decode
         self.threshold = threshold
         self.calibration = calibration
         self.pred_key = pred_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Adds what the network found."""
-        seen = decode_packed(data[self.pred_key], self.threshold)
+        seen = self.decode(data[self.pred_key], self.threshold)
         if self.calibration is not None:
             seen = self.calibration.apply(seen, data["view"])
         scale, offset = np.asarray(data["original_from_network"])

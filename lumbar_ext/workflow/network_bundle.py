@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -37,19 +38,24 @@ def start_weights(network: nn.Module, weights: str) -> nn.Module:
     return load_weights(network, weights) if weights else network
 
 
-def load_bundle_network(bundle_root: str | Path, weights: str | Path) -> nn.Module:
-    """The `network_def` of a bundle's `configs/inference.json` with weights, in evaluation mode on the CPU.
+def load_bundle_network(
+    bundle_root: str | Path, weights: str | Path, *, overlays: Sequence[str] = (), name: str = "network_def"
+) -> nn.Module:
+    """A network of a bundle's `configs/inference.json` with weights, in evaluation mode on the CPU.
 
     Args:
         bundle_root: folder of the bundle.
         weights: file with the network's state dictionary.
+        overlays: further configs, such as `second_generation.json`.
+        name: the config's entry.
 
     Raises:
         InputError: if a file is missing, or the weights are not a state dictionary that fits the network.
     """
-    config = Path(bundle_root) / "configs" / "inference.json"
-    if not config.is_file():
-        raise InputError(f"{config}: no such file, expected the config of the multi-task bundle")
+    configs = [Path(bundle_root) / "configs" / file for file in ("inference.json", *overlays)]
+    for config in configs:
+        if not config.is_file():
+            raise InputError(f"{config}: no such file, expected the config of the multi-task bundle")
     parser = ConfigParser()
-    parser.read_config(str(config))
-    return load_weights(parser.get_parsed_content("network_def"), weights).eval()
+    parser.read_config([str(config) for config in configs])
+    return load_weights(parser.get_parsed_content(name), weights).eval()

@@ -123,7 +123,7 @@ def observe(
         decoded = {view: calibration.apply(own, view) for view, own in decoded.items()}
     for view, own in seen.canonical.items():
         if own.swap_left_right:
-            decoded[view] = _naming_the_persons_sides(decoded[view])
+            decoded[view] = naming_the_persons_sides(decoded[view])
     return ObservedStudy(seen.canonical, decoded, seen.inverted, levels)
 
 
@@ -147,11 +147,12 @@ def _inverted(view: CanonicalView) -> np.ndarray:
     return turned
 
 
-def _naming_the_persons_sides(decoded: DecodedView) -> DecodedView:
+def naming_the_persons_sides(decoded: DecodedView) -> DecodedView:
     """Exchanges left and right landmarks."""
     order = list(LEFT_RIGHT_SWAP)
     return replace(
         decoded,
         landmarks_px=decoded.landmarks_px[:, order],
         landmark_confidence=decoded.landmark_confidence[:, order],
+        anchors=decoded.anchors and decoded.anchors.with_sides_exchanged(),
     )

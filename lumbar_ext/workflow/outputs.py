@@ -67,6 +67,7 @@ def registration_document(
         "loss": result.loss,
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,
+        "stop_reason": str(result.stop_reason),
         "stage_seconds": stage_seconds,
         "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
     }
@@ -146,6 +147,9 @@ def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:
         "evaluations": fit.search.evaluations,
         "seconds": fit.search.seconds,
         "stop_reason": str(fit.search.stop_reason),
+        "crossing_triangles": fit.crossing_triangles,
+        "vertices_inside_neighbours": fit.vertices_inside,
+        "deepest_inside_neighbours_mm": fit.deepest_mm,
         "warnings": list(fit.warnings),
     }
 

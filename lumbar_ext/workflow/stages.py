@@ -28,6 +28,7 @@ from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, marked_by_hand
+from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
@@ -75,19 +76,34 @@ class ReadStudy(Transform):
 
 
 class ObserveViews(Transform):
-    """Runs the multi-task network on both radiographs; with a calibration, its confidences become probabilities."""
+    """Runs the multi-task network on both radiographs.
+
+    Args:
+        network: of the first generation, or with a locator of the second.
+        progress: shows the stage.
+        calibration: makes probabilities of the network's confidences.
+        locator: finds the spine on films of any size; None cuts out the middle 427 mm.
+    """
 
     def __init__(
-        self, network: nn.Module, progress: Progress, calibration: ConfidenceCalibration | None = None
+        self,
+        network: nn.Module,
+        progress: Progress,
+        calibration: ConfidenceCalibration | None = None,
+        locator: nn.Module | None = None,
     ) -> None:
         self.network = network.eval()
+        self.locator = locator and locator.eval()
         self.calibration = calibration
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `observed`."""
         with self.progress.stage(STAGES[1]):
-            return {**data, "observed": observe(self.network, to_network_grids(data["study"]), self.calibration)}
+            study = data["study"]
+            if self.locator is None:
+                return {**data, "observed": observe(self.network, to_network_grids(study), self.calibration)}
+            return {**data, "observed": observe_located(self.network, self.locator, study, self.calibration)}
 
 
 class LocateLandmarks(Transform):

@@ -6,7 +6,8 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.names import calibration_of, partner_of, view_of
-from lumbar_ext.label.request_parameters import TrainingParameters, ViewParameters
+from lumbar_ext.label.request_parameters import TrainingParameters, ViewParameters, one_of
+from lumbar_ext.registration import CONFIGS
 
 
 def test_known_parameters_are_read_and_others_dropped():
@@ -32,6 +33,13 @@ def test_known_parameters_are_read_and_others_dropped():
 def test_wrong_parameters_are_said(kind, request_, message):
     with pytest.raises(InputError, match=message):
         kind.of(request_)
+
+
+def test_a_choice_is_one_of_the_names():
+    assert one_of("optimiser", "bobyqa", CONFIGS) == "bobyqa"
+    for wrong in ("$exit()", "BOBYQA", None, ["bobyqa"]):
+        with pytest.raises(InputError, match="optimiser is .*, expected one of gauss_newton, bobyqa, paper"):
+            one_of("optimiser", wrong, CONFIGS)
 
 
 def test_names_tell_view_partner_and_calibration(tmp_path):

@@ -3,11 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbar_ext.anatomy import PROCESS_LANDMARKS, VIEWS
+from lumbar_ext.anatomy import LEVELS, PROCESS_LANDMARKS, VIEWS
+from lumbar_ext.drr import drr_from_path_length, path_length
+from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.initial_pose import initial_poses
-from lumbar_ext.registration.register import RegistrationInput, build_problem, register
+from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, build_problem, register
 from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 
 QUICK = RegistrationConfig(
@@ -78,3 +80,58 @@ def test_image_that_does_not_fit_its_camera_is_refused(inputs, toy_model):
     small = {name: image[:256] for name, image in inputs.decompositions.items()}
     with pytest.raises(ValueError, match=r"image must be \(512, 512\)"):
         register(replace(inputs, decompositions=small), toy_model, QUICK)
+
+
+def test_an_earlier_registration_is_gone_on_from(inputs, toy_model, vertex_errors):
+    first = register(inputs, toy_model, QUICK)
+    again = register(inputs, toy_model, QUICK, start=first)
+    assert again.evaluations < first.evaluations
+    assert again.initial_loss == pytest.approx(first.loss, rel=0.02)
+    assert max(vertex_errors(again).values()) <= max(vertex_errors(first).values()) + 0.05
+    for level, fit in again.vertebrae.items():
+        np.testing.assert_allclose(
+            (fit.world_from_vertebra @ RigidTransform.from_pose(fit.pose).inverse()).to_matrix(),
+            (
+                first.vertebrae[level].world_from_vertebra
+                @ RigidTransform.from_pose(first.vertebrae[level].pose).inverse()
+            ).to_matrix(),
+            atol=1e-9,
+        )
+    with pytest.raises(ValueError, match="shape coefficients, expected"):
+        register(inputs, toy_model, replace(QUICK, n_modes=3), start=first)
+
+
+def test_decompositions_of_groups_of_levels(inputs, toy_model, truth, geometry, vertex_errors):
+    def group(view, levels):
+        triangles = toy_model.triangles.numpy()
+        lengths = [path_length(truth.vertices[LEVELS.index(level)], triangles, geometry[view]) for level in levels]
+        return GroupDecomposition(levels, drr_from_path_length(sum(lengths)))
+
+    groups = {view: tuple(group(view, levels) for levels in (("L1", "L3", "L5"), ("L2", "L4"))) for view in VIEWS}
+    grouped = without_level(replace(inputs, decompositions=groups), 4)
+    result = register(grouped, toy_model, QUICK)
+    # L5 is in the image of its group, but not registered.
+    assert result.missing_levels == ("L5",) and set(result.loss_per_view) == set(VIEWS)
+    assert max(error for level, error in vertex_errors(result).items() if level in ("L1", "L2", "L4")) < 0.6
+    with pytest.raises(ValueError, match="share a level"):
+        replace(inputs, decompositions={**groups, "ap": (groups["ap"][0], groups["ap"][0])})
+    with pytest.raises(ValueError, match="levels of a group"):
+        GroupDecomposition(("T12",), np.zeros((4, 4)))
+
+
+def test_pixels_without_weight_do_not_count(inputs, toy_model, vertex_errors):
+    spoilt = {view: image.copy() for view, image in inputs.decompositions.items()}
+    blind = {view: np.ones_like(image) for view, image in spoilt.items()}
+    spoilt["ap"][240:270, 245:275] = 0.0
+    blind["ap"][240:270, 245:275] = 0.0
+    hurt, spared = (
+        max(
+            vertex_errors(
+                register(replace(inputs, decompositions=spoilt, pixel_weights=own), toy_model, QUICK)
+            ).values()
+        )
+        for own in ({}, blind)
+    )
+    assert spared < 0.6 and spared <= hurt
+    with pytest.raises(ValueError, match="weights of 0 or more"):
+        replace(inputs, pixel_weights={"ap": -np.ones((512, 512))})

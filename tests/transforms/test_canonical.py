@@ -8,7 +8,7 @@ import pytest
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
-from lumbar_ext.transforms.canonical import Orientation, to_network_grid
+from lumbar_ext.transforms.canonical import Orientation, size_on_grid, to_network_grid
 
 ORIENTATIONS = [Orientation(*flags) for flags in product((False, True), repeat=3)]
 GRID = {"size_px": 96, "spacing_mm": 4.4}
@@ -166,3 +166,30 @@ def test_wrong_arguments_are_named():
         to_network_grid(np.zeros((430, 310)), camera, "oblique")
     with pytest.raises(InputError, match=r"pixels have the shape \(310, 430\), expected \(430, 310\)"):
         to_network_grid(np.zeros((310, 430)), camera, "ap")
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("view", ["ap", "lat"])
+def test_a_grid_of_any_size_lies_about_any_point(view, orientation):
+    camera = orientation.apply_camera(upright_camera(view))
+    image = np.random.default_rng(0).uniform(size=camera.size_px[::-1]).astype(np.float32)
+    centre = np.array([40.0, 75.0])
+    canonical = to_network_grid(image, camera, view, size_px=(33, 65), spacing_mm=2.0, centre_px=centre)
+    assert canonical.pixels.shape == canonical.inside.shape == (65, 33)
+    assert np.allclose(canonical.to_canonical_px(centre), [16, 32])
+    points = np.random.default_rng(1).uniform(-150, 150, (20, 3))
+    assert np.allclose(canonical.to_canonical_px(camera.project(points)), canonical.camera.project(points), atol=1e-6)
+    assert canonical.camera.size_px == (33, 65)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_grid_of_a_whole_film_covers_it_and_hardly_more(orientation):
+    camera = orientation.apply_camera(upright_camera("ap"))
+    size = size_on_grid(camera, "ap", 0.834)
+    # 310 px of 1.3 mm wide, 430 px of 0.9 mm high
+    assert size == (int(np.ceil(310 * 1.3 / 0.834)), int(np.ceil(430 * 0.9 / 0.834)))
+    canonical = to_network_grid(np.ones(camera.size_px[::-1], np.float32), camera, "ap", size_px=size)
+    assert canonical.inside[1:-1, 1:-1].all()
+    corners = np.array([[0, 0], np.array(camera.size_px) - 1])
+    seen = canonical.to_canonical_px(corners)
+    assert seen.min() >= -0.5 and (seen <= np.array(size) - 0.5).all()

@@ -1,6 +1,7 @@
 """A grade for each vertebra: is its reconstruction good, should it be checked, or has it failed?
 
-Four signs, each against a limit for "check" and one for "failed"; the worst decides. The limits were chosen on simulated
+Four signs, each against a limit for "check" and one for "failed"; the worst decides. What the registration itself warned
+about is at least to be checked: this is the only judge of a vertebra. The limits were chosen on simulated
 validation studies; how many errors of more than 2 mm they catch is printed by `evaluation.measurement_study` and stated
 in the bundle's `docs/measurements.md`.
 """
@@ -82,7 +83,7 @@ def vertebra_quality(
         gaps = landmarks.gap_mm[LEVELS.index(fit.level)]
         gap = float(np.nanmedian(gaps)) if np.isfinite(gaps).any() else None
     deviation = None if vertex_sd_mm is None else float(np.mean(vertex_sd_mm))
-    return graded(residual, gap, bound_hits(fit, bounds or Bounds()), deviation)
+    return graded(residual, gap, bound_hits(fit, bounds or Bounds()), deviation, fit.warnings)
 
 
 def missing_quality(reason: str) -> Quality:
@@ -90,8 +91,10 @@ def missing_quality(reason: str) -> Quality:
     return Quality(Grade.FAILED, None, None, None, None, (reason,))
 
 
-def graded(residual: float | None, gap_mm: float | None, hits: int, vertex_sd_mm: float | None) -> Quality:
-    """The quality of signs."""
+def graded(
+    residual: float | None, gap_mm: float | None, hits: int, vertex_sd_mm: float | None, doubts: tuple[str, ...] = ()
+) -> Quality:
+    """The quality of signs; doubts are what the registration warned about."""
     signs = (
         (residual, CHECK.residual, FAILED.residual, "differs from the decomposition by {:.2f} over its silhouette"),
         (gap_mm, CHECK.gap_mm, FAILED.gap_mm, "the landmarks of the two views pass {:.1f} mm apart"),
@@ -99,7 +102,7 @@ def graded(residual: float | None, gap_mm: float | None, hits: int, vertex_sd_mm
         (vertex_sd_mm, CHECK.vertex_sd_mm, FAILED.vertex_sd_mm, "its surface is uncertain by {:.1f} mm"),
     )
     known = [sign for sign in signs if sign[0] is not None and np.isfinite(sign[0])]
-    reasons = tuple(text.format(value) for value, check, _, text in known if value >= check)
+    reasons = (*(text.format(value) for value, check, _, text in known if value >= check), *doubts)
     failed = any(value >= limit for value, _, limit, _ in known)
     grade = Grade.FAILED if failed else Grade.CHECK if reasons else Grade.GOOD
     return Quality(grade, residual, gap_mm, hits, vertex_sd_mm, reasons)

@@ -57,7 +57,7 @@ def shape_motions(triangles, normals, displacements, fields, motions):
         triangles, normals: [M, 3].
         displacements: [V, 3, K] displacement of each vertex per coefficient of the model.
         fields: [V, F] free-form fields, each moving along all three axes.
-        motions: [M, K + 3 F] float32 output.
+        motions: [M, 6 + K + 3 F] float32 output, from column 6 on; those before belong to `rigid_motions`.
     """
     n_modes = displacements.shape[2]
     third = np.float32(1.0 / 3.0)
@@ -65,16 +65,16 @@ def shape_motions(triangles, normals, displacements, fields, motions):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         nx, ny, nz = normals[t, 0] * third, normals[t, 1] * third, normals[t, 2] * third
         for k in range(n_modes):
-            motions[t, k] = (
+            motions[t, 6 + k] = (
                 nx * (displacements[a, 0, k] + displacements[b, 0, k] + displacements[c, 0, k])
                 + ny * (displacements[a, 1, k] + displacements[b, 1, k] + displacements[c, 1, k])
                 + nz * (displacements[a, 2, k] + displacements[b, 2, k] + displacements[c, 2, k])
             )
         for f in range(fields.shape[1]):
             mean = fields[a, f] + fields[b, f] + fields[c, f]
-            motions[t, n_modes + 3 * f] = nx * mean
-            motions[t, n_modes + 3 * f + 1] = ny * mean
-            motions[t, n_modes + 3 * f + 2] = nz * mean
+            motions[t, 6 + n_modes + 3 * f] = nx * mean
+            motions[t, 7 + n_modes + 3 * f] = ny * mean
+            motions[t, 8 + n_modes + 3 * f] = nz * mean
 
 
 @compiled()

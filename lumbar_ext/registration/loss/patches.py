@@ -87,7 +87,7 @@ class VertebraPatches:
         if n_modes:
             modes = self._surface.modes_by_vertex_mm[..., :n_modes]
             fields = self._surface.fields_by_vertex_mm[:, : max(0, n_modes - self._surface.n_model_modes) // 3]
-            shape_motions(triangles, self._normals, modes, fields, self._motions[:, POSE_SIZE:])
+            shape_motions(triangles, self._normals, modes, fields, self._motions)
 
     def add_depth(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> bool:
         """Adds its depth fractions to an image [rows, columns] of a target; False if it is not before the source."""

@@ -97,7 +97,8 @@ class Scene:
         """
         lengths = self.all_path_lengths(parameters)
         return {
-            name: drr_from_path_length(sum(lengths[i][name] for i in members)) for name, members in self.members.items()
+            name: block_means(drr_from_path_length(sum(lengths[i][name] for i in members)), self.targets[name].block)
+            for name, members in self.members.items()
         }
 
     def silhouette_errors(self, parameters: list[np.ndarray]) -> list[dict[str, float]]:

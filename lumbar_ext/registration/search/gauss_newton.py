@@ -90,6 +90,8 @@ class GaussNewton(Optimiser):
     ) -> tuple[list[np.ndarray], StopReason]:
         with thread_map(self.threads) as run:
             search = _Search(problem, self.initial_damping, record, run)
+            if problem.starts_near:
+                return search.pass_through(self.stages[-1:], parameters), search.reason
             coarse = self.stages[: self.restart_after]
             parameters = search.pass_through(coarse, parameters)
             if coarse:

@@ -6,12 +6,15 @@ import logging
 
 import numpy as np
 
+from lumbar_ext.mesh.self_intersection import self_intersections
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.registration.loss.linearisation import SceneLoss
 from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.parameters import POSE_NAMES, POSE_SIZE, Bounds
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import LevelSearch, RegistrationResult, StopReason, VertebraFit
 from lumbar_ext.registration.search.record import Record
+from lumbar_ext.registration.terms.contacts import contacts
 
 _LOG = logging.getLogger(__name__)
 _SUSPICIOUS_RATIO = 1.8
@@ -20,6 +23,8 @@ _SUSPICIOUS_ERROR = 0.015
 where it should be: failed searches swap rotation for shape and leave it in the vertebra's own residual."""
 _HOPELESS_ERROR = 0.15
 """A pixel error that no vertebra near its place leaves: those of the network's decompositions stay below 0.1."""
+_REACH_MM = 6.0
+"""How deep vertices inside a neighbour are looked for."""
 _BLANK_RANGE = 0.02
 """A picture whose values differ by less holds no bone."""
 
@@ -56,6 +61,7 @@ def assembled_result(
     initial_loss, loss = losses
     before, after = scene.silhouette_errors(start), scene.silhouette_errors(parameters)
     doubts = suspicious(after)
+    touched = contacts([own.triangles for own in scene.surfaces], scene.at(parameters).world_mm, _REACH_MM)
     fits = {}
     for i, vertebra in enumerate(problem.vertebrae):
         pose = vertebra.world_from_moved(parameters[i][:POSE_SIZE])
@@ -72,6 +78,11 @@ def assembled_result(
             search=record.levels.get(vertebra.level, LevelSearch(loss.total, record.evaluations, seconds, reason)),
             shape=vertebra.shape,
             warnings=_warnings(parameters[i], problem.bounds, doubts[i], after[i], pose.rotation[1, 1]),
+            crossing_triangles=self_intersections(
+                Surface(scene.at(parameters).vertices_mm[i], scene.surfaces[i].triangles)
+            ),
+            vertices_inside=sum(len(contact.vertices) for contact in touched if contact.intruder == i),
+            deepest_mm=max((contact.depth_mm.max() for contact in touched if contact.intruder == i), default=0.0),
         )
     return RegistrationResult(
         vertebrae=fits,

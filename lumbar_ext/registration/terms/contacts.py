@@ -6,15 +6,12 @@ depth is the distance to that plane.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+import numba
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.spatial import cKDTree
-
-from lumbar_ext.shape.model.level_shape import SurfaceModes
 
 
 @dataclass(frozen=True)
@@ -37,49 +34,115 @@ class Contact:
     depth_mm: np.ndarray
 
 
-def contacts(surfaces: Sequence[SurfaceModes], world_mm: Sequence[np.ndarray], reach_mm: float) -> list[Contact]:
+def contacts(
+    triangles: Sequence[np.ndarray], world_mm: Sequence[np.ndarray], reach_mm: float, run: Callable = map
+) -> list[Contact]:
     """All contacts of neighbours.
 
     Args:
-        surfaces: of the vertebrae, cranial to caudal.
+        triangles: [M, 3] of the vertebrae, cranial to caudal.
         world_mm: [V, 3] where their vertices are.
         reach_mm: vertices farther from every vertex of the neighbour do not count.
+        run: `map`, or that of a pool of threads.
     """
-    found = []
-    for upper in range(len(world_mm) - 1):
-        pair = (upper, upper + 1)
-        low = np.max([world_mm[i].min(0) for i in pair], axis=0) - reach_mm
-        high = np.min([world_mm[i].max(0) for i in pair], axis=0) + reach_mm
-        near = {i: np.flatnonzero(((world_mm[i] > low) & (world_mm[i] < high)).all(1)) for i in pair}
-        for intruder, host in (pair, pair[::-1]):
-            if not len(near[host]):
-                continue
-            tree = cKDTree(world_mm[host][near[host]])
-            distance_mm, place = tree.query(world_mm[intruder][near[intruder]], distance_upper_bound=reach_mm)
-            reached = np.isfinite(distance_mm)
-            vertices, nearest = near[intruder][reached], near[host][place[reached]]
-            normals = _normals(surfaces[host], world_mm[host], nearest)
-            depth_mm = -((world_mm[intruder][vertices] - world_mm[host][nearest]) * normals).sum(1)
-            inside = depth_mm > 0
-            if inside.any():
-                chosen = vertices[inside], nearest[inside], normals[inside], depth_mm[inside]
-                found.append(Contact(intruder, host, *chosen))
-    return found
+    normals = list(run(vertex_normals, world_mm, triangles))
+    pairs = [(i, j) for i in range(len(world_mm)) for j in (i - 1, i + 1) if 0 <= j < len(world_mm)]
+
+    def contact(pair: tuple[int, int]) -> Contact:
+        intruder, host = pair
+        low = np.maximum(world_mm[intruder].min(0), world_mm[host].min(0)) - reach_mm
+        high = np.minimum(world_mm[intruder].max(0), world_mm[host].max(0)) + reach_mm
+        inside, nearest, depth_mm = vertices_inside(
+            world_mm[intruder], world_mm[host], normals[host], low, high, reach_mm
+        )
+        return Contact(intruder, host, inside, nearest, normals[host][nearest], depth_mm)
+
+    return [found for found in run(contact, pairs) if len(found.vertices)]
 
 
-def _normals(surface: SurfaceModes, world_mm: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Outward unit normals [N, 3] at vertices [N] of a surface whose vertices are at world_mm [V, 3]."""
-    rows = _triangles_of_vertices(surface)[vertices]
-    used, columns = np.unique(rows.indices, return_inverse=True)
-    corners = world_mm[surface.triangles[used]]
-    vectors = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = csr_matrix((rows.data, columns, rows.indptr), shape=(len(vertices), len(used))) @ vectors
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+@numba.njit(nogil=True, cache=True)
+def vertex_normals(vertices, triangles):
+    """Outward unit normals [V, 3] of a closed mesh: the means of the triangles around each vertex, by their area."""
+    normals = np.zeros(vertices.shape)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        for axis in range(3):
+            j, k = (axis + 1) % 3, (axis + 2) % 3
+            area = (vertices[b, j] - vertices[a, j]) * (vertices[c, k] - vertices[a, k]) - (
+                vertices[b, k] - vertices[a, k]
+            ) * (vertices[c, j] - vertices[a, j])
+            normals[a, axis] += area
+            normals[b, axis] += area
+            normals[c, axis] += area
+    for i in range(normals.shape[0]):
+        length = math.sqrt(normals[i, 0] ** 2 + normals[i, 1] ** 2 + normals[i, 2] ** 2)
+        for axis in range(3):
+            normals[i, axis] /= max(length, 1e-12)
+    return normals
 
 
-@lru_cache(maxsize=32)
-def _triangles_of_vertices(surface: SurfaceModes) -> csr_matrix:
-    """[V, M] ones where a vertex is a corner of a triangle."""
-    triangles = surface.triangles
-    places = triangles.ravel(), np.repeat(np.arange(len(triangles)), 3)
-    return csr_matrix((np.ones(triangles.size), places), shape=(len(surface.mean_mm), len(triangles)))
+@numba.njit(nogil=True, cache=True)
+def vertices_inside(points, hosts, normals, low, high, reach):
+    """Points behind the tangent plane at the nearest host vertex, where one is within reach.
+
+    Hosts are sorted into cells of the size of the reach, so that only those in 27 cells around a point are looked at.
+
+    Args:
+        points: [N, 3].
+        hosts, normals: [V, 3] vertices and their outward normals.
+        low, high: [3] the box in which points and hosts are looked at.
+        reach: edge of a cell, mm.
+
+    Returns:
+        Indices of points [n] and of their hosts [n], and depths [n].
+    """
+    shape = np.empty(3, np.int64)
+    for axis in range(3):
+        if not high[axis] > low[axis]:
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+        shape[axis] = int((high[axis] - low[axis]) / reach) + 1
+    first = np.full(shape[0] * shape[1] * shape[2], -1, np.int64)
+    following = np.full(hosts.shape[0], -1, np.int64)
+    cell = np.empty(3, np.int64)
+    for i in range(hosts.shape[0]):
+        if _cell(hosts[i], low, high, reach, cell):
+            place = (cell[0] * shape[1] + cell[1]) * shape[2] + cell[2]
+            following[i] = first[place]
+            first[place] = i
+    inside, nearest = np.empty(points.shape[0], np.int64), np.empty(points.shape[0], np.int64)
+    depths = np.empty(points.shape[0])
+    count = 0
+    for i in range(points.shape[0]):
+        if not _cell(points[i], low, high, reach, cell):
+            continue
+        best, found = reach * reach, -1
+        for x in range(max(cell[0] - 1, 0), min(cell[0] + 2, shape[0])):
+            for y in range(max(cell[1] - 1, 0), min(cell[1] + 2, shape[1])):
+                for z in range(max(cell[2] - 1, 0), min(cell[2] + 2, shape[2])):
+                    j = first[(x * shape[1] + y) * shape[2] + z]
+                    while j >= 0:
+                        squared = 0.0
+                        for axis in range(3):
+                            squared += (points[i, axis] - hosts[j, axis]) ** 2
+                        if squared < best:
+                            best, found = squared, j
+                        j = following[j]
+        if found < 0:
+            continue
+        depth = 0.0
+        for axis in range(3):
+            depth -= (points[i, axis] - hosts[found, axis]) * normals[found, axis]
+        if depth > 0.0:
+            inside[count], nearest[count], depths[count] = i, found, depth
+            count += 1
+    return inside[:count], nearest[:count], depths[:count]
+
+
+@numba.njit(inline="always")
+def _cell(point, low, high, size, cell):
+    """Fills the cell [3] of a point; False outside of the box."""
+    for axis in range(3):
+        if not (low[axis] < point[axis] < high[axis]):
+            return False
+        cell[axis] = int((point[axis] - low[axis]) / size)
+    return True

@@ -53,11 +53,11 @@ class PreparedContacts(PreparedTerm):
 
     def value(self, state: SceneState) -> float:
         """See `PreparedTerm`."""
-        return self._penalty(contacts(self._scene.surfaces, state.world_mm, self._reach_mm))
+        return self._penalty(self._contacts(state))
 
     def add_to(self, model: ModelSum, state: SceneState, factor: float = 1.0) -> None:
         """See `PreparedTerm`."""
-        found = contacts(self._scene.surfaces, state.world_mm, self._reach_mm)
+        found = self._contacts(state)
         model.loss += factor * self._penalty(found)
         factor = 2 * factor * self._share
         for contact in found:
@@ -70,6 +70,10 @@ class PreparedContacts(PreparedTerm):
                 model.gradient[i] += factor * contact.depth_mm @ design
                 for j, other in designs.items() if model.hessian is not None else ():
                     model.hessian[i, :, j] += factor * design.T @ other
+
+    def _contacts(self, state: SceneState) -> list[Contact]:
+        triangles = [surface.triangles for surface in self._scene.surfaces]
+        return contacts(triangles, state.world_mm, self._reach_mm, self._scene.run)
 
     def _penalty(self, found: list[Contact]) -> float:
         return self._share * sum(float(np.square(contact.depth_mm).sum()) for contact in found)

@@ -64,3 +64,9 @@ def test_the_signs_of_a_fit_are_its_worse_view_and_the_median_gap():
     unknown = vertebra_quality(registration().vertebrae["L1"], landmarks, None)
     assert unknown.gap_mm is None
     assert unknown.vertex_sd_mm is None
+
+
+def test_what_the_registration_warns_about_is_to_be_checked():
+    fit = replace(registration().vertebrae["L3"], warnings=("stands on the bounds of its pose (tx)",))
+    quality = vertebra_quality(fit, None, None)
+    assert quality.grade is Grade.CHECK and quality.reasons == fit.warnings

@@ -5,6 +5,7 @@ import pytest
 
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.registration.free_form import FreeForm
+from lumbar_ext.registration.loss.linearisation import Lineariser
 from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.result import StopReason
 from lumbar_ext.registration.search.gauss_newton import DEFAULT_STAGES, GaussNewton, GaussNewtonStage, Varying
@@ -119,3 +120,50 @@ def test_final_pose_is_the_start_moved_by_the_pose_parameters(plain_problem):
     for start, fit in zip(plain_problem.vertebrae, result.vertebrae.values(), strict=True):
         expected = start.world_from_vertebra @ RigidTransform.from_pose(fit.pose)
         np.testing.assert_allclose(fit.world_from_vertebra.to_matrix(), expected.to_matrix(), atol=1e-9)
+
+
+ONE = GaussNewtonStage(4, None, Varying.MODEL, 1, 0.02)
+
+
+def test_the_reason_to_stop_is_told_as_it_is(plain_problem):
+    problem = plain_problem.with_term(ImageTerm(Huber())).with_term(ShapePriorTerm(1e-4))
+    cut = replace(QUICK, stages=(ONE,), restart_after=0).run(problem)
+    assert cut.stop_reason is StopReason.ITERATIONS
+    stages = (*QUICK.stages, replace(ONE, max_iterations=60, reuse=6))
+    ended = replace(QUICK, stages=stages).run(problem)
+    assert ended.stop_reason is StopReason.CONVERGED
+    assert {str(fit.search.stop_reason) for fit in ended.vertebrae.values()} == {"converged"}
+
+
+def test_a_loss_that_no_step_lowers_is_not_convergence(plain_problem, monkeypatch):
+    monkeypatch.setattr(Lineariser, "loss", lambda self, parameters, regularisation=None: 1e3)
+    assert replace(QUICK, restart_after=0).run(plain_problem).stop_reason is StopReason.STALLED
+
+
+def test_what_has_converged_stays_where_it_is(plain_problem):
+    """Another search from the end of a converged one moves no vertex farther than its tolerance."""
+    problem = plain_problem.with_term(ImageTerm(Huber())).with_term(ShapePriorTerm(1e-4))
+    last = replace(ONE, max_iterations=60, reuse=6)
+    first = replace(QUICK, stages=(*QUICK.stages, last)).run(problem)
+    starts = tuple(
+        replace(start, pose=fit.pose, coefficients=fit.coefficients)
+        for start, fit in zip(problem.vertebrae, first.vertebrae.values(), strict=True)
+    )
+    again = replace(QUICK, stages=(last,)).run(replace(problem, vertebrae=starts, starts_near=True))
+    assert again.evaluations <= 6
+    for level, fit in first.vertebrae.items():
+        assert np.linalg.norm(fit.vertices_mm - again.vertebrae[level].vertices_mm, axis=1).max() < 0.05
+
+
+def test_a_grey_value_more_or_less_moves_nothing_that_matters(plain_problem, truth, shapes):
+    """Decompositions that differ by 0.0015, as those of a radiograph that differs by one grey value of 65,536 do."""
+    rng, ends = np.random.default_rng(0), []
+    problem = plain_problem.with_term(ImageTerm(Huber())).with_term(ShapePriorTerm(1e-4))
+    for _ in range(2):
+        targets = {
+            name: replace(target, image=target.image + rng.normal(0, 0.0015, target.image.shape))
+            for name, target in problem.targets.items()
+        }
+        ends.append(GaussNewton().run(replace(problem, targets=targets)).vertebrae)
+    for level, fit in ends[0].items():
+        assert np.linalg.norm(fit.vertices_mm - ends[1][level].vertices_mm, axis=1).mean() < 0.05

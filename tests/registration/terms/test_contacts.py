@@ -30,7 +30,9 @@ def winding_numbers(points, corners):
 
 
 def contacts_at(scene, parameters):
-    return contacts(scene.surfaces, scene.at(parameters).world_mm, NonIntersection().reach_mm)
+    return contacts(
+        [surface.triangles for surface in scene.surfaces], scene.at(parameters).world_mm, NonIntersection().reach_mm
+    )
 
 
 def test_vertices_inside_a_neighbour_are_those_it_winds_around(colliding_problem):

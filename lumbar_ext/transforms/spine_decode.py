@@ -1,0 +1,229 @@
+"""Packed output of the second-generation network to vertebrae: sub-cell heatmap peaks, and landmarks by vote.
+
+A peak is refined as in DARK (Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR
+2020): the logarithm of a Gaussian is a parabola, whose summit follows from its derivatives at the cell. Every cell near a
+peak whose own centre offset points at it votes for the landmarks with the inverse square of the scale it predicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, S1_LANDMARKS, SPINE_LEVELS
+from lumbar_ext.errors import InputError
+from lumbar_ext.networks.spine_packing import (
+    LOG_SCALE_RANGE,
+    PACKED_CHANNELS,
+    STRIDE,
+    SpineMaps,
+    px_from_cells,
+    unpack_spine,
+)
+from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
+from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, SpineAnchors
+from lumbar_ext.transforms.level_choice import HeatmapView, Peak, choose_levels
+from lumbar_ext.transforms.spine_targets import S1
+
+# a landmark's confidence is the probability that it lies within this distance, as ``confidence`` has it
+CONFIDENCE_RADIUS_MM = 4.0
+_VOTE_REACH = 3
+# cells whose own idea of the centre is off by this many cells (one standard deviation) count less
+_AGREEMENT_CELLS = 0.5
+_LEAST_PROBABILITY = 1e-6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the network sees at one peak of one level's heatmap, pixels of its image.
+
+    Args:
+        level: name, one of ``anatomy.SPINE_LEVELS``.
+        probability: heatmap at the refined peak, at most 1.
+        centre_px: [2] (u, v), the refined peak.
+        landmarks_px: [7, 2] for a vertebra, [5, 2] for S1, by vote.
+        scale_px: [7] or [5] Laplace scale b of each, see ``spine_packing``.
+        cell: (row, column) of the peak.
+    """
+
+    level: str
+    probability: float
+    centre_px: np.ndarray
+    landmarks_px: np.ndarray
+    scale_px: np.ndarray
+    cell: tuple[int, int]
+
+    def landmark_confidence(self, radius_mm: float = CONFIDENCE_RADIUS_MM) -> np.ndarray:
+        """The probability of the level times that of each landmark lying within ``radius_mm`` on the detector."""
+        ratio = radius_mm / NETWORK_SPACING_MM / self.scale_px
+        return self.probability * (1 - (1 + ratio) * np.exp(-ratio))
+
+
+def refined_peak(heatmap: np.ndarray, row: int, column: int) -> tuple[np.ndarray, float]:
+    """The summit of the parabola through the logarithm of a heatmap around a cell, and the heatmap there.
+
+    Args:
+        heatmap: [h, w] in [0, 1].
+        row, column: a local maximum; on the border it is returned as it is.
+
+    Returns:
+        (u, v) in cells, at most one from the cell along each axis, and the value, at most 1.
+    """
+    here = np.array([column, row], float)
+    rows, columns = heatmap.shape
+    if not (0 < row < rows - 1 and 0 < column < columns - 1):
+        return here, float(heatmap[row, column])
+    log = np.log(np.maximum(heatmap[row - 1 : row + 2, column - 1 : column + 2].astype(float), _LEAST_PROBABILITY))
+    slope = np.array([log[1, 2] - log[1, 0], log[2, 1] - log[0, 1]]) / 2
+    mixed = (log[2, 2] - log[2, 0] - log[0, 2] + log[0, 0]) / 4
+    curvature = np.array(
+        [[log[1, 2] - 2 * log[1, 1] + log[1, 0], mixed], [mixed, log[2, 1] - 2 * log[1, 1] + log[0, 1]]]
+    )
+    if np.linalg.eigvalsh(curvature).max() >= -1e-9:
+        return here, float(heatmap[row, column])
+    shift = np.clip(-np.linalg.solve(curvature, slope), -1, 1)
+    summit = log[1, 1] + slope @ shift + shift @ curvature @ shift / 2
+    return here + shift, float(np.exp(min(summit, 0.0)))
+
+
+def spine_candidates(packed: Tensor | np.ndarray) -> list[list[Candidate]]:
+    """Up to three candidates of each level of ``anatomy.SPINE_LEVELS``, the strongest first.
+
+    Args:
+        packed: network output [111, H/8, W/8] or [1, 111, H/8, W/8]; further channels are ignored.
+
+    Raises:
+        InputError: for another shape, or more than one image.
+    """
+    maps = _maps(packed)
+    heat = maps.heatmap[0].numpy()
+    peaks = HeatmapView(heat, maps.centre_offset[0].numpy(), maps.landmark_offsets[0].numpy()).peaks
+    return [[_candidate(maps, heat, level, peak) for peak in peaks[level]] for level in range(len(SPINE_LEVELS))]
+
+
+def _maps(packed: Tensor | np.ndarray) -> SpineMaps:
+    tensor = torch.as_tensor(packed).detach().float().cpu()
+    tensor = tensor[None] if tensor.ndim == 3 else tensor
+    if tensor.ndim != 4 or tensor.shape[0] != 1 or tensor.shape[1] < PACKED_CHANNELS:
+        raise InputError(f"packed: expected [{PACKED_CHANNELS}, H/8, W/8] of one image, found {tuple(tensor.shape)}")
+    return unpack_spine(tensor)
+
+
+def _candidate(maps: SpineMaps, heat: np.ndarray, level: int, peak: Peak) -> Candidate:
+    centre, probability = refined_peak(heat[level], peak.row, peak.column)
+    if level == S1:
+        offsets, scales, centre_offset = maps.s1_offsets[0], maps.s1_scales[0], maps.s1_offsets[0, :2]
+    else:
+        offsets, scales, centre_offset = maps.landmark_offsets[0], maps.landmark_scales[0], maps.centre_offset[0]
+    positions, b = voted(offsets.numpy(), scales.numpy(), centre_offset.numpy(), centre)
+    return Candidate(
+        SPINE_LEVELS[level],
+        probability,
+        px_from_cells(centre),
+        px_from_cells(positions),
+        b * STRIDE,
+        (peak.row, peak.column),
+    )
+
+
+def voted(
+    offsets: np.ndarray, log_scales: np.ndarray, centre_offset: np.ndarray, centre: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions that the cells around a centre vote for.
+
+    Args:
+        offsets: [2 N, h, w], cells.
+        log_scales: [N, h, w], ln of cells.
+        centre_offset: [2, h, w], each cell's way to the centre of its vertebra.
+        centre: (u, v) in cells.
+
+    Returns:
+        positions [N, 2] and scales [N], both in cells.
+    """
+    rows, columns = offsets.shape[1:]
+    column, row = np.rint(centre).astype(int)
+    window = (
+        slice(max(row - _VOTE_REACH, 0), min(row + _VOTE_REACH + 1, rows)),
+        slice(max(column - _VOTE_REACH, 0), min(column + _VOTE_REACH + 1, columns)),
+    )
+    cells = np.stack(np.meshgrid(np.arange(columns)[window[1]], np.arange(rows)[window[0]]))
+    disagreement = ((cells + centre_offset[:, *window] - centre[:, None, None]) ** 2).sum(axis=0)
+    agreement = np.exp(-disagreement / (2 * _AGREEMENT_CELLS**2)) + 1e-9
+    scales = np.exp(np.clip(log_scales[:, *window].astype(float), *LOG_SCALE_RANGE))
+    weights = agreement / scales**2
+    weights /= weights.sum(axis=(1, 2), keepdims=True)
+    votes = offsets[:, *window].reshape(-1, 2, *cells.shape[1:]) + cells
+    return (votes * weights[:, None]).sum(axis=(2, 3)), (scales * weights).sum(axis=(1, 2))
+
+
+def decode_spine(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
+    """Reads one packed output into the same form as :func:`~.decode.decode_packed`, with the anchors of the count.
+
+    Args:
+        packed: network output [111, H/8, W/8], or with a batch axis of one.
+        threshold: smallest probability of a vertebra that is present.
+    """
+    maps = _maps(packed)
+    candidates = spine_candidates(packed)
+    choice = choose_levels([[_as_peak(c) for c in level] for level in candidates], threshold)
+    chosen = {
+        name: next(c for c in options if c.cell == (peak.row, peak.column))
+        for name, options, peak in zip(SPINE_LEVELS, candidates, choice.peaks, strict=True)
+        if peak is not None
+    }
+    confidence = dict(zip(SPINE_LEVELS, choice.confidence, strict=True))
+    return assemble_view(maps.decomposition[0, 0].clamp(0, 1).numpy(), chosen, confidence, choice.consistent)
+
+
+def _as_peak(candidate: Candidate) -> Peak:
+    """For ``choose_levels``; S1 has no height, so that it may lie close beneath L5."""
+    height = 0.0
+    if candidate.level != SPINE_LEVELS[S1]:
+        height = float(np.linalg.norm(candidate.landmarks_px[0] - candidate.landmarks_px[1])) / STRIDE
+    return Peak(*candidate.cell, candidate.probability, height)
+
+
+def assemble_view(
+    decomposition: np.ndarray, chosen: dict[str, Candidate], confidence: dict[str, float], consistent: bool
+) -> DecodedView:
+    """The decoded view of a choice of at most one candidate a level.
+
+    Args:
+        decomposition: [H, W] in [0, 1].
+        chosen: by the level they are named after, which a joint decision may have changed from the candidate's own.
+        confidence: of each level.
+        consistent: see :class:`~.decode.DecodedView`.
+    """
+    found = [chosen.get(name) for name in LEVELS]
+    return DecodedView(
+        decomposition=decomposition,
+        centres_px=_stacked([c and c.centre_px for c in found], (2,)),
+        landmarks_px=_stacked([c and c.landmarks_px for c in found], (len(LANDMARKS), 2)),
+        confidence=np.array([confidence[name] for name in LEVELS]),
+        present=np.array([c is not None for c in found]),
+        landmark_confidence=np.nan_to_num(_stacked([c and c.landmark_confidence() for c in found], (len(LANDMARKS),))),
+        order_consistent=consistent,
+        anchors=_anchors(chosen, confidence),
+    )
+
+
+def _anchors(chosen: dict[str, Candidate], confidence: dict[str, float]) -> SpineAnchors:
+    t12, l6, s1 = (chosen.get(name) for name in ("T12", "L6", "S1"))
+    return SpineAnchors(
+        t12_centre_px=_or_nan(t12 and t12.centre_px, (2,)),
+        l6_landmarks_px=_or_nan(l6 and l6.landmarks_px, (len(LANDMARKS), 2)),
+        s1_landmarks_px=_or_nan(s1 and s1.landmarks_px, (len(S1_LANDMARKS), 2)),
+        confidence={name: float(confidence[name]) for name in ("T12", "L6", "S1")},
+    )
+
+
+def _stacked(values: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> np.ndarray:
+    return np.stack([_or_nan(value, shape) for value in values])
+
+
+def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    return np.full(shape, np.nan) if value is None else np.asarray(value, float)

@@ -1,0 +1,98 @@
+"""Radiographs of any size to decompositions and landmarks: the spine is located on the whole film, then looked at in a crop.
+
+The crop is what the second-generation network was trained on: 384 x 256 px of 0.834 mm, normalised by its own percentiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.studies.biplanar_study import BiplanarStudy
+from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
+from lumbar_ext.transforms.confidence import ConfidenceCalibration
+from lumbar_ext.transforms.decode import DecodedView
+from lumbar_ext.transforms.intensity import normalise_intensity
+from lumbar_ext.transforms.locate import locate_spine
+from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
+from lumbar_ext.transforms.spine_decode import decode_spine
+from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides
+
+# The crop leaves 50 px beside the spine of a usual person; if its middle is off by more than this it is cut out again.
+_OFF_CENTRE_PX = 25.0
+_MIDDLE = (len(LEVELS) - 1) / 2
+
+
+@dataclass(frozen=True)
+class _Seen:
+    canonical: CanonicalView
+    decoded: DecodedView
+
+    @property
+    def sureness(self) -> float:
+        return float(self.decoded.confidence.sum())
+
+
+def observe_located(
+    network: nn.Module, locator: nn.Module, study: BiplanarStudy, calibration: ConfidenceCalibration | None = None
+) -> ObservedStudy:
+    """Locates the lumbar spine in both views and runs the network on a crop around it.
+
+    A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer of
+    the vertebrae is kept.
+
+    Args:
+        network: a :class:`~lumbar_ext.networks.LumbarSpineNet` in evaluation mode.
+        locator: a :class:`~lumbar_ext.networks.locator.SpineLocator` in evaluation mode.
+        study: radiographs of any size, bone bright, with their cameras.
+        calibration: makes probabilities of the network's confidences; None leaves them as they are.
+    """
+    seen, inverted = {}, []
+    for view in VIEWS:
+        pixels = study[view].pixels.astype(np.float32)
+        upright = _look(network, locator, pixels, study.geometry[view], view)
+        if not upright.decoded.present.all():
+            turned = _look(network, locator, pixels.max() - pixels, study.geometry[view], view)
+            if turned.sureness > upright.sureness:
+                upright = turned
+                inverted.append(view)
+        seen[view] = upright
+    decoded = {view: own.decoded for view, own in seen.items()}
+    if calibration is not None:
+        decoded = {view: calibration.apply(own, view) for view, own in decoded.items()}
+    for view, own in seen.items():
+        if own.canonical.swap_left_right:
+            decoded[view] = naming_the_persons_sides(decoded[view])
+    return ObservedStudy({view: own.canonical for view, own in seen.items()}, decoded, tuple(inverted))
+
+
+def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> _Seen:
+    """One view: located, looked at, and once more about the middle of what was found, if that lies off the crop's."""
+    seen = _look_at(network, pixels, camera, view, locate_spine(locator, pixels, camera, view).centre_px)
+    middle = middle_of_levels(seen.decoded.centres_px)
+    crop_centre = (np.array(CROP_SIZE_PX[::-1]) - 1) / 2
+    if middle is None or np.abs(middle - crop_centre).max() <= _OFF_CENTRE_PX:
+        return seen
+    again = _look_at(network, pixels, camera, view, seen.canonical.to_original_px(middle))
+    return again if again.sureness > seen.sureness else seen
+
+
+@torch.inference_mode()
+def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, centre_px: np.ndarray) -> _Seen:
+    canonical = to_network_grid(pixels, camera, view, size_px=CROP_SIZE_PX[::-1], centre_px=centre_px)
+    image = torch.from_numpy(normalise_intensity(canonical.pixels, canonical.inside))[None, None]
+    return _Seen(canonical, decode_spine(network(image.to(next(network.parameters()).device))))
+
+
+def middle_of_levels(centres_px: np.ndarray) -> np.ndarray | None:
+    """Where L3 is, or would be on the line through the centres [5, 2] that are known; None with fewer than two."""
+    known = np.isfinite(centres_px).all(axis=1)
+    if known.sum() < 2:
+        return None
+    fitted = np.polyfit(np.flatnonzero(known) - _MIDDLE, centres_px[known], 1)
+    return fitted[1]

@@ -1,0 +1,177 @@
+"""The configs of the second-generation network and its locator, run on a tiny cohort with a tiny network."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.networks import LumbarSpineNet, SpineLocator
+from lumbar_ext.networks.spine_packing import PACKED_CHANNELS
+from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.training.onnx_export import export_onnx, onnx_difference
+from lumbar_ext.workflow.network_bundle import load_bundle_network
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "lumbar_multitask"
+CONFIGS = BUNDLE / "configs"
+META = str(CONFIGS / "second_generation_metadata.json")
+SCHEMA = Path(__file__).with_name("metadata.schema.json")
+TINY = {"network_def#preset": "tiny", "network_def#decoder_channels": 8}
+SHORT = {"warmup_iterations": 1, "decay_iterations": 1, "batch_size": 2, "size_px": [128, 96]}
+
+
+def workflow(root, *configs, kind="train", **overrides):
+    made = ConfigWorkflow(
+        config_file=[str(CONFIGS / name) for name in configs],
+        meta_file=META,
+        logging_file=str(CONFIGS / "logging.conf"),
+        workflow_type=kind,
+        bundle_root=str(root),
+        dataset_dir=str(root / "cohort"),
+        **overrides,
+    )
+    made.initialize()
+    return made
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, write_view_cohort):
+    folder = tmp_path_factory.mktemp("second")
+    write_view_cohort(folder / "cohort" / "train", 2)
+    write_view_cohort(folder / "cohort" / "validation", 1, seed=1)
+    return folder
+
+
+def campaign(root, name, iterations, stop_after=None):
+    """Trains, or goes on; the session ends after ``stop_after`` iterations."""
+    output = {"output_dir": str(root / name), "cache_dir": str(root / "cache")}
+    run = workflow(
+        root, "second_generation_train.json", iterations=iterations, validate_every=3, **output, **SHORT, **TINY
+    )
+    trainer = run.parser.get_parsed_content("train#trainer")
+    if stop_after:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=stop_after), trainer.terminate)
+    run.run()
+    return torch.load(root / name / "resume.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def trained(root):
+    return campaign(root, "whole", 6)
+
+
+def test_an_interrupted_campaign_ends_with_the_same_weights(root, trained):
+    stopped = campaign(root, "parts", 6, stop_after=2)
+    assert stopped["schedule"]["iterations"] == stopped["draws"]["iterations"] == 2
+    resumed = campaign(root, "parts", 6)
+    assert resumed["schedule"]["iterations"] == 6
+    for part in ("network", "average"):
+        found, expected = resumed[part], trained[part]
+        if part == "average":
+            found, expected = found["average"], expected["average"]
+        assert all(torch.allclose(found[name], value, atol=1e-6) for name, value in expected.items())
+
+
+def test_the_learning_curve_has_a_line_for_each_validation(root, trained):
+    with (root / "whole" / "learning_curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["3", "6"]
+    assert all(np.isfinite(float(row[name])) for row in rows for name in ("train_l1", "train_landmarks", "ap_dice"))
+    assert (root / "whole" / "second_generation.pt").is_file()
+
+
+def test_the_campaign_can_be_made_longer(root, trained):
+    before = (root / "whole" / "resume.pt").read_bytes()
+    assert campaign(root, "whole", 8)["schedule"]["iterations"] == 8
+    (root / "whole" / "resume.pt").write_bytes(before)
+
+
+def test_the_locator_trains(root):
+    options = {"output_dir": str(root / "locator"), "iterations": 4, "validate_every": 4, "validation_films": 6}
+    workflow(root, "locator_train.json", **options, **SHORT).run()
+    assert (root / "locator" / "locator.pt").is_file()
+    with (root / "locator" / "learning_curve.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["median_mm"]) == -float(row["score"]) >= 0
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A bundle's folder with random weights of both networks."""
+    folder = tmp_path_factory.mktemp("untrained")
+    (folder / "models").mkdir()
+    torch.manual_seed(0)
+    torch.save(LumbarSpineNet("tiny", 8).state_dict(), folder / "models" / "second_generation.pt")
+    torch.save(SpineLocator().state_dict(), folder / "models" / "locator.pt")
+    return folder
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+def test_inference_locates_and_looks(root, untrained, threshold):
+    image = root / "cohort" / "validation" / "study_0000" / "lat.png"
+    options = {"image": str(image), "view": "lat", "polarity": "bone_bright", "threshold": threshold, **TINY}
+    workflow(untrained, "inference.json", "second_generation.json", kind="infer", **options).run()
+    decomposition, _ = read_nifti_image(untrained / "output" / "lat_decomposition.nii.gz")
+    assert decomposition.shape == (384, 256)
+    assert np.isfinite(read_landmarks(untrained / "output" / "lat_landmarks.json").lat_px).any() == (threshold == 0)
+
+
+def test_training_and_inference_build_the_same_network():
+    train, inference = (
+        ConfigParser.load_config_file(CONFIGS / f"{name}.json")["network_def"]
+        for name in ("second_generation_train", "second_generation")
+    )
+    assert train == inference
+    locator = ConfigParser.load_config_file(CONFIGS / "locator_train.json")["network_def"]
+    assert locator == ConfigParser.load_config_file(CONFIGS / "second_generation.json")["locator_def"]
+
+
+def test_a_bundle_gives_both_networks(untrained):
+    locator = load_bundle_network(
+        BUNDLE, untrained / "models" / "locator.pt", overlays=["second_generation.json"], name="locator_def"
+    )
+    assert isinstance(locator, SpineLocator) and not locator.training
+
+
+def config_files():
+    return [str(CONFIGS / name) for name in ("inference.json", "second_generation.json")]
+
+
+def test_the_network_fits_the_metadata():
+    verify_net_in_out(net_id="network_def", device="cpu", n=2, meta_file=META, config_file=config_files())
+
+
+def test_the_metadata_is_complete():
+    verify_metadata(meta_file=META, filepath=str(SCHEMA))
+    metadata = json.loads(Path(META).read_text())
+    outputs = metadata["network_data_format"]["outputs"]["pred"]
+    assert metadata["version"] in metadata["changelog"]
+    assert outputs["num_channels"] == PACKED_CHANNELS == len(outputs["channel_def"])
+
+
+def test_the_weights_export_to_torchscript(untrained, tmp_path):
+    config = ConfigParser.load_config_file(CONFIGS / "second_generation.json")
+    config["network_def"] |= {"preset": "tiny", "decoder_channels": 8}
+    ConfigParser.export_config_file(config, str(tmp_path / "config.json"))
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(untrained / "models" / "second_generation.pt"),
+        meta_file=META,
+        config_file=str(tmp_path / "config.json"),
+    )
+    packed = torch.jit.load(tmp_path / "model.ts")(torch.zeros(1, 1, 64, 96))
+    assert packed.shape == (1, PACKED_CHANNELS, 8, 12)
+
+
+@pytest.mark.parametrize("network", [LumbarSpineNet("tiny", 8), SpineLocator()], ids=["network", "locator"])
+def test_the_networks_export_to_onnx(network, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    export_onnx(network, tmp_path / "model.onnx")
+    assert onnx_difference(network, tmp_path / "model.onnx") < 1e-4
