@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from lumbar_ext.compiled import compiled
 
 GRAZING_FLOOR = 0.003
 """Smallest cosine between ray and normal that a derivative believes in. Triangles seen from the edge give single pixels
 large derivatives, but those are true: 0.05 took 6 % of the slope of poses away and 12 % of that of shape coefficients."""
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, image_gradient, floor, gradient):
     """Adds to gradient [V, 3] the derivative of `sum(image_gradient * path_length)` by the vertices.
 
@@ -68,7 +69,7 @@ def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, image_gra
                     gradient[c, axis] += gain * weights[2] * normal[axis]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _unit_normal(vertices, a, b, c, normal):
     """Fills the outward unit normal of a triangle; False for a degenerate one."""
     length = 0.0

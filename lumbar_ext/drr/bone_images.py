@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
+from lumbar_ext.drr.projector import add_path_length
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid, add_path_length
+from lumbar_ext.mesh.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class BoneImages:
     silhouettes: np.ndarray
 
 
-def bone_images(vertebrae: tuple[Solid | None, ...], camera: Camera) -> BoneImages:
+def bone_images(vertebrae: tuple[Surface | None, ...], camera: Camera) -> BoneImages:
     """Renders vertebrae L1 and on; None stands for one that is missing."""
     columns, rows = camera.size_px
     total = np.zeros((rows, columns), dtype=np.float32)
@@ -39,6 +40,6 @@ def bone_images(vertebrae: tuple[Solid | None, ...], camera: Camera) -> BoneImag
     return BoneImages(drr_from_path_length(total), silhouettes)
 
 
-def decomposition(vertebrae: tuple[Solid | None, ...], camera: Camera) -> np.ndarray:
+def decomposition(vertebrae: tuple[Surface | None, ...], camera: Camera) -> np.ndarray:
     """The decomposition of `bone_images`."""
     return bone_images(vertebrae, camera).decomposition

@@ -8,6 +8,7 @@ import numpy as np
 
 from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
 from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.mesh.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,33 @@ class MeshProjector:
 def path_length(vertices_mm: np.ndarray, triangles: np.ndarray, camera: Camera) -> np.ndarray:
     """`MeshProjector(camera).path_length(vertices_mm, triangles)`, for a single picture."""
     return MeshProjector(camera).path_length(vertices_mm, triangles)
+
+
+def add_path_length(
+    total: np.ndarray,
+    projector: MeshProjector,
+    surface: Surface,
+    *,
+    also_to: np.ndarray | None = None,
+    weight: float = 1.0,
+) -> None:
+    """Adds a mesh's path length to an image, rendering only the window it covers.
+
+    Args:
+        total: [rows, columns] of the projector's camera, changed in place.
+        projector: the view.
+        surface: the mesh, world frame.
+        also_to: a second image that gets `weight` times the path length.
+        weight: see `also_to`.
+    """
+    # What holds the images of the bounding box's corners holds the mesh's.
+    window = projector.window_around(projector.project_with_inverse_depth(surface.box_corners_mm)[:, :2], 1.0)
+    if window.columns == 0 or window.rows == 0:
+        return
+    path = projector.path_length(surface.vertices_mm, surface.triangles, window)
+    total[window.slices] += path
+    if also_to is not None:
+        also_to[window.slices] += np.float32(weight) * path
 
 
 def _ray_length_mm(camera: Camera) -> np.ndarray:

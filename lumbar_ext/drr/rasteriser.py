@@ -22,11 +22,13 @@ import math
 import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
+
 _BATCH = 256
 """Triangles a batch: the arrays of a batch stay in the first cache."""
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def project_vertices(vertices_mm, source_mm, u_row, v_row, depth_row, principal_u, principal_v, uvw):
     """Fills uvw [V, 3] with column, row and inverse depth of each vertex; returns the smallest depth.
 
@@ -52,7 +54,7 @@ def project_vertices(vertices_mm, source_mm, u_row, v_row, depth_row, principal_
     return smallest
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def accumulate_signed_depth(uvw, triangles, orientation, u_offset, v_offset, out):
     """Adds the signed depth fractions of a mesh to out [rows, columns].
 
@@ -87,7 +89,7 @@ def accumulate_signed_depth(uvw, triangles, orientation, u_offset, v_offset, out
             pixels[pixel + np.uint32(1)] += block[3, i]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _load(corners, triangles, start, count, batch):
     """Fills batch [9, N] with u, v and inverse depth of the three corners of some triangles."""
     for i in range(count):
@@ -98,7 +100,7 @@ def _load(corners, triangles, start, count, batch):
             batch[3 * corner + 2, i] = corners[vertex, 2]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _cover_blocks(batch, columns, rows, sign, place, upper_left, upper_right, lower_left, lower_right):
     """What each triangle of a batch adds to the 2 x 2 pixels that it can touch.
 
@@ -134,7 +136,7 @@ def _cover_blocks(batch, columns, rows, sign, place, upper_left, upper_right, lo
         lower_right[i] = sign * _winding(column + one, second) / _within(start + slope_u + slope_v, far, near)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _add_triangle(corners, sign, out):
     """Adds one triangle of any size, corners [9] as in `_load`, to out [rows, columns]."""
     rows, columns = out.shape

@@ -26,7 +26,7 @@ from lumbar_ext.measurements.values.frames import (
     unit,
 )
 from lumbar_ext.measurements.values.spine import Key, Mesh
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.bones.endplate_planes import EndplatePair, find_endplates
 
 
@@ -103,7 +103,7 @@ def _cobb(plates: Mapping[str, EndplatePair], lumbar: Axes) -> float:
 def _plates(mesh: Mesh, world_from_vertebra: RigidTransform) -> EndplatePair:
     """Endplates in the world of a mesh in the world."""
     inverse = world_from_vertebra.inverse()
-    plates = find_endplates(Solid(inverse.apply(mesh.vertices_mm), mesh.triangles), inverse.apply(mesh.landmarks_mm))
+    plates = find_endplates(Surface(inverse.apply(mesh.vertices_mm), mesh.triangles), inverse.apply(mesh.landmarks_mm))
     return EndplatePair(plates.superior.moved(world_from_vertebra), plates.inferior.moved(world_from_vertebra))
 
 

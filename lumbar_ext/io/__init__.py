@@ -1,4 +1,4 @@
-"""Reading and writing studies: radiographs, calibrations, landmarks, meshes; output that is complete or absent."""
+"""Calibrations, volumes and JSON documents; output that is complete or absent."""
 
 from lumbar_ext.io.atomic import atomic_path, staged_output
 from lumbar_ext.io.calibration import read_calibration, write_calibration

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
+
+from lumbar_ext.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _surface_groups(vertices_mm: np.ndarray, triangles: np.ndarray, n_groups: in
     return rank[nearest]
 
 
-@numba.njit(cache=True)
+@compiled()
 def farthest_points(points, count):
     """Indices [count] of points [N, 3] float64, the first point and then each the one farthest from all before it."""
     chosen = np.zeros(count, dtype=np.int64)

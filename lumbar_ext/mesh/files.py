@@ -1,13 +1,19 @@
-"""Surface meshes on disk: binary STL out, any common format in. Coordinates are mm."""
+"""Meshes on disk: binary STL and PLY out, any common format in. Coordinates are mm."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import trimesh
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_bytes
+from lumbar_ext.mesh.surface import Surface, clean_surface
+
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
+"""Length units a mesh file may be written in."""
 
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
@@ -36,28 +42,107 @@ def write_stl(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) 
     write_bytes(path, header + records.tobytes())
 
 
+def write_ply(
+    path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray, scalars: Mapping[str, np.ndarray]
+) -> None:
+    """Writes a binary PLY file atomically.
+
+    Args:
+        path: the file.
+        vertices_mm: [V, 3] mm; viewers take them for LPS.
+        triangles: [M, 3].
+        scalars: by property name, [V] values.
+
+    Raises:
+        InputError: if a scalar has not one value a vertex.
+    """
+    for name, values in scalars.items():
+        if np.shape(values) != (len(vertices_mm),):
+            raise InputError(f"{path}: scalar {name} has the shape {np.shape(values)}, expected ({len(vertices_mm)},)")
+    names = ["x", "y", "z", *scalars]
+    rows = np.zeros(len(vertices_mm), dtype=[(name, "<f4") for name in names])
+    for name, values in zip(names, [*np.asarray(vertices_mm).T, *scalars.values()], strict=True):
+        rows[name] = values
+    faces = np.zeros(len(triangles), dtype=[("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, triangles
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        "comment lumbar_ext mesh, mm, LPS: x to the person's left, y to the back, z up",
+        f"element vertex {len(rows)}",
+        *(f"property float {name}" for name in names),
+        f"element face {len(faces)}",
+        "property list uchar int vertex_indices",
+        "end_header",
+        "",
+    ]
+    write_bytes(path, "\n".join(header).encode() + rows.tobytes() + faces.tobytes())
+
+
 def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a mesh file (STL, PLY, OBJ, OFF) and merges vertices of equal position.
+    """Reads a mesh file and merges vertices of equal position.
 
     Returns:
         vertices_mm [V, 3] float64 and triangles [M, 3] int32.
 
     Raises:
-        InputError: if the file is missing, is not a mesh, or holds no triangle.
+        InputError: as `read_stored` does, and for values that are not finite or an index out of range.
     """
-    import trimesh
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such mesh file")
-    try:
-        mesh = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a mesh ({error}); expected STL, PLY, OBJ or OFF") from error
+    mesh = read_stored(path)
     vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
     merged, index = np.unique(vertices, axis=0, return_inverse=True)
     triangles = index.reshape(-1)[np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)]
     return _checked(path, merged, triangles)
+
+
+def load_surface(path: str | Path, unit: str = "mm", component: int | None = None) -> Surface:
+    """Reads a mesh file and makes it one clean closed component.
+
+    Args:
+        path: STL, PLY, OBJ or OFF file, or a `*_vertices.csv` (mm) with its `*_faces.csv` (1-based) beside it.
+        unit: "mm", "cm", "m" or "um".
+        component: for files that hold several bones: which component, counted from the highest mean z down; the largest
+            component when omitted.
+
+    Returns:
+        The cleaned surface in mm with outward normals.
+
+    Raises:
+        InputError: if the file is missing, empty, in an unknown unit, or lacks the component.
+    """
+    path = Path(path)
+    if unit not in MM_PER_UNIT:
+        raise InputError(f"{path}: unit {unit!r} is unknown, expected one of {', '.join(MM_PER_UNIT)}")
+    mesh = read_stored(path)
+    if not np.isfinite(mesh.vertices).all():
+        raise InputError(f"{path}: holds vertices that are not finite numbers")
+    surface = Surface(mesh.vertices, mesh.faces)
+    return clean_surface(
+        surface.with_vertices(surface.vertices_mm * MM_PER_UNIT[unit]), component=component, name=str(path)
+    )
+
+
+def read_stored(path: str | Path) -> trimesh.Trimesh:
+    """The triangles of a mesh file as they are stored.
+
+    Args:
+        path: STL, PLY, OBJ or OFF file, or a `*_vertices.csv` with its `*_faces.csv` (1-based) beside it.
+
+    Raises:
+        InputError: if the file is missing, cannot be read or holds no triangles.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such mesh file")
+    try:
+        mesh = _read_csv(path) if path.suffix == ".csv" else trimesh.load(path, force="mesh", process=False)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a mesh ({error}); expected STL, PLY, OBJ or OFF") from error
+    if len(mesh.faces) == 0:
+        raise InputError(f"{path}: holds no triangles")
+    return mesh
 
 
 def _checked(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,3 +161,13 @@ def _checked(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) -
     if triangles.min() < 0 or triangles.max() >= len(vertices_mm):
         raise InputError(f"{path}: a triangle names vertex {triangles.max()}, expected 0 to {len(vertices_mm) - 1}")
     return vertices_mm, triangles.astype(np.int32)
+
+
+def _read_csv(path: Path) -> trimesh.Trimesh:
+    """Reads a vertex table and the table of 1-based faces beside it."""
+    faces_path = path.with_name(path.name.replace("_vertices", "_faces"))
+    if faces_path == path or not faces_path.is_file():
+        raise InputError(f"{path}: expected a *_vertices.csv with its *_faces.csv beside it")
+    vertices = np.loadtxt(path, delimiter=",", ndmin=2)
+    triangles = np.loadtxt(faces_path, delimiter=",", ndmin=2).astype(np.int64)
+    return trimesh.Trimesh(vertices, triangles - 1, process=False)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.errors import InputError
 
 _MAX_STEPS = 4000
@@ -97,12 +97,6 @@ class WalkableSurface:
         return bool((self.neighbours >= 0).all())
 
     @cached_property
-    def volume_mm3(self) -> float:
-        """Enclosed volume, positive for outward normals."""
-        a, b, c = (self.vertices_mm[self.triangles[:, corner]] for corner in range(3))
-        return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
-
-    @cached_property
     def _corners_and_edges(self) -> np.ndarray:
         """[M, 9] first corner and both edges from it, in a row for the inner loop of `line_hits`."""
         a, b, c = (self.vertices_mm[self.triangles[:, corner]] for corner in range(3))
@@ -183,7 +177,7 @@ def _neighbours_of(triangles: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(neighbours.reshape(3, count).T)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _line_hits(corners_and_edges, start, direction):
     """Triangles and distances of the meetings of a line with a mesh (Moeller and Trumbore 1997, without culling)."""
     found = np.empty(_MAX_HITS, dtype=np.int64)
@@ -217,7 +211,7 @@ def _line_hits(corners_and_edges, start, direction):
     return found[:count], distances[:count]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _distance(vertices, v, normal, origin):
     """Signed distance of a vertex to the plane, never zero: a vertex on the plane counts as in front of it."""
     distance = 0.0
@@ -226,7 +220,7 @@ def _distance(vertices, v, normal, origin):
     return distance if abs(distance) > _ON_PLANE_MM else _ON_PLANE_MM
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _walk(vertices, triangles, neighbours, normal, start, heading, origin, max_steps):
     """Edges [N, 2], weights [N, 2] and whether the walk closed."""
     edges = np.empty((max_steps, 2), dtype=np.int64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.mesh.surface import Surface
 
 _PARALLEL = 1e-12
@@ -67,7 +67,7 @@ def _relaxed(surface: Surface, bad: np.ndarray) -> np.ndarray:
     return vertices
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _crossing_pairs(vertices, triangles):
     """The pairs [P, 2], lower index first. Triangles are sorted into cells as large as the largest of them, so that only
     those in 27 cells have to be looked at.
@@ -113,7 +113,7 @@ def _crossing_pairs(vertices, triangles):
     return found[:n_found]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _boxes_meet(low, high, one, other):
     for axis in range(3):
         if low[one, axis] > high[other, axis] or low[other, axis] > high[one, axis]:
@@ -121,7 +121,7 @@ def _boxes_meet(low, high, one, other):
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _cross(vertices, triangles, one, other):
     """Whether an edge of one of two triangles, free of common vertices, passes through the other."""
     common = 0
@@ -141,7 +141,7 @@ def _cross(vertices, triangles, one, other):
     return False
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _segment_hits(vertices, start, end, corners):
     """Whether the segment between two vertices passes through a triangle (Moeller and Trumbore 1997)."""
     direction = vertices[end] - vertices[start]

@@ -1,32 +1,26 @@
-"""Closed triangle surfaces as values: loading, cleaning, normals and closest points.
-
-All coordinates are millimetres in the frame of the file that was read; units other than millimetres are converted on
-loading.
-"""
+"""Closed triangle meshes as values: volume, normals, motion, cleaning and closest points, all in millimetres."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.errors import InputError
-
-MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
-"""Length units a mesh file may be written in."""
+from lumbar_ext.geometry import RigidTransform
 
 
 @dataclass(frozen=True)
 class Surface:
-    """A triangle mesh.
+    """A triangle mesh: one bone or other body, or several in one.
 
     Args:
-        vertices_mm: [V, 3] vertex positions.
-        triangles: [M, 3] vertex indices, counter-clockwise seen from outside.
+        vertices_mm: [V, 3] vertex positions; float64.
+        triangles: [M, 3] vertex indices, counter-clockwise seen from outside; int64.
 
     Raises:
         ValueError: if a shape is wrong, a value is not finite or an index is out of range.
@@ -36,8 +30,8 @@ class Surface:
     triangles: np.ndarray
 
     def __post_init__(self) -> None:
-        vertices = np.asarray(self.vertices_mm, dtype=np.float64)
-        triangles = np.asarray(self.triangles, dtype=np.int64)
+        vertices = np.ascontiguousarray(self.vertices_mm, dtype=np.float64)
+        triangles = np.ascontiguousarray(self.triangles, dtype=np.int64)
         if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
             raise ValueError(
                 f"Surface needs vertices [V, 3] and triangles [M, 3], found {vertices.shape}, {triangles.shape}"
@@ -60,10 +54,12 @@ class Surface:
     @cached_property
     def normals(self) -> np.ndarray:
         """[V, 3] unit outward vertex normals, area weighted."""
-        normals = np.zeros_like(self.vertices_mm)
-        for corner in range(3):
-            np.add.at(normals, self.triangles[:, corner], self.triangle_vectors)
-        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        return vertex_normals(self.vertices_mm, self.triangles)
+
+    @cached_property
+    def box_corners_mm(self) -> np.ndarray:
+        """[8, 3] corners of the bounding box."""
+        return _box_corners(self.vertices_mm)
 
     @cached_property
     def vertex_areas_mm2(self) -> np.ndarray:
@@ -90,36 +86,27 @@ class Surface:
         """The same topology at other positions."""
         return Surface(vertices_mm, self.triangles)
 
+    def moved(self, target_from_source: RigidTransform) -> Surface:
+        """The mesh in another frame."""
+        result = self.with_vertices(target_from_source.apply(self.vertices_mm))
+        if "normals" in self.__dict__:
+            result.__dict__["normals"] = self.normals @ target_from_source.rotation.T
+        return result
+
+    def shrunk(self, depth_mm: float | np.ndarray) -> Surface:
+        """The surface moved inwards along the vertex normals by a depth in mm, one number or [V]."""
+        return self.with_vertices(self.vertices_mm - np.reshape(depth_mm, (-1, 1)) * self.normals)
+
+    @classmethod
+    def merged(cls, surfaces: list[Surface]) -> Surface:
+        """One mesh of several; where they overlap, path lengths count twice."""
+        starts = np.cumsum([0, *(len(surface.vertices_mm) for surface in surfaces[:-1])])
+        triangles = [surface.triangles + start for surface, start in zip(surfaces, starts, strict=True)]
+        return cls(np.concatenate([surface.vertices_mm for surface in surfaces]), np.concatenate(triangles))
+
     def to_trimesh(self) -> trimesh.Trimesh:
         """A trimesh view of this surface, without any processing."""
         return trimesh.Trimesh(self.vertices_mm, self.triangles, process=False)
-
-
-def load_surface(path: str | Path, unit: str = "mm", component: int | None = None) -> Surface:
-    """Reads a mesh file and makes it one clean closed component.
-
-    Args:
-        path: STL, PLY or OBJ file, or a `*_vertices.csv` (mm) with its `*_faces.csv` (1-based) beside it.
-        unit: "mm", "cm", "m" or "um".
-        component: for files that hold several bones: which component, counted from the highest mean z down; the largest
-            component when omitted.
-
-    Returns:
-        The cleaned surface in mm with outward normals.
-
-    Raises:
-        InputError: if the file is missing, empty, in an unknown unit, or lacks the component.
-    """
-    path = Path(path)
-    if unit not in MM_PER_UNIT:
-        raise InputError(f"{path}: unit {unit!r} is unknown, expected one of {', '.join(MM_PER_UNIT)}")
-    mesh = read_mesh(path)
-    if not np.isfinite(mesh.vertices).all():
-        raise InputError(f"{path}: holds vertices that are not finite numbers")
-    surface = Surface(mesh.vertices, mesh.faces)
-    return clean_surface(
-        surface.with_vertices(surface.vertices_mm * MM_PER_UNIT[unit]), component=component, name=str(path)
-    )
 
 
 def clean_surface(
@@ -129,7 +116,8 @@ def clean_surface(
 
     Args:
         surface: any triangle soup.
-        component: see `load_surface`.
+        component: for files that hold several bones: which component, counted from the highest mean z down; the largest
+            when omitted.
         name: how errors call this mesh.
         outward: turn the normals outward; False keeps the order of the corners.
 
@@ -196,34 +184,54 @@ def surface_distance_mm(source: Surface, target: Surface) -> np.ndarray:
     return np.linalg.norm(locate(target, source.vertices_mm).points_mm - source.vertices_mm, axis=1)
 
 
-def read_mesh(path: str | Path) -> trimesh.Trimesh:
-    """The triangles of a mesh file as they are stored.
-
-    Args:
-        path: STL, PLY or OBJ file, or a `*_vertices.csv` with its `*_faces.csv` (1-based) beside it.
-
-    Raises:
-        InputError: if the file is missing, cannot be read or holds no triangles.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such mesh file")
-    try:
-        mesh = _read_csv(path) if path.suffix == ".csv" else trimesh.load(path, force="mesh", process=False)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a mesh ({error})") from error
-    if len(mesh.faces) == 0:
-        raise InputError(f"{path}: holds no triangles")
-    return mesh
+def tube(rings_mm: np.ndarray) -> Surface:
+    """The closed surface through rings [R, P, 3] that turn counter-clockwise about their succession."""
+    n_rings, n_points = rings_mm.shape[:2]
+    index = np.arange(n_rings * n_points).reshape(n_rings, n_points)
+    following = np.roll(index, -1, axis=1)
+    a, b, c, d = index[:-1], following[:-1], following[1:], index[1:]
+    sides = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
+    first, last = n_rings * n_points, n_rings * n_points + 1
+    bottom = np.stack([following[0], index[0], np.full(n_points, first)], -1)
+    top = np.stack([index[-1], following[-1], np.full(n_points, last)], -1)
+    vertices = np.concatenate([rings_mm.reshape(-1, 3), rings_mm[:1].mean(1), rings_mm[-1:].mean(1)])
+    return Surface(vertices, np.concatenate([sides, bottom, top]))
 
 
-def _read_csv(path: Path) -> trimesh.Trimesh:
-    """Reads a vertex table and the table of 1-based faces beside it."""
-    faces_path = path.with_name(path.name.replace("_vertices", "_faces"))
-    if faces_path == path or not faces_path.is_file():
-        raise InputError(f"{path}: expected a *_vertices.csv with its *_faces.csv beside it")
-    vertices = np.loadtxt(path, delimiter=",", ndmin=2)
-    triangles = np.loadtxt(faces_path, delimiter=",", ndmin=2).astype(np.int64)
-    return trimesh.Trimesh(vertices, triangles - 1, process=False)
+@compiled()
+def _box_corners(vertices_mm):
+    """[8, 3] corners of the bounding box of vertices [V, 3]."""
+    bounds = np.empty((2, 3))
+    bounds[0], bounds[1] = vertices_mm[0], vertices_mm[0]
+    for v in range(vertices_mm.shape[0]):
+        for axis in range(3):
+            bounds[0, axis] = min(bounds[0, axis], vertices_mm[v, axis])
+            bounds[1, axis] = max(bounds[1, axis], vertices_mm[v, axis])
+    corners = np.empty((8, 3))
+    for corner in range(8):
+        for axis in range(3):
+            corners[corner, axis] = bounds[corner >> axis & 1, axis]
+    return corners
+
+
+@compiled()
+def vertex_normals(vertices_mm, triangles):
+    """Unit outward normals [V, 3], each the mean of the adjacent triangles' normals weighted by their area."""
+    normals = np.zeros_like(vertices_mm)
+    for t in range(triangles.shape[0]):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x, y, z = vertices_mm[i, 0], vertices_mm[i, 1], vertices_mm[i, 2]
+        ax, ay, az = vertices_mm[j, 0] - x, vertices_mm[j, 1] - y, vertices_mm[j, 2] - z
+        bx, by, bz = vertices_mm[k, 0] - x, vertices_mm[k, 1] - y, vertices_mm[k, 2] - z
+        nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        for v in (i, j, k):
+            normals[v, 0] += nx
+            normals[v, 1] += ny
+            normals[v, 2] += nz
+    for v in range(normals.shape[0]):
+        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
+        scale = 1.0 / max(length, 1e-12)
+        normals[v, 0] *= scale
+        normals[v, 1] *= scale
+        normals[v, 2] *= scale
+    return normals

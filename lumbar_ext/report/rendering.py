@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
+
+from lumbar_ext.compiled import compiled
 
 _OVERSAMPLING = 2
 _MARGIN = 0.04
@@ -70,7 +71,7 @@ def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _paint(uvz, triangles, colours, picture, depth):
     """Paints triangles into picture [rows, columns, 3] where they are nearer than depth [rows, columns]."""
     rows, columns = depth.shape

@@ -2,8 +2,8 @@
 
     lumbar-ext build-shape-model DATA OUT
 
-runs the bundle's `build_ssm.json`. A data folder is scanned as `folder` says, or described by a cohort file (see
-`cohort`). The output folder receives
+runs the bundle's `build_ssm.json`. A data folder is scanned as `sources.folder` says, or described by a cohort file (see
+`sources.cohort_file`). The output folder receives
 
 | file | content |
 |---|---|

@@ -6,7 +6,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.surface import Surface, tube
 from lumbar_ext.simulation.body.inclusions import ball
 from lumbar_ext.simulation.body.ribs import sweep
 from lumbar_ext.simulation.imaging.material_paths import Inclusion
@@ -75,13 +75,13 @@ def _disc(posture: Posture, joint: int) -> RigidTransform:
     return RigidTransform(np.stack([np.cross(leftward, up), leftward, up], axis=1), (ceiling + floor) / 2)
 
 
-def _in_disc(rng: np.random.Generator, world_from_disc: RigidTransform, size_mm: np.ndarray) -> Solid:
+def _in_disc(rng: np.random.Generator, world_from_disc: RigidTransform, size_mm: np.ndarray) -> Surface:
     """A flat ellipsoid of semi-axes [3] somewhere in a disc."""
     place = rng.normal(0, 1, 3) * [4.0, 4.0, 0.3]
     return ball(place, np.diag(size_mm)).moved(world_from_disc)
 
 
-def _screws(rng: np.random.Generator, posture: Posture, levels: range) -> list[Solid]:
+def _screws(rng: np.random.Generator, posture: Posture, levels: range) -> list[Surface]:
     """Pedicle screws of 5.5-7.5 mm by 40-50 mm in neighbours, joined by rods of 5.5 mm."""
     solids = []
     for side in _PEDICLES:
@@ -99,7 +99,7 @@ def _screws(rng: np.random.Generator, posture: Posture, levels: range) -> list[S
     return solids
 
 
-def _rod(heads_mm: np.ndarray) -> Solid:
+def _rod(heads_mm: np.ndarray) -> Surface:
     """A rod through the heads of screws [N, 3], standing out 8 mm at both ends."""
     ends = heads_mm[[0, -1]] + 8.0 * np.array([[1], [-1]]) * _direction(heads_mm[0] - heads_mm[-1])
     points = np.concatenate([ends[:1], heads_mm, ends[1:]])

@@ -15,7 +15,7 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.drr.bone_images import bone_images
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.assembly import assemble_scene
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.bones.anchor_points import anchors_mm
@@ -56,7 +56,7 @@ class Truth:
         anchors_mm: what levels are counted from, see `anchors.anchors_mm`; empty for a CT.
     """
 
-    vertebrae: tuple[Solid | None, ...]
+    vertebrae: tuple[Surface | None, ...]
     landmarks_mm: np.ndarray
     decomposition: dict[str, np.ndarray]
     silhouettes: dict[str, np.ndarray]

@@ -3,8 +3,8 @@
     views = SimulatedViews("bundles/lumbar_reconstruction/models/anatomy.pt", n_studies=1000, seed=0)
     for batch in DataLoader(views, batch_size=8, num_workers=2): ...
 
-A sample is the same dictionary that `training.view_records.ViewRecord.as_sample` gives for a study that the cohort command wrote
-with the same seed. It depends on the seed alone, not on the number of workers or processes.
+A sample is the same dictionary that `training.view_records.ViewRecord.as_sample` gives for a study that the cohort
+command wrote with the same seed. It depends on the seed alone, not on the number of workers or processes.
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ from lumbar_ext.io.atomic import write_bytes, write_text
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements, write_measurements_csv
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_registration
+from lumbar_ext.mesh.files import write_ply
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.report.content import report_content
 from lumbar_ext.report.html import report_html
 from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
-from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map, write_ply
+from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow.outputs import missing_levels
 from lumbar_ext.workflow.progress import Progress

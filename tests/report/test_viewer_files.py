@@ -8,7 +8,8 @@ import pytest
 import trimesh
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.report.viewer_files import label_volume, write_gltf_scene, write_label_map, write_ply
+from lumbar_ext.mesh.files import write_ply
+from lumbar_ext.report.viewer_files import label_volume, write_gltf_scene, write_label_map
 
 SPHERE = trimesh.creation.icosphere(4, radius=12.0)
 MESHES = {"L2": SPHERE.vertices + np.array([5.0, -3.0, 40.0]), "L3": SPHERE.vertices + np.array([2.0, 4.0, 0.0])}

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
-from lumbar_ext.mesh.solid import Solid, tube
-from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.mesh.surface import Surface, tube
 from lumbar_ext.shape.model.reference import LANDMARK_VERTICES, Reference
 from lumbar_ext.shape.population.atlas import BackgroundBones
 from lumbar_ext.simulation.body.ribs import sweep
@@ -31,15 +30,15 @@ class ToySubject:
     base: str = "toy"
 
 
-def toy_vertebra() -> Solid:
+def toy_vertebra() -> Surface:
     """An elliptic cylinder with three processes, in its vertebra frame."""
     steps = np.linspace(0, 1, 12)[:, None]
     spinous = sweep(np.array([-25.0, 0, 0]) + steps * [-42, 0, -6], np.full(12, 3.0))
     sides = [sweep(np.array([-25.0, side * 14, 2]) + steps * [-8, side * 28, 0], np.full(12, 4.0)) for side in (1, -1)]
-    return Solid.merged([toy_body(), spinous, *sides])
+    return Surface.merged([toy_body(), spinous, *sides])
 
 
-def toy_body() -> Solid:
+def toy_body() -> Surface:
     """The cylinder alone."""
     half = HEIGHT_MM / 2
     radii = [0.15, 0.35, 0.55, 0.75, 0.92, 1.0, 1.0, 1.0, 0.92, 0.75, 0.55, 0.35, 0.15]
@@ -76,9 +75,9 @@ class ToyPopulation:
         coccyx = sweep(np.array([-10.0, 0, -25]) + steps * [-70, 0, -67], np.linspace(12, 4, 15))
         promontory = toy_body()
         lowered = promontory.with_vertices(promontory.vertices_mm - [0, 0, HEIGHT_MM / 2])
-        sacrum = Solid.merged([lowered, coccyx])
+        sacrum = Surface.merged([lowered, coccyx])
         wings = [sweep(np.array([-40.0, s * 40, 10]) + steps * [20, s * 80, -60], np.full(15, 8.0)) for s in (1, -1)]
-        t12, hips = self._vertebra, Solid.merged(wings)
+        t12, hips = self._vertebra, Surface.merged(wings)
         bones = (Surface(solid.vertices_mm, solid.triangles) for solid in (sacrum, hips, t12))
         self.background = Neighbours(BackgroundBones(*bones, np.eye(4)), self._vertebra.vertices_mm)
 

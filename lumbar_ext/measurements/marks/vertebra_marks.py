@@ -16,6 +16,7 @@ from lumbar_ext.measurements.marks.arch_marks import mark_canal, mark_spinous_ti
 from lumbar_ext.measurements.marks.endplate_marks import EndplateMarks, mark_endplate
 from lumbar_ext.measurements.marks.pedicle_marks import mark_pedicle, paired
 from lumbar_ext.mesh.plane_cut import MaterialPoints, WalkableSurface
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.frame import world_from_vertebra
 
 ENDPLATE_PARTS = ("rim", "anterior", "posterior", "middle", "deepest")
@@ -115,9 +116,10 @@ def mark_vertebra(vertices_mm: np.ndarray, triangles: np.ndarray, landmarks_mm: 
 def _check_solid(surface: WalkableSurface) -> None:
     if not surface.is_closed:
         raise InputError("the mesh has holes, expected a closed surface")
-    if surface.volume_mm3 < _MIN_VOLUME_MM3:
+    volume_mm3 = Surface(surface.vertices_mm, surface.triangles).volume_mm3
+    if volume_mm3 < _MIN_VOLUME_MM3:
         raise InputError(
-            f"the mesh encloses {surface.volume_mm3:.0f} mm3, expected a vertebra in mm with triangles counter-clockwise "
+            f"the mesh encloses {volume_mm3:.0f} mm3, expected a vertebra in mm with triangles counter-clockwise "
             "seen from outside"
         )
 

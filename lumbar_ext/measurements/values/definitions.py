@@ -15,8 +15,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
-from lumbar_ext.measurements.values import arch, body, segment
-from lumbar_ext.measurements.values import lumbar_alignment as alignment
+from lumbar_ext.measurements.values import arch, body, lumbar_alignment, segment
 from lumbar_ext.measurements.values.endplates import endplate
 
 Spine = Mapping[str, MarkedVertebra]
@@ -87,7 +86,7 @@ def _plate(side: str, attribute: str) -> Measure:
 
 
 def _angle(which: int) -> Measure:
-    return lambda spine, levels: alignment.orientation_deg(_required(spine, levels[0]))[..., which]
+    return lambda spine, levels: lumbar_alignment.orientation_deg(_required(spine, levels[0]))[..., which]
 
 
 def _relative(which: int) -> Measure:
@@ -113,22 +112,22 @@ _SPINE = (
     Definition("lordosis_l1_l5", "Lumbar lordosis L1-L5", "deg", Scope.SPINE,
         "Angle from the superior endplate of L1 to the inferior endplate of L5 in the lumbar sagittal plane; positive for "
         "lordosis. Endplates are the least-squares planes of their rims. L1-S1 needs S1, which is not reconstructed.",
-        "Cobb method; planes in 3D", lambda spine, _: alignment.lordosis_deg(spine)),
+        "Cobb method; planes in 3D", lambda spine, _: lumbar_alignment.lordosis_deg(spine)),
     Definition("lordosis_l1_l5_3d", "Angle in space L1-L5", "deg", Scope.SPINE,
         "Angle in space between the same two endplates, free of any projection.", OWN,
-        lambda spine, _: alignment.lordosis_3d_deg(spine)),
+        lambda spine, _: lumbar_alignment.lordosis_3d_deg(spine)),
     Definition("cobb", "Coronal Cobb angle", "deg", Scope.SPINE,
         "Largest coronal angle between the superior endplate of a vertebra and the inferior endplate of a lower one, over all "
         "pairs; positive where the curve is convex to the left. Coronal is across the lumbar frame: vertical, and the mean "
         "right-to-left axis of the vertebrae.",
-        "Cobb 1948; " + STOKES, lambda spine, _: alignment.cobb(spine).angle_deg),
+        "Cobb 1948; " + STOKES, lambda spine, _: lumbar_alignment.cobb(spine).angle_deg),
 )  # fmt: skip
 
 _VERTEBRA = (
     Definition("axial_rotation", "Axial rotation", "deg", Scope.VERTEBRA,
         "Turn of the vertebra's right-to-left axis about the vertical, relative to the X-ray system; positive to the left. A "
         "turn of the whole person is part of it.",
-        STOKES, _vertebra(alignment.axial_rotation_deg)),
+        STOKES, _vertebra(lumbar_alignment.axial_rotation_deg)),
     Definition("sagittal_tilt", "Sagittal tilt", "deg", Scope.VERTEBRA,
         "Rotation about Y of the vertebra in the room, sequence Y-X'-Z''; positive where the top leans forward. Its Z bisects "
         "the normals of its endplates, its Y joins the pedicles.",

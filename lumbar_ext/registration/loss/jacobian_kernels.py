@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+
+@compiled(fastmath=True)
 def rigid_motions(vertices, triangles, normals, motions):
     """Normals, and how far each triangle's centre moves along its normal with the vertebra.
 
@@ -48,7 +49,7 @@ def rigid_motions(vertices, triangles, normals, motions):
         motions[t, 3], motions[t, 4], motions[t, 5] = y * nz - z * ny, z * nx - x * nz, x * ny - y * nx
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def shape_motions(triangles, normals, displacements, fields, motions):
     """How far each triangle's centre moves along its normal with the shape coefficients.
 
@@ -76,7 +77,7 @@ def shape_motions(triangles, normals, displacements, fields, motions):
             motions[t, 8 + n_modes + 3 * f] = nz * mean
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def number_covered_blocks(own, u0, v0, block, row_of):
     """Numbers the blocks that a vertebra touches, in reading order; returns how many.
 
@@ -99,7 +100,7 @@ def number_covered_blocks(own, u0, v0, block, row_of):
     return count
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def accumulate_jacobian(
     uvw, vertices, source, triangles, normals, motions, floor, slope, own, u0, v0, block, row_of, out
 ):
@@ -143,7 +144,7 @@ def accumulate_jacobian(
                         out[target, k] += gain * motions[t, k]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _inverse_cosine(vertices, source, normals, corner, triangle, floor):
     """`1 / max(|n.d|, floor)` for the ray to a corner of a triangle."""
     x = vertices[corner, 0] - source[0]

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def covered_window(uvw, columns, rows):
     """The pixels (first column, first row, end column, end row) that a projected mesh can touch inside the image."""
     low_u, high_u, low_v, high_v = np.inf, -np.inf, np.inf, -np.inf
@@ -28,7 +28,7 @@ def covered_window(uvw, columns, rows):
     return first_u, first_v, end_u, end_v
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def penalty(residual, code, scale):
     """The penalty of one pixel; see `lumbar_ext.registration.terms.similarity`."""
     if code == 0:
@@ -39,7 +39,7 @@ def penalty(residual, code, scale):
     return size * size / (2.0 * scale) if size <= scale else size - 0.5 * scale
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def reweighting(residual, code, scale):
     """`penalty'(r) / r` of one pixel; see `lumbar_ext.registration.terms.similarity`."""
     if code == 0:
@@ -49,7 +49,7 @@ def reweighting(residual, code, scale):
     return 1.0 / max(abs(residual), scale)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def block_picture(depth, ray_length, mu, block, transmission, out):
     """Fills out with the DRR of depth fractions, averaged over blocks of pixels.
 
@@ -72,7 +72,7 @@ def block_picture(depth, ray_length, mu, block, transmission, out):
             transmission[y, x] = passed
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def view_penalty(prediction, target, weight, code, scale):
     """The summed weighted penalty of a predicted picture."""
     total = 0.0
@@ -82,7 +82,7 @@ def view_penalty(prediction, target, weight, code, scale):
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def weighted_view(bones, gain, background, target, weight, code, scale, slope, residual):
     """Turns the penalty of a picture into least squares: fills slope and residual, returns the summed penalty.
 
@@ -108,7 +108,7 @@ def weighted_view(bones, gain, background, target, weight, code, scale, slope, r
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def pinhole_from_vertebra(pinhole, rotation, translation, pose, moved):
     """Writes to moved [14] the camera seen from a vertebra's frame: that saves transforming every vertex.
 
@@ -141,7 +141,7 @@ def pinhole_from_vertebra(pinhole, rotation, translation, pose, moved):
     moved[12], moved[13] = pinhole[12], pinhole[13]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def render_window(vertices, pinhole, orientation, triangles, columns, rows, uvw, scratch):
     """Renders depth fractions of one vertebra into the smallest window that holds it.
 
@@ -169,7 +169,7 @@ def render_window(vertices, pinhole, orientation, triangles, columns, rows, uvw,
     return u0, v0, u1, v1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def loss_change(vertices, pinhole, orientation, triangles, image, code, scale, mu, uvw, scratch):
     """How much the summed penalty of a view changes when a vertebra is put into the scene.
 

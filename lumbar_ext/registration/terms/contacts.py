@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
+
 
 @dataclass(frozen=True)
 class Contact:
@@ -60,7 +62,7 @@ def contacts(
     return [found for found in run(contact, pairs) if len(found.vertices)]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def vertex_normals(vertices, triangles):
     """Outward unit normals [V, 3] of a closed mesh: the means of the triangles around each vertex, by their area."""
     normals = np.zeros(vertices.shape)
@@ -81,7 +83,7 @@ def vertex_normals(vertices, triangles):
     return normals
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def vertices_inside(points, hosts, normals, low, high, reach):
     """Points behind the tangent plane at the nearest host vertex, where one is within reach.
 

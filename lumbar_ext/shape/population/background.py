@@ -8,7 +8,8 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.surface import Surface, load_surface
+from lumbar_ext.mesh.files import load_surface
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.alignment import align_from_starts, axis_starts, flexion_starts
 from lumbar_ext.shape.model.reference import Reference
 from lumbar_ext.shape.population.atlas import BackgroundBones

@@ -6,7 +6,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.composition import ageing, sample_composition
 from lumbar_ext.simulation.body.inclusions import sample_arms, sample_breasts, sample_frame, sample_metal, sample_table
 from lumbar_ext.simulation.body.noise import waves
@@ -39,7 +39,7 @@ def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: Simul
     trunk = sample_trunk(rng, skin, spine, build, parameters.trunk)
     thoracic = tuple(person_from_world @ pose for pose in posture.world_from_thoracic)
     bones = [*_vertebrae(rng, skeleton, posture, parameters.bone), *_pelvic(rng, skeleton, posture, parameters.bone)]
-    ribs = Solid.merged(sample_ribs(rng, thoracic, skin, parameters.trunk)).moved(posture.world_from_person)
+    ribs = Surface.merged(sample_ribs(rng, thoracic, skin, parameters.trunk)).moved(posture.world_from_person)
     bones.append(
         ShelledBone(ribs, ribs.shrunk(rng.uniform(0.5, 1.1) * _uneven(rng, ribs.vertices_mm, parameters.bone)))
     )
@@ -90,7 +90,7 @@ def _vertebrae(
     return shelled
 
 
-def _sclerosis(skeleton: Skeleton, index: int, solid: Solid) -> np.ndarray | float:
+def _sclerosis(skeleton: Skeleton, index: int, solid: Surface) -> np.ndarray | float:
     """Thickness [V] of the endplates of a lumbar vertebra against unworn ones: its own below, its upper neighbour's above."""
     joints = {worn.joint: worn.sclerosis for worn in skeleton.wear} if index < len(skeleton.lumbar) else {}
     return np.where(solid.normals[:, 2] > 0, joints.get(index - 1, 1.0), joints.get(index, 1.0))

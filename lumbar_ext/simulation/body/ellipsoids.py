@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.geometry import Camera, RigidTransform
 
 
@@ -107,7 +107,7 @@ def _ball_coordinates(ellipsoids: Ellipsoids, camera: Camera, rays: np.ndarray) 
     return np.concatenate([source[:, None], directions], axis=1)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _interval(ball, row, column):
     """Half length and middle of the part of a ray inside a unit ball, in units of the ray; no length for a miss."""
     x = ball[1, 0] + column * ball[2, 0] + row * ball[3, 0]
@@ -122,7 +122,7 @@ def _interval(ball, row, column):
     return np.sqrt(discriminant) / a, -b / a
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _accumulate(balls, holes, contrast, rays, low, high, power, total):
     for n in range(contrast.shape[0]):
         for row in range(low[n, 1], high[n, 1]):

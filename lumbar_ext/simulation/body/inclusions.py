@@ -9,7 +9,7 @@ import trimesh
 from scipy.ndimage import gaussian_filter1d
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.surface import Surface, tube
 from lumbar_ext.simulation.body.ribs import sweep
 from lumbar_ext.simulation.body.trunk_outline import Sections
 from lumbar_ext.simulation.imaging.material_paths import Inclusion, ShelledBone
@@ -123,9 +123,9 @@ def sample_breasts(
     return tuple(parts)
 
 
-def ball(centre_mm: np.ndarray, axes_mm: np.ndarray) -> Solid:
+def ball(centre_mm: np.ndarray, axes_mm: np.ndarray) -> Surface:
     """An ellipsoid of semi-axes, the rows of [3, 3], around a centre [3]."""
-    return Solid(_BALL.vertices @ axes_mm + centre_mm, _BALL.faces)
+    return Surface(_BALL.vertices @ axes_mm + centre_mm, _BALL.faces)
 
 
 def sample_table(
@@ -165,7 +165,7 @@ def sample_frame(
     return tuple(bars)
 
 
-def _slab(front_mm: float, depth_mm: float, skin: Sections) -> Solid:
+def _slab(front_mm: float, depth_mm: float, skin: Sections) -> Surface:
     """A plate of the length of the trunk, its front at x = `front_mm`."""
     corners = np.array([[0, 1], [-depth_mm, 1], [-depth_mm, -1], [0, -1]]) * [1, _TABLE_HALF_WIDTH_MM]
     rings = np.zeros((2, 4, 3))
@@ -183,7 +183,7 @@ def sample_metal(
     return tuple(Inclusion(solid, "metal") for solid in _wires(rng, skin, posture))
 
 
-def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[Solid]:
+def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[Surface]:
     """Leads and clips lying on the skin."""
     wires = []
     for _ in range(rng.integers(1, 4)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.surface import Surface, tube
 from lumbar_ext.simulation.ranges import TrunkParameters
 
 _SECTIONS = 48
@@ -57,7 +57,7 @@ class Sections:
             half_width_mm=self.half_width_mm - 1.2 * fat_mm,
         )
 
-    def surface(self) -> Solid:
+    def surface(self) -> Surface:
         """The closed surface through all sections."""
         angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
         cosine, sine = np.cos(angle), np.sin(angle)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.surface import Surface
 
 _MAX_DEPTH_MM = 4.5
 _CELL_MM = 2.25
@@ -23,7 +23,7 @@ class ContactBody:
         index: [N] the vertices to look at, all if omitted.
     """
 
-    def __init__(self, solid: Solid, index: np.ndarray | None = None) -> None:
+    def __init__(self, solid: Surface, index: np.ndarray | None = None) -> None:
         self.solid = solid
         self.index = np.arange(len(solid.vertices_mm)) if index is None else index
         self.vertices_mm = solid.vertices_mm[self.index]
@@ -137,7 +137,7 @@ def find_hits(
     return Hits(other.index[hit], depth_mm, target.normals[nearest])
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def bounds(vertices_mm, rotation, translation_mm):
     """Corners (low [3], high [3]) of the box around vertices [V, 3] after a rigid transform."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
@@ -151,7 +151,7 @@ def bounds(vertices_mm, rotation, translation_mm):
     return low, high
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _sorted_by_cell(vertices_mm, low_mm, high_mm):
     """Counting sort of vertices [N, 3] into cells: (start, order, shape) of `_Cells`."""
     shape = np.empty(3, np.int64)
@@ -176,7 +176,7 @@ def _sorted_by_cell(vertices_mm, low_mm, high_mm):
     return start, order, shape
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _nearest(vertices_mm, start, order, shape, low_mm, x, y, z):
     """Index of the vertex nearest to a point and its squared distance; -1 beyond `_MAX_DEPTH_MM`."""
     best, found = _MAX_DEPTH_MM * _MAX_DEPTH_MM, -1
@@ -212,7 +212,7 @@ def _nearest(vertices_mm, start, order, shape, low_mm, x, y, z):
     return found, best
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _hits(
     vertices_mm,
     normals,

@@ -8,7 +8,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.surface import Surface
 
 _MIN_FACING_COSINE = 0.75
 _MAX_HEIGHT_DEVIATION_MM = 5.0
@@ -63,7 +63,7 @@ class EndplatePair:
     inferior: Endplate
 
 
-def find_endplates(vertebra: Solid, landmarks_mm: np.ndarray) -> EndplatePair:
+def find_endplates(vertebra: Surface, landmarks_mm: np.ndarray) -> EndplatePair:
     """Fits planes to the endplates of a vertebra in its own frame.
 
     Args:
@@ -74,7 +74,7 @@ def find_endplates(vertebra: Solid, landmarks_mm: np.ndarray) -> EndplatePair:
     return EndplatePair(superior, _fit(vertebra, landmarks_mm[LANDMARKS.index("inferior_endplate")], side=-1))
 
 
-def _fit(vertebra: Solid, centre_mm: np.ndarray, *, side: int) -> Endplate:
+def _fit(vertebra: Surface, centre_mm: np.ndarray, *, side: int) -> Endplate:
     """Least-squares plane `z = a + b x + c y` through the vertices near the centre that face `side` (+1 up)."""
     offset = vertebra.vertices_mm - centre_mm
     near = (
@@ -95,7 +95,7 @@ def _fit(vertebra: Solid, centre_mm: np.ndarray, *, side: int) -> Endplate:
     return Endplate(np.array(centre_mm), normal / np.linalg.norm(normal), float(high - low) / 2, float(-low))
 
 
-def plate_points(bone: Solid, centre_mm: np.ndarray) -> tuple[np.ndarray, ...]:
+def plate_points(bone: Surface, centre_mm: np.ndarray) -> tuple[np.ndarray, ...]:
     """The vertices that mark the `PLATE_POINTS` of a superior endplate, in whatever way the bone is deformed later.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.population.atlas import BackgroundBones
 from lumbar_ext.simulation.body.noise import waves
 from lumbar_ext.simulation.bones.endplate_planes import Endplate, plate_points
@@ -68,7 +68,7 @@ class Thoracic:
         superior, inferior: its endplates.
     """
 
-    solid: Solid
+    solid: Surface
     superior: Endplate
     inferior: Endplate
 
@@ -91,8 +91,8 @@ class Pelvis:
         plate_mm: [5, 3] the `PLATE_POINTS` of the superior endplate of S1.
     """
 
-    sacrum: Solid
-    hips: Solid
+    sacrum: Surface
+    hips: Surface
     processes: ArticularProcesses
     plate_mm: np.ndarray
 
@@ -101,13 +101,13 @@ class Pelvis:
 class _RealPelvis:
     """The real bones, or their mirror image, before anything is changed."""
 
-    sacrum: Solid
-    hips: Solid
+    sacrum: Surface
+    hips: Surface
     processes: ArticularProcesses
     plate: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, sacrum: Solid, hips: Solid) -> _RealPelvis:
+    def of(cls, sacrum: Surface, hips: Surface) -> _RealPelvis:
         processes = ArticularProcesses.of_sacrum(sacrum.vertices_mm)
         return cls(sacrum, hips, processes, plate_points(sacrum, np.zeros(3)))
 
@@ -121,16 +121,16 @@ class Neighbours:
     """
 
     def __init__(self, bones: BackgroundBones, first_lumbar_mm: np.ndarray) -> None:
-        hips = Solid(bones.pelvis.vertices_mm, bones.pelvis.triangles)
+        hips = Surface(bones.pelvis.vertices_mm, bones.pelvis.triangles)
         # Dense enough for its articular processes to be fitted to L5.
         vertices, triangles = trimesh.remesh.subdivide_loop(bones.sacrum.vertices_mm, bones.sacrum.triangles, 1)
-        sacrum = Solid(vertices, triangles).shrunk(_SACRUM_INFLATION_MM)
+        sacrum = Surface(vertices, triangles).shrunk(_SACRUM_INFLATION_MM)
         self._pelves = (_RealPelvis.of(sacrum, hips), _RealPelvis.of(_mirrored(sacrum), _mirrored(hips)))
         self._breadth_mm = float(np.ptp(bones.pelvis.vertices_mm[:, 1]))
         self._first_lumbar_mm = np.asarray(first_lumbar_mm, dtype=np.float64)
         t12 = np.asarray(bones.t12.vertices_mm, dtype=np.float64)
         t12 = t12 * _THORACIC_SCALE * _body_size(self._first_lumbar_mm) / _body_size(t12)
-        self._t12 = Solid(t12, bones.t12.triangles)
+        self._t12 = Surface(t12, bones.t12.triangles)
         distance, self._links = cKDTree(self._first_lumbar_mm).query(t12, k=min(_LINKS, len(first_lumbar_mm)))
         weights = np.exp(-0.5 * (distance / _LINK_SIGMA_MM) ** 2 + 0.5 * (distance[:, :1] / _LINK_SIGMA_MM) ** 2)
         self._weights = weights / weights.sum(axis=1, keepdims=True)
@@ -188,7 +188,7 @@ def _body_size(vertices_mm: np.ndarray) -> float:
     return float(np.ptp(vertices_mm[vertices_mm[:, 0] > _BODY_X_MM, 1]))
 
 
-def _plate(vertebra: Solid, up: int) -> np.ndarray:
+def _plate(vertebra: Surface, up: int) -> np.ndarray:
     """[V] whether a vertex belongs to the superior (+1) or inferior (-1) endplate."""
     x, z = vertebra.vertices_mm[:, 0], vertebra.vertices_mm[:, 2]
     return (x > _BODY_X_MM) & (up * z > 5.0) & (up * vertebra.normals[:, 2] > _FACING)
@@ -280,9 +280,9 @@ class _PelvicForm:
         )
 
 
-def _mirrored(solid: Solid) -> Solid:
+def _mirrored(solid: Surface) -> Surface:
     """The mirror image at the sagittal plane, facing outwards."""
-    return Solid(solid.vertices_mm * _MIRROR, solid.triangles[:, ::-1])
+    return Surface(solid.vertices_mm * _MIRROR, solid.triangles[:, ::-1])
 
 
 def _displacement(rng: np.random.Generator, points_mm: np.ndarray, wave_mm: tuple[float, float]) -> np.ndarray:

@@ -7,9 +7,9 @@ tissues in the same way).
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.simulation.body.materials import MATERIALS, ct_number
 
 AIR_HU = -1000.0
@@ -24,7 +24,7 @@ NODE_MATERIALS = np.array([-1, *(MATERIALS.index(name) for name in _BY_CT_NUMBER
 """The index in `MATERIALS` of each node, -1 for air."""
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def mixture(ct_number_hu, nodes_hu):
     """The node at or below a CT number, and the share of the next one; air for what is hardly denser than it."""
     if ct_number_hu < _NOISE_HU:

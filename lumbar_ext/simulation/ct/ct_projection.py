@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.geometry import Camera
 from lumbar_ext.io.volume import Volume
 from lumbar_ext.simulation.body.materials import MATERIALS
@@ -36,7 +36,7 @@ def ct_paths(ct: Volume, camera: Camera) -> np.ndarray:
     return paths
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _cast(values, source, rays, rays_mm, nodes_hu, node_materials, paths):
     """Adds path lengths in mm to paths [4, rows, columns].
 
@@ -71,7 +71,7 @@ def _cast(values, source, rays, rays_mm, nodes_hu, node_materials, paths):
                     paths[node_materials[lower], row, column] += np.float32((1.0 - share) * step_mm)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _crossed_planes(shape, source, direction, axis):
     """First and last plane along an axis, between source and detector, where a ray passes within a voxel of the grid."""
     ends = (-source[axis] / direction[axis], (shape[axis] - 1 - source[axis]) / direction[axis])
@@ -92,7 +92,7 @@ def _crossed_planes(shape, source, direction, axis):
     return max(math.ceil(min(a, b) - 1e-9), 0), min(math.floor(max(a, b) + 1e-9), shape[axis] - 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _read(values, axis, plane, at):
     """The value in a plane of the grid between the four voxels around a point; air beyond the edge."""
     p, q = (1 if axis == 0 else 0), (1 if axis == 2 else 2)
@@ -111,7 +111,7 @@ def _read(values, axis, plane, at):
     return near * (1.0 - a) + far * a
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _at(values, axis, plane, i, j):
     if axis == 0:
         return values[plane, i, j]

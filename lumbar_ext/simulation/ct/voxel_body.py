@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.io.volume import Volume
-from lumbar_ext.mesh.voxel_coverage import VoxelGrid, coverage
+from lumbar_ext.mesh.voxels import VoxelGrid, coverage
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.body.materials import ct_number
@@ -179,7 +179,7 @@ class _Places:
         return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _fill(centres, ball_from_world, contrast, rim, low, high, points, largest, out):
     """Adds to out [I, J, K] the contrast of N ellipsoids at points [3, I, J, K], or keeps the largest.
 
@@ -259,7 +259,7 @@ def _trabecular_hu(rng: np.random.Generator, composition: Composition, level: in
     return np.float32(weight * (ct_number("bone") - ct_number("soft"))) * share
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _interpolate(coarse, factor, fine):
     """Fills fine [I, J, K] with values read linearly from voxels `factor` times as large that start at the same corner."""
     last = np.array(coarse.shape) - 1

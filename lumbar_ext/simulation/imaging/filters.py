@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from lumbar_ext.compiled import compiled
 
 _COARSE_MM = 6.0
 _REACH = 3.0
@@ -24,7 +25,7 @@ def gaussian_blur(image: np.ndarray, sigma_px: float | tuple[float, float]) -> n
     return blurred
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _convolve_columns(image, taps, out):
     """Adds the image convolved along its columns to out."""
     rows, reach = image.shape[0], taps.shape[0] // 2
@@ -35,7 +36,7 @@ def _convolve_columns(image, taps, out):
                 out[row, column] += taps[k] * source[column]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _convolve_rows(image, taps, out):
     """Adds the image convolved along its rows to out."""
     rows, columns = image.shape

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.drr import MeshProjector
+from lumbar_ext.drr.projector import add_path_length
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid, add_path_length
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.body.materials import MATERIALS
 from lumbar_ext.simulation.body.noise import smooth_noise
@@ -33,8 +34,8 @@ class ShelledBone:
         level: of `Composition.trabecular_hu`.
     """
 
-    outer: Solid
-    core: Solid
+    outer: Surface
+    core: Surface
     level: int = 0
 
 
@@ -49,7 +50,7 @@ class Inclusion:
         replaces: whether it takes the place of soft tissue rather than adding to what is there.
     """
 
-    solid: Solid
+    solid: Surface
     material: str
     density: float = 1.0
     replaces: bool = False

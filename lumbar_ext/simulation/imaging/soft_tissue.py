@@ -6,12 +6,13 @@ differ between the two views, as bowel and breath do between two exposures.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from lumbar_ext.compiled import compiled
 from lumbar_ext.drr import MeshProjector
+from lumbar_ext.drr.projector import add_path_length
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid, add_path_length
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.ellipsoids import (
     Ellipsoids,
     carved_path_length,
@@ -75,7 +76,7 @@ def coarser(camera: Camera, factor: int) -> Camera:
     )
 
 
-def _path(projector: MeshProjector, solid: Solid) -> np.ndarray:
+def _path(projector: MeshProjector, solid: Surface) -> np.ndarray:
     columns, rows = projector.camera.size_px
     path = np.zeros((rows, columns), dtype=np.float32)
     add_path_length(path, projector, solid)
@@ -116,7 +117,7 @@ class _Warp:
         return warped
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _read(image, shift_u, shift_v, factor, warped):
     """Bilinear reading of image at displaced pixels; beyond its edge the edge goes on."""
     rows, columns = image.shape

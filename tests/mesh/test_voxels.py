@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from lumbar_ext.mesh.solid import Solid
-from lumbar_ext.mesh.voxel_coverage import VoxelGrid, coverage
+from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.mesh.voxels import VoxelGrid, coverage, occupancy
 
 RADIUS_MM = 22.0
 CENTRE_MM = np.array([5.0, -4.0, 3.0])
@@ -13,12 +13,12 @@ CENTRE_MM = np.array([5.0, -4.0, 3.0])
 
 def ball():
     mesh = trimesh.creation.icosphere(subdivisions=5, radius=RADIUS_MM)
-    return Solid(mesh.vertices + CENTRE_MM, mesh.faces)
+    return Surface(mesh.vertices + CENTRE_MM, mesh.faces)
 
 
 def box(size):
     mesh = trimesh.creation.box(size)
-    return Solid(mesh.vertices, mesh.faces)
+    return Surface(mesh.vertices, mesh.faces)
 
 
 def grid(voxel_mm, half=30.0, shift=0.0):
@@ -68,3 +68,34 @@ def test_parts_of_the_grid_see_what_the_whole_sees():
     share[slices] = 0
     assert share.max() < 1e-5
     assert coverage(solid, whole.coarser(2)).sum() * 8 == pytest.approx(solid.volume_mm3, rel=1e-3)
+
+
+def closed(mesh):
+    return Surface(mesh.vertices, mesh.faces)
+
+
+def test_a_box_fills_the_voxels_whose_centres_it_holds():
+    box = closed(trimesh.creation.box(extents=(4.0, 6.0, 2.0)))
+    solid = occupancy(box, VoxelGrid(np.full(3, -5.5), 1.0, (12, 12, 12)))
+    centres = np.stack(np.meshgrid(*[np.arange(12) - 5.5] * 3, indexing="ij"), -1)
+    np.testing.assert_array_equal(solid, (np.abs(centres) < [2, 3, 1]).all(-1))
+
+
+def test_a_ball_has_its_volume_and_a_ring_its_hole():
+    ball = closed(trimesh.creation.icosphere(subdivisions=4, radius=15.0))
+    solid = occupancy(ball, VoxelGrid(np.full(3, -20.3), 1.0, (41, 41, 41)))
+    assert solid.sum() == pytest.approx(4 / 3 * np.pi * 15**3, rel=0.01)
+    torus = trimesh.creation.torus(major_radius=12.0, minor_radius=4.0)
+    solid = occupancy(closed(torus), VoxelGrid(np.full(3, -20.3), 1.0, (41, 41, 41)))
+    assert not solid[20, 20].any() and solid[32, 20, 20]
+    assert solid.sum() == pytest.approx(torus.volume, rel=0.02)
+
+
+def test_the_centre_decides_whether_a_voxel_is_occupied():
+    """Faces at a third and at two thirds of a voxel: the centre decides, not the filled share along the line."""
+    grid = VoxelGrid(np.zeros(3), 1.0, (6, 6, 9))
+    for low, high in ((1.2, 5.8), (0.9, 6.1), (2.4, 2.6)):
+        slab = closed(trimesh.creation.box(bounds=[[0.6, 0.6, low], [4.4, 4.4, high]]))
+        expected = np.zeros(grid.shape, bool)
+        expected[1:5, 1:5] = (np.arange(9) > low) & (np.arange(9) < high)
+        np.testing.assert_array_equal(occupancy(slab, grid), expected)

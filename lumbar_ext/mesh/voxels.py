@@ -1,4 +1,4 @@
-"""How much of every voxel a closed mesh fills.
+"""Closed meshes on voxels: how much of every voxel one fills, and which voxels' centres lie inside.
 
 Each voxel is pierced by a few lines along the last axis of the grid; along a line the surface is met at exact heights. Where
 a line leaves the solid, everything below is filled; where it enters, everything below is emptied again. As in
@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.compiled import compiled
+from lumbar_ext.mesh.surface import Surface
 
 LINES = 3
 """Lines through a voxel along each of the first two axes."""
@@ -65,7 +65,7 @@ class VoxelGrid:
         return VoxelGrid(self.origin_mm + (factor - 1) / 2 * self.voxel_mm, factor * self.voxel_mm, shape)
 
 
-def coverage(solid: Solid, grid: VoxelGrid, lines: int = LINES) -> np.ndarray:
+def coverage(solid: Surface, grid: VoxelGrid, lines: int = LINES) -> np.ndarray:
     """The filled share of every voxel, float32 in [0, 1] of the grid's shape.
 
     Args:
@@ -73,21 +73,37 @@ def coverage(solid: Solid, grid: VoxelGrid, lines: int = LINES) -> np.ndarray:
         grid: the voxels; the mesh may reach beyond them.
         lines: lines through a voxel along each of the first two axes.
     """
-    index = (solid.vertices_mm - grid.origin_mm) / grid.voxel_mm
-    # Lines lie at whole numbers of x and y; z counts voxels from the lower face of the first.
-    points = np.stack([*((index[:, :2] + 0.5) * lines - 0.5).T, index[:, 2] + 0.5], axis=1)
-    filled = np.zeros(grid.shape, dtype=np.float32)
-    _fill_below(points, solid.triangles, lines, filled)
-    _cumulate_downwards(filled)
+    filled = _filled(solid, grid, lines, whole=False)
     return np.clip(filled, 0.0, 1.0, out=filled)
 
 
-@numba.njit(nogil=True, cache=True)
-def _fill_below(points, triangles, lines, change):
+def occupancy(surface: Surface, grid: VoxelGrid) -> np.ndarray:
+    """The voxels whose centres lie inside a closed mesh, bool of the grid's shape.
+
+    Args:
+        surface: a closed mesh, world frame.
+        grid: the voxels; the mesh may reach beyond them.
+    """
+    return _filled(surface, grid, lines=1, whole=True) > 0.5
+
+
+def _filled(surface: Surface, grid: VoxelGrid, lines: int, *, whole: bool) -> np.ndarray:
+    index = (surface.vertices_mm - grid.origin_mm) / grid.voxel_mm
+    # Lines lie at whole numbers of x and y; z counts voxels from the lower face of the first.
+    points = np.stack([*((index[:, :2] + 0.5) * lines - 0.5).T, index[:, 2] + 0.5], axis=1)
+    filled = np.zeros(grid.shape, dtype=np.float32)
+    _fill_below(points, surface.triangles, lines, whole, filled)
+    _cumulate_downwards(filled)
+    return filled
+
+
+@compiled()
+def _fill_below(points, triangles, lines, whole, change):
     """Adds to change [I, J, K] what every meeting of a line and the surface adds below it.
 
     A meeting at height z in voxel k fills the part of k below z and all voxels under k: in the sum from the top down, that
-    is the part at k and the rest of one at k - 1.
+    is the part at k and the rest of one at k - 1. With `whole` a voxel whose centre lies below z is filled to its top, any
+    other not at all.
     """
     rows, columns, top = change.shape[0] * lines, change.shape[1] * lines, change.shape[2]
     share = 1.0 / (lines * lines)
@@ -121,6 +137,8 @@ def _fill_below(points, triangles, lines, change):
                 y_short = yb + (row - xb) * ((yc - yb) / (xc - xb)) if xc > xb else yb
             for column in range(max(0, math.ceil(min(y_long, y_short))), min(columns, math.ceil(max(y_long, y_short)))):
                 z = min(max(za + slope_x * (row - xa) + slope_y * (column - ya), lowest), highest)
+                if whole:
+                    z = math.ceil(z - 0.5) * 1.0
                 if z <= 0.0:
                     continue
                 k = int(z)
@@ -133,7 +151,7 @@ def _fill_below(points, triangles, lines, change):
                     change[i, j, k - 1] += np.float32(sign * (1.0 - z + k))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _cumulate_downwards(change):
     """Sums along the last axis from its end, in place."""
     for i in range(change.shape[0]):

@@ -1,0 +1,102 @@
+"""The decorator of every compiled kernel, and where compiled code is kept.
+
+Numba keeps compiled code beside a file and notices when that file changes, but not when a kernel that it calls in
+*another* file does: after an update, old code would go on running inside new. Here the folder of compiled code is named
+after the content of all files with kernels, so that a change in any of them compiles all anew (half a minute, once).
+
+Constants that kernels use are compiled into them, so they belong in a file with a kernel, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+_PACKAGE = Path(__file__).parent
+_FOLDER = "lumbar_ext-kernels-"
+_MARKS = (b"numba", b"lumbar_ext.compiled")
+"""What a file with kernels holds: an import of numba or of this module."""
+
+
+def compiled(**options: Any) -> Callable[[Callable], Callable]:
+    """Like `numba.njit`: compiled on the first call, without the interpreter's lock, and kept for later processes.
+
+    Compiled code is kept in the folder that `NUMBA_CACHE_DIR` names, else beside the package, else in the user's cache
+    folder (`XDG_CACHE_HOME` or `~/.cache`). Where none of them can be written, every process compiles for itself.
+
+    Args:
+        **options: of `numba.njit`, such as `fastmath`.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        folder = _cache_folder()
+        if folder is None:
+            return numba.njit(nogil=True, **options)(function)
+        # Numba asks for the folder once, while it decorates; other packages' kernels keep theirs.
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        try:
+            return numba.njit(nogil=True, cache=True, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate
+
+
+def digest_of_kernels(package: Path) -> str:
+    """A hexadecimal digest of the names and contents of all files with kernels beneath a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        if any(mark in content for mark in _MARKS):
+            digest.update(str(path.relative_to(package)).encode() + b"\0" + content + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _cache_folder() -> Path | None:
+    """The folder of this version's compiled code, or None where none can be written."""
+    name = _FOLDER + digest_of_kernels(_PACKAGE)
+    for root in _roots():
+        folder = root / name
+        if _is_writable(folder):
+            _remove_older(folder)
+            return folder
+    return None
+
+
+def _roots() -> Iterator[Path]:
+    if numba.config.CACHE_DIR:
+        yield Path(numba.config.CACHE_DIR)
+    yield _PACKAGE / "__pycache__"
+    if "XDG_CACHE_HOME" in os.environ:
+        yield Path(os.environ["XDG_CACHE_HOME"])
+    try:
+        yield Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in the folder, which is made if absent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def _remove_older(folder: Path) -> None:
+    """Removes the compiled code of other versions of this package; elsewhere it may be another installation's."""
+    if folder.parent == _PACKAGE / "__pycache__":
+        for older in folder.parent.glob(_FOLDER + "*"):
+            if older != folder:
+                shutil.rmtree(older, ignore_errors=True)

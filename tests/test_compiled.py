@@ -1,0 +1,73 @@
+"""Compiled code of an older version never runs inside a newer one, and no writable folder is no error."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lumbar_ext
+from lumbar_ext.compiled import digest_of_kernels
+
+CALLED = "from lumbar_ext.compiled import compiled\n\n\n@compiled()\ndef weighed(x):\n    return {factor} * x\n"
+CALLER = (
+    "from lumbar_ext.called import weighed\nfrom lumbar_ext.compiled import compiled\n\n\n"
+    "@compiled()\ndef of_two(x, y):\n    return weighed(x) + weighed(y)\n"
+)
+ASK = "from lumbar_ext.caller import of_two; print(of_two(1.0, 2.0), sum(of_two.stats.cache_hits.values()))"
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package of the same name with one kernel that calls another in a second file."""
+    folder = tmp_path / "lumbar_ext"
+    folder.mkdir()
+    shutil.copy(Path(lumbar_ext.__file__).with_name("compiled.py"), folder)
+    (folder / "__init__.py").touch()
+    (folder / "called.py").write_text(CALLED.format(factor=2.0))
+    (folder / "caller.py").write_text(CALLER)
+    return folder
+
+
+def asked(package, **environment):
+    """The caller's result for 1 and 2 in a new process, and how much of it was compiled before."""
+    settings = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    settings = {key: value for key, value in settings.items() if key != "NUMBA_CACHE_DIR" or key in environment}
+    run = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, env=settings, cwd=package.parent)
+    assert run.returncode == 0, run.stderr
+    result, hits = run.stdout.split()
+    return float(result), int(hits)
+
+
+def test_a_change_in_a_called_kernel_of_another_file_is_noticed(package):
+    assert asked(package) == (6.0, 0)
+    assert asked(package) == (6.0, 1)
+    (package / "called.py").write_text(CALLED.format(factor=5.0))
+    assert asked(package) == (15.0, 0)
+    kept = list((package / "__pycache__").glob("lumbar_ext-kernels-*"))
+    assert [folder.name.rpartition("-")[2] for folder in kept] == [digest_of_kernels(package)]
+
+
+def test_where_nothing_can_be_written_every_process_compiles(package):
+    (package / "__pycache__").touch()  # a file in the folder's place: nobody can write there, not even root
+    nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
+    assert asked(package, **nowhere) == asked(package, **nowhere) == (6.0, 0)
+
+
+def test_the_users_cache_folder_stands_in_for_the_packages(package, tmp_path):
+    (package / "__pycache__").touch()
+    home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert (asked(package, **home), asked(package, **home)) == ((6.0, 0), (6.0, 1))
+    assert asked(package, **home, NUMBA_CACHE_DIR=str(tmp_path / "named")) == (6.0, 0)
+    assert list((tmp_path / "named").iterdir()) and not (tmp_path / "home").exists()
+
+
+def test_the_digest_is_that_of_files_with_kernels(package):
+    before = digest_of_kernels(package)
+    (package / "plain.py").write_text("FACTOR = 3\n")
+    assert digest_of_kernels(package) == before
+    (package / "inner").mkdir()
+    (package / "inner" / "kernel.py").write_text("import numba\n")
+    assert digest_of_kernels(package) != before
