@@ -113,8 +113,8 @@ class WearParameters:
     disc: tuple[float, float] = (0.25, 0.85)
     # Longest spur of the facing rims (Nathan 1962: grades of 3 mm and less to bridging).
     spur_mm: tuple[float, float] = (0.5, 8.0)
-    # Added thickness of facing endplates, in multiples of it: sclerosis of 1-4 mm (Modic III), estimated.
-    sclerosis: tuple[float, float] = (0.0, 4.0)
+    # Added thickness of facing endplates, in multiples of it: sclerosis of 1-3 mm (Modic III), estimated.
+    sclerosis: tuple[float, float] = (0.0, 2.2)
     # Arthrotic facets, in more than half of the worn segments, grow by some mm (Weishaupt 1999 grades 1-3).
     facet_share: float = 0.6
     facet_mm: tuple[float, float] = (0.5, 3.5)
