@@ -8,6 +8,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_bytes
+from lumbar_ext.io.input_file import MAX_MESH_BYTES, one_line, require_file
 
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
@@ -45,19 +46,65 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: if the file is missing, is not a mesh, or holds no triangle.
     """
+    vertices, triangles = read_stored_mesh(path)
+    merged, index = np.unique(vertices, axis=0, return_inverse=True)
+    return _checked(path, merged, index.reshape(-1)[triangles])
+
+
+def read_stored_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """The triangles of a mesh file (STL, PLY, OBJ, OFF) as they are stored; vertices may not be finite.
+
+    Returns:
+        vertices [V, 3] float64 in the file's unit and triangles [M, 3] int64.
+
+    Raises:
+        InputError: if the file is missing, too large, or is not a mesh of triangles that name its vertices.
+    """
+    path = require_file(path, "a mesh file", MAX_MESH_BYTES)
+    try:
+        corners = _binary_stl_corners(path)
+        if corners is not None:
+            return corners.reshape(-1, 3).astype(np.float64), np.arange(3 * len(corners)).reshape(-1, 3)
+        vertices, triangles = _loaded(path)
+    except InputError:
+        raise
+    except Exception as error:  # trimesh and what it calls have errors of their own
+        raise InputError(
+            f"{path}: cannot be read as a mesh ({one_line(error)}); expected STL, PLY, OBJ or OFF"
+        ) from error
+    if len(triangles) and not (triangles.min() >= 0 and triangles.max() < len(vertices)):
+        raise InputError(f"{path}: a triangle names vertex {triangles.max()}, expected 0 to {len(vertices) - 1}")
+    return vertices, triangles
+
+
+def _loaded(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import trimesh
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such mesh file")
-    try:
-        mesh = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a mesh ({error}); expected STL, PLY, OBJ or OFF") from error
+    with path.open("rb") as stream:
+        mesh = trimesh.load(stream, file_type=path.suffix.lower().lstrip("."), force="mesh", process=False)
     vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
-    merged, index = np.unique(vertices, axis=0, return_inverse=True)
-    triangles = index.reshape(-1)[np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)]
-    return _checked(path, merged, triangles)
+    return vertices, np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
+
+
+def _binary_stl_corners(path: Path) -> np.ndarray | None:
+    """Corners [M, 3, 3] of a binary STL file, None for other files.
+
+    A file is text if its triangles do not fill it and it begins as a text: some writers begin binary files with
+    "solid", too.
+    """
+    if path.suffix.lower() != ".stl":
+        return None
+    content = path.read_bytes()
+    count = int.from_bytes(content[80:84], "little") if len(content) >= 84 else 0
+    size = 84 + _STL_TRIANGLE.itemsize * count
+    if len(content) != size:
+        if content.lstrip()[:5].lower() == b"solid" and b"\0" not in content[:1024]:
+            return None
+        raise InputError(
+            f"{path}: {len(content)} bytes, expected {size} for the {count} triangles of its header; it is cut short, "
+            "damaged, or has something after its triangles: save it anew"
+        )
+    return np.frombuffer(content, _STL_TRIANGLE, count, 84)["corners"]
 
 
 def _checked(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,8 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.input_file import MAX_MESH_BYTES, one_line, require_file
+from lumbar_ext.mesh.files import read_stored_mesh
 
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 """Length units a mesh file may be written in."""
@@ -206,24 +208,33 @@ def read_mesh(path: str | Path) -> trimesh.Trimesh:
         InputError: if the file is missing, cannot be read or holds no triangles.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such mesh file")
-    try:
-        mesh = _read_csv(path) if path.suffix == ".csv" else trimesh.load(path, force="mesh", process=False)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a mesh ({error})") from error
-    if len(mesh.faces) == 0:
+    vertices, triangles = _read_csv(path) if path.suffix == ".csv" else read_stored_mesh(path)
+    if len(triangles) == 0:
         raise InputError(f"{path}: holds no triangles")
-    return mesh
+    return trimesh.Trimesh(vertices, triangles, process=False)
 
 
-def _read_csv(path: Path) -> trimesh.Trimesh:
-    """Reads a vertex table and the table of 1-based faces beside it."""
+def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and triangles of a vertex table and the table of 1-based faces beside it."""
     faces_path = path.with_name(path.name.replace("_vertices", "_faces"))
     if faces_path == path or not faces_path.is_file():
         raise InputError(f"{path}: expected a *_vertices.csv with its *_faces.csv beside it")
-    vertices = np.loadtxt(path, delimiter=",", ndmin=2)
-    triangles = np.loadtxt(faces_path, delimiter=",", ndmin=2).astype(np.int64)
-    return trimesh.Trimesh(vertices, triangles - 1, process=False)
+    vertices, faces = (_read_table(table) for table in (path, faces_path))
+    triangles = faces.astype(np.int64) - 1
+    if len(triangles) and not (triangles.min() >= 0 and triangles.max() < len(vertices)):
+        raise InputError(f"{faces_path}: names vertex {triangles.max() + 1}, expected 1 to {len(vertices)}")
+    return vertices, triangles
+
+
+def _read_table(path: Path) -> np.ndarray:
+    """[N, 3] numbers of a CSV file."""
+    require_file(path, "a table of three columns", MAX_MESH_BYTES)
+    try:
+        table = np.loadtxt(path, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as a table ({one_line(error)})") from error
+    if table.shape[1] != 3:
+        raise InputError(
+            f"{path}: {table.shape[1]} columns, expected three, separated by commas and with a decimal point"
+        )
+    return table
