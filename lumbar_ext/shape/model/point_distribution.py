@@ -18,6 +18,7 @@ from torch import nn
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.shape.model.alignment import generalized_procrustes
 from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.shape.model.reference import Reference
@@ -81,9 +82,8 @@ class VertebraShapeModel(nn.Module):
         """Writes the state dict, modes in half precision (an error of about 1 micrometre), atomically."""
         state = dict(self.state_dict())
         state["modes"] = state["modes"].half()
-        temporary = Path(path).with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
 
     def forward(self, b: torch.Tensor) -> torch.Tensor:
         """Shapes of coefficients.
