@@ -28,11 +28,12 @@ from lumbar_ext.measurements.values.frames import (
 from lumbar_ext.measurements.values.spine import Key, Mesh
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.bones.endplate_planes import EndplatePair, find_endplates
+from lumbar_ext.studies.study_folder import TruthFolder
 
 
 def constructed_poses(truth_dir: str | Path) -> dict[str, RigidTransform] | None:
     """`world_from_vertebra` of every level as simulated; None where the study does not say."""
-    path = Path(truth_dir) / "meta.json"
+    path = TruthFolder(Path(truth_dir)).meta
     try:
         matrices = json.loads(path.read_text(encoding="utf-8"))["posture"]["world_from_vertebra"]
     except (OSError, KeyError, ValueError):

@@ -22,6 +22,7 @@ from lumbar_ext.geometry import BiplanarGeometry, triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.networks.packing import px_from_cells
 from lumbar_ext.studies.biplanar_study import read_study
+from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
 RIGHT_MM = 13.0
@@ -138,7 +139,7 @@ def main(
     for name, folder in (sets if isinstance(sets, Mapping) else {Path(sets).name: sets}).items():
         for item in study_items(folder, folder):
             study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
-            landmarks_mm = read_landmarks(Path(item["truth_dir"]) / "landmarks.json").position_mm
+            landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).position_mm
             seen = see_views(network, to_network_grids(study))
             true_height_mm = landmarks_mm[:, :2, 2].mean(1)
             outcomes += measure_levels(name, Path(item["output_dir"]).name, seen, true_height_mm)

@@ -23,6 +23,7 @@ from lumbar_ext.measurements.values.spine import Mesh, Values, mark_spine, measu
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.studies.study_folder import TruthFolder
 
 _VERTICES_A_VERTEBRA = 60
 _UNSIGNED = ("cobb",)
@@ -56,8 +57,9 @@ class MeasurementError:
 
 def true_meshes(truth_dir: str | Path) -> dict[str, Mesh]:
     """True meshes of a study with their true landmarks, world mm."""
-    landmarks = read_landmarks(Path(truth_dir) / "landmarks.json").position_mm
-    return {level: Mesh(*read_mesh(Path(truth_dir) / f"{level}.stl"), landmarks[i]) for i, level in enumerate(LEVELS)}
+    truth = TruthFolder(Path(truth_dir))
+    landmarks = read_landmarks(truth.landmarks).position_mm
+    return {level: Mesh(*read_mesh(truth.mesh(level)), landmarks[i]) for i, level in enumerate(LEVELS)}
 
 
 def measure_meshes(meshes: Mapping[str, Mesh]) -> Values:

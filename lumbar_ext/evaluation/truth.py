@@ -15,6 +15,7 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.studies.study_folder import StudyFolder, TruthFolder, study_folders
 from lumbar_ext.transforms.canonical import CanonicalView
 from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
@@ -39,17 +40,17 @@ def study_items(
     Raises:
         InputError: if there is no study.
     """
-    folders = sorted(path.parent for path in Path(cohort_dir).glob("*/calibration.json"))
+    folders = [StudyFolder(folder) for folder in study_folders(cohort_dir)]
     if not folders:
         raise InputError(f"{cohort_dir}: holds no study, expected folders with ap.png, lat.png and calibration.json")
     return [
         {
-            "ap_image": str(folder / "ap.png"),
-            "lat_image": str(folder / "lat.png"),
-            "calibration": str(folder / "calibration.json"),
-            "truth_dir": str(folder / "truth"),
+            "ap_image": str(folder.picture("ap")),
+            "lat_image": str(folder.picture("lat")),
+            "calibration": str(folder.calibration),
+            "truth_dir": str(folder.truth.path),
             "inputs": kind,
-            "output_dir": str(Path(output_dir) / folder.name),
+            "output_dir": str(Path(output_dir) / folder.path.name),
         }
         for kind in inputs
         for folder in folders[::every][:limit]
@@ -85,7 +86,7 @@ def true_surfaces(truth_dir: str | Path) -> dict[str, Surface]:
     Raises:
         InputError: if there is no mesh.
     """
-    paths = {level: Path(truth_dir) / f"{level}.stl" for level in LEVELS}
+    paths = {level: TruthFolder(Path(truth_dir)).mesh(level) for level in LEVELS}
     surfaces = {level: Surface(*read_mesh(path)) for level, path in paths.items() if path.is_file()}
     if not surfaces:
         raise InputError(f"{truth_dir}: holds no mesh, expected L1.stl to L5.stl (simulate with --meshes true)")
@@ -98,10 +99,10 @@ class ObserveTruth(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `observed`."""
         canonical = to_network_grids(data["study"])
-        truth_dir = Path(data["truth_dir"])
-        landmarks = read_landmarks(truth_dir / "landmarks.json")
+        truth = TruthFolder(Path(data["truth_dir"]))
+        landmarks = read_landmarks(truth.landmarks)
         pixels = {"ap": landmarks.ap_px, "lat": landmarks.lat_px}
-        decoded = {view: _perfectly_seen(canonical[view], pixels[view], truth_dir) for view in VIEWS}
+        decoded = {view: _perfectly_seen(canonical[view], pixels[view], truth) for view in VIEWS}
         return {**data, "observed": ObservedStudy(canonical, decoded)}
 
 
@@ -110,13 +111,11 @@ def observer(decompositions_dir: str, observe: Transform) -> Transform:
     return ObserveTruth() if decompositions_dir else observe
 
 
-def _perfectly_seen(canonical: CanonicalView, original_px: np.ndarray, truth_dir: Path) -> DecodedView:
-    decomposition, _ = read_nifti_image(truth_dir / f"decomposition_{canonical.view}.nii.gz")
+def _perfectly_seen(canonical: CanonicalView, original_px: np.ndarray, truth: TruthFolder) -> DecodedView:
+    path = truth.decomposition(canonical.view)
+    decomposition, _ = read_nifti_image(path)
     if decomposition.shape != canonical.pixels.shape:
-        raise InputError(
-            f"{truth_dir}/decomposition_{canonical.view}.nii.gz: {decomposition.shape} pixels, "
-            f"expected {canonical.pixels.shape} of the network grid"
-        )
+        raise InputError(f"{path}: {decomposition.shape} pixels, expected {canonical.pixels.shape} of the network grid")
     landmarks_px = canonical.to_canonical_px(original_px)
     present = np.isfinite(landmarks_px).all((1, 2))
     return DecodedView(

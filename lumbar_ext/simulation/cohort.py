@@ -10,7 +10,6 @@ A run that was interrupted is resumed by the same command.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -29,6 +28,7 @@ from lumbar_ext.simulation.protocol import StudyPlan, plan_studies
 from lumbar_ext.simulation.simulated_study import RENDERERS, simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
 from lumbar_ext.simulation.study_spec import StudySpec
+from lumbar_ext.studies.study_folder import StudyFolder
 
 DEFAULT_ANATOMY = default_anatomy()
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -132,7 +132,7 @@ def _label(split: str, pathology: str, variation: str, renderer: str) -> str:
 
 def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
     """Raises InputError if a finished study was rendered with other voxels: one folder holds studies of one kind."""
-    found = json.loads((study / "truth" / "meta.json").read_text()).get("voxel_mm")
+    found = StudyFolder(study).truth.read_meta().get("voxel_mm")
     if found != voxel_mm:
         raise InputError(f"{study}: was made with voxel_mm {found}, expected {voxel_mm}, or another folder")
 

@@ -27,8 +27,8 @@ from lumbar_ext.simulation.imaging.exposure import Exposure
 from lumbar_ext.simulation.posture.posed_spine import Posture
 from lumbar_ext.simulation.simulated_study import SimulatedStudy, Truth
 from lumbar_ext.simulation.study_spec import StudySpec
+from lumbar_ext.studies.study_folder import StudyFolder, TruthFolder
 
-_LAST_FILE = Path("truth") / "meta.json"
 # Noise hardly compresses: the fastest setting is ten times as fast and a tenth larger than the tightest.
 _COMPRESSION = 1
 _DIGITS = 5
@@ -36,7 +36,7 @@ _DIGITS = 5
 
 def is_complete(folder: str | Path) -> bool:
     """Whether `folder` holds a finished study."""
-    return (Path(folder) / _LAST_FILE).is_file()
+    return StudyFolder(Path(folder)).is_complete
 
 
 def write_study(study: SimulatedStudy, folder: str | Path, *, meshes: bool = True) -> None:
@@ -48,9 +48,10 @@ def write_study(study: SimulatedStudy, folder: str | Path, *, meshes: bool = Tru
         meshes: whether to write the vertebrae as STL files.
     """
     with staged_output(folder, owned=("*",)) as staging:
-        (staging / "truth").mkdir()
-        _write_pictures(study, staging)
-        _write_truth(study, staging / "truth", meshes)
+        files = StudyFolder(staging)
+        files.truth.path.mkdir()
+        _write_pictures(study, files)
+        _write_truth(study, files.truth, meshes)
 
 
 def landmarks_document(truth: Truth) -> dict:
@@ -76,27 +77,27 @@ def _vertebra_document(truth: Truth, landmarks_mm: np.ndarray) -> dict:
     }
 
 
-def _write_pictures(study: SimulatedStudy, folder: Path) -> None:
+def _write_pictures(study: SimulatedStudy, files: StudyFolder) -> None:
     for view in VIEWS:
-        Image.fromarray(study.pictures[view].pixels).save(folder / f"{view}.png", compress_level=_COMPRESSION)
-    write_calibration(study.geometry, folder / "calibration.json")
+        Image.fromarray(study.pictures[view].pixels).save(files.picture(view), compress_level=_COMPRESSION)
+    write_calibration(study.geometry, files.calibration)
 
 
-def _write_truth(study: SimulatedStudy, folder: Path, meshes: bool) -> None:
+def _write_truth(study: SimulatedStudy, files: TruthFolder, meshes: bool) -> None:
     truth = study.truth
     for view in VIEWS:
         spacing = truth.geometry[view].pixel_spacing_mm
-        write_nifti_image(folder / f"decomposition_{view}.nii.gz", truth.decomposition[view], spacing)
-        Image.fromarray(truth.silhouettes[view]).save(folder / f"silhouettes_{view}.png")
-    (folder / "landmarks.json").write_text(json.dumps(landmarks_document(truth)))
-    (folder / "anchors.json").write_text(json.dumps(_anchors_document(truth)))
+        write_nifti_image(files.decomposition(view), truth.decomposition[view], spacing)
+        Image.fromarray(truth.silhouettes[view]).save(files.silhouettes(view))
+    files.landmarks.write_text(json.dumps(landmarks_document(truth)))
+    files.anchors.write_text(json.dumps(_anchors_document(truth)))
     if meshes:
         for level, vertebra in zip(truth.levels, truth.vertebrae, strict=True):
             if vertebra is None:
                 continue
-            write_stl(folder / f"{level}.stl", vertebra.vertices_mm, vertebra.triangles)
+            write_stl(files.mesh(level), vertebra.vertices_mm, vertebra.triangles)
     # Written last: its presence tells a complete study.
-    (folder / _LAST_FILE.name).write_text(json.dumps(_meta(study)))
+    files.meta.write_text(json.dumps(_meta(study)))
 
 
 def _anchors_document(truth: Truth) -> dict:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from lumbar_ext.studies.study_folder import StudyFolder
 
 # the simulator's kinds of pathology that go by another name in a table of findings, or share one
 _NAMES = {
@@ -19,13 +20,13 @@ _NAMES = {
 
 def study_findings(study: Path) -> tuple[str, ...]:
     """The finding of the entry ``pathology`` (its ``kind``), or none without that file or entry."""
-    pathology = read_meta(study).get("pathology")
+    pathology = StudyFolder(study).truth.read_meta().get("pathology")
     return (_NAMES.get(pathology["kind"], pathology["kind"]),) if pathology else ()
 
 
 def study_subject(study: Path) -> str:
     """Whose study it is: ``subject_id``, or split and ``person_seed``, or the real person or CT, else the study's name."""
-    meta = read_meta(study)
+    meta = StudyFolder(study).truth.read_meta()
     if "subject_id" in meta:
         return str(meta["subject_id"])
     if "study_from_file" in meta or meta.get("variation") == "none":
@@ -33,9 +34,3 @@ def study_subject(study: Path) -> str:
     if "person_seed" in meta:
         return f"{meta['split']}-{meta['person_seed']}"
     return study.name
-
-
-def read_meta(study: Path) -> dict:
-    """The content of ``truth/meta.json``; empty where there is none."""
-    path = study / "truth" / "meta.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -27,6 +27,7 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.anchors import TrueAnchors, read_anchors
+from lumbar_ext.studies.study_folder import StudyFolder
 from lumbar_ext.training.view_records import UINT16_MAX, list_studies, read_truth
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE
 from lumbar_ext.transforms.spine_targets import SpinePoints
@@ -109,8 +110,8 @@ def map_folder(folder: str | Path, cache_dir: str | Path) -> MappedFolder:
 
 
 def _stamp(study: Path) -> list[int]:
-    truth = [study / "truth" / name for name in ("landmarks.json", "anchors.json")]
-    return [path.stat().st_mtime_ns if path.is_file() else 0 for path in truth]
+    truth = StudyFolder(study).truth
+    return [path.stat().st_mtime_ns if path.is_file() else 0 for path in (truth.landmarks, truth.anchors)]
 
 
 def _write_arrays(studies: Sequence[Path], target: Path) -> None:
@@ -153,10 +154,10 @@ def read_spine_view(study: Path, view: str) -> tuple[np.ndarray, np.ndarray, Spi
     if truth.image.std() < _FLAT_STANDARD_DEVIATION:
         raise InputError(f"{study}: the {view} picture is empty (standard deviation {truth.image.std():.3g})")
     points = SpinePoints.of_lumbar(truth.landmarks_px)
-    anchors = read_anchors(study / "truth" / "anchors.json")
+    anchors = read_anchors(StudyFolder(study).truth.anchors)
     if anchors is None:
         return truth.image, truth.decomposition, points
-    camera = read_calibration(study / "calibration.json")[view]
+    camera = read_calibration(StudyFolder(study).calibration)[view]
 
     def on_grid(points_mm: np.ndarray) -> np.ndarray:
         return seen.to_canonical_px(camera.project(points_mm))
@@ -196,7 +197,7 @@ def with_anchors(
 
 def _l6_landmarks_mm(study: Path) -> np.ndarray:
     """[7, 3] of L6 from ``landmarks.json``; NaN where it has none."""
-    document = json.loads((study / "truth" / "landmarks.json").read_text(encoding="utf-8"))
+    document = json.loads(StudyFolder(study).truth.landmarks.read_text(encoding="utf-8"))
     entry = document["vertebrae"].get("L6", {})
     unknown = [np.nan] * 3
     return np.array([entry.get(name, {}).get("position_mm", unknown) for name in LANDMARKS], float)

@@ -18,6 +18,7 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.radiographs.radiograph import with_bone_bright
+from lumbar_ext.studies.study_folder import StudyFolder, study_folders
 from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, CanonicalView, size_on_grid, to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
 from lumbar_ext.transforms.targets import ENDPLATES
@@ -127,13 +128,14 @@ def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[Vie
     Raises:
         InputError: as :func:`read_view`.
     """
-    camera = read_calibration(study / "calibration.json")[view]
-    radiograph = read_radiograph(_image_path(study, view))
+    files = StudyFolder(study)
+    camera = read_calibration(files.calibration)[view]
+    radiograph = read_radiograph(files.radiograph(view))
     if radiograph.polarity == "bone_dark":
         radiograph = with_bone_bright(radiograph)
-    decomposition_path = study / "truth" / f"decomposition_{view}.nii.gz"
+    decomposition_path = files.truth.decomposition(view)
     decomposition, _ = read_nifti_image(decomposition_path)
-    landmarks = getattr(read_landmarks(study / "truth" / "landmarks.json"), f"{view}_px")
+    landmarks = getattr(read_landmarks(files.truth.landmarks), f"{view}_px")
     _check_truth(radiograph.pixels, decomposition, landmarks, decomposition_path)
     size_px = size_on_grid(camera, view) if whole_film else NETWORK_SIZE_PX
     seen = to_network_grid(radiograph.pixels, camera, view, size_px=size_px)
@@ -143,15 +145,6 @@ def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[Vie
         landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
     bone = to_network_grid(decomposition, camera, view, size_px=size_px).pixels
     return ViewTruth(normalise_intensity(seen.pixels), bone, landmarks), seen
-
-
-def _image_path(study: Path, view: str) -> Path:
-    """The one radiograph of that view: ``ap.png``, ``lat.dcm``, ``ap.nii.gz`` ..."""
-    found = sorted(path for path in study.glob(f"{view}.*") if path.is_file())
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise InputError(f"{study}: expected one radiograph {view}.png, .dcm or .nii.gz, found {names}")
-    return found[0]
 
 
 def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.ndarray, path: Path) -> None:
@@ -173,11 +166,11 @@ def list_studies(folder: str | Path, limit: int | None = None) -> list[Path]:
     Raises:
         InputError: when there are none, or one of them has no labels.
     """
-    studies = sorted(path.parent for path in Path(folder).glob("[!.]*/calibration.json"))
+    studies = study_folders(folder)
     if not studies:
         raise InputError(f"{folder}: expected study folders with calibration.json and truth/landmarks.json, found none")
     for study in studies[:limit]:
-        if not (study / "truth" / "landmarks.json").is_file():
+        if not StudyFolder(study).truth.landmarks.is_file():
             raise InputError(f"{study}: no truth/landmarks.json, expected labels of every study")
     return studies[:limit]
 

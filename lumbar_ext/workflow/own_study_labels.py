@@ -36,11 +36,11 @@ from lumbar_ext.shape.model.surface_fit import LinearModel, SurfaceFit, fit_to_s
 from lumbar_ext.shape.sources.folder import checked_label_values
 from lumbar_ext.shape.sources.vertebra_file import VERTEBRA_EXTENT_MM, load_vertebra
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
+from lumbar_ext.studies.study_folder import STUDY_PATTERNS, StudyFolder
 from lumbar_ext.workflow.outputs import write_json
 from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
 
 _FIT_MODES = 20
-_STUDY_FILES = ("ap.png", "lat.png", "calibration.json", "truth/*")
 
 NOT_A_VERTEBRA_MM = 2.5
 """A surface this far (mean distance of the closest instance's vertices) from every vertebra is none. Measured on 17 real ones,
@@ -180,9 +180,9 @@ class WriteLabels(Transform):
             meshes[level] = fit.vertices_mm, subject[level].triangles
             landmarks = fit.shape.landmarks(np.zeros(0))
             points[LEVELS.index(level)] = fit.world_from_vertebra.apply(landmarks)
-        with staged_output(data["output_dir"], _STUDY_FILES) as folder:
+        with staged_output(data["output_dir"], STUDY_PATTERNS) as folder:
             write_labels(folder, study, meshes, points)
-            write_json(folder / "truth" / "meta.json", _meta(data, result, failed))
+            write_json(StudyFolder(folder).truth.meta, _meta(data, result, failed))
         return dict(data)
 
 
@@ -209,23 +209,21 @@ def write_labels(
         meshes: by level, vertices [V, 3] in world mm and triangles [M, 3].
         landmarks_mm: [5, 7, 3] world mm, NaN for missing levels.
     """
-    truth = folder / "truth"
-    truth.mkdir(parents=True, exist_ok=True)
+    files = StudyFolder(folder)
+    files.truth.path.mkdir(parents=True, exist_ok=True)
     solids = tuple(Surface(vertices, triangles) for vertices, triangles in meshes.values())
     for view in VIEWS:
         camera = study.geometry[view]
-        write_png(folder / f"{view}.png", _as_uint16(study[view].pixels))
-        write_nifti_image(
-            truth / f"decomposition_{view}.nii.gz", decomposition(solids, camera), camera.pixel_spacing_mm
-        )
-    write_calibration(study.geometry, folder / "calibration.json")
+        write_png(files.picture(view), _as_uint16(study[view].pixels))
+        write_nifti_image(files.truth.decomposition(view), decomposition(solids, camera), camera.pixel_spacing_mm)
+    write_calibration(study.geometry, files.calibration)
     pixels = {view: study.geometry[view].project(landmarks_mm) for view in VIEWS}
     known = np.where(np.isfinite(landmarks_mm).all(-1), 1.0, np.nan)
     write_landmarks(
-        truth / "landmarks.json", StudyLandmarks(landmarks_mm, pixels["ap"], pixels["lat"], known, known, 0 * known)
+        files.truth.landmarks, StudyLandmarks(landmarks_mm, pixels["ap"], pixels["lat"], known, known, 0 * known)
     )
     for level, (vertices, triangles) in meshes.items():
-        write_stl(truth / f"{level}.stl", vertices, triangles)
+        write_stl(files.truth.mesh(level), vertices, triangles)
 
 
 def _meta(data: Mapping[str, Any], result: RegistrationResult, failed: Mapping[str, str]) -> dict[str, Any]:

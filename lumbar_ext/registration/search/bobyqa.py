@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import nlopt
 import numpy as np
 
 from lumbar_ext.errors import InputError
@@ -173,6 +172,8 @@ class BoxSearch:
         self, objective: Callable[[np.ndarray], float], start: np.ndarray, record: Record, level: str
     ) -> SearchOutcome:
         """The best point met from `start`, which is clipped to the box."""
+        import nlopt  # only who searches this way needs the library
+
         best = _Best(objective, np.clip(start, -self.limits, self.limits), self.steps, self.limits, record)
         optimiser = nlopt.opt(nlopt.LN_BOBYQA, len(start))
         scaled_limits = self.limits / self.steps
@@ -251,5 +252,7 @@ def natural_steps(size: int) -> np.ndarray:
 def _reason(code: int, loss: float) -> StopReason:
     if not np.isfinite(loss):
         return StopReason.FAILED
+    import nlopt
+
     limits = {nlopt.MAXTIME_REACHED: StopReason.TIME, nlopt.MAXEVAL_REACHED: StopReason.EVALUATIONS}
     return limits.get(code, StopReason.CONVERGED)

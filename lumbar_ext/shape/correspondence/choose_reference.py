@@ -14,6 +14,7 @@ from tqdm import tqdm
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.alignment import align_from_starts, axis_starts
 from lumbar_ext.shape.model.frame import world_from_vertebra
@@ -88,16 +89,15 @@ def _reference(
     reference = build_reference(
         target.surface.with_vertices(vertebra_from_target.apply(target.surface.vertices_mm)), n_vertices
     )
-    temporary = cache.with_suffix(".tmp.npz")
-    np.savez(
-        temporary,
-        key=key.hexdigest(),
-        vertices=reference.surface.vertices_mm,
-        triangles=reference.surface.triangles,
-        landmarks=reference.landmark_vertices,
-        weights=reference.landmark_weights,
-    )
-    temporary.replace(cache)
+    with atomic_path(cache) as temporary:
+        np.savez(
+            temporary,
+            key=key.hexdigest(),
+            vertices=reference.surface.vertices_mm,
+            triangles=reference.surface.triangles,
+            landmarks=reference.landmark_vertices,
+            weights=reference.landmark_weights,
+        )
     return reference
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.nonrigid import (
     MASK_TARGET_STAGES,
@@ -250,18 +251,17 @@ def _key(shape: CohortShape, template: Surface, data_dir: Path, content: str) ->
 
 def _store(registered: RegisteredShape, path: Path, key: str) -> None:
     """Writes a result to the cache, atomically."""
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(
-        temporary,
-        key=key,
-        vertices=registered.vertices_mm.astype(np.float32),
-        pose=registered.world_from_vertebra,
-        forth=registered.template_to_target_mm,
-        back=registered.target_to_template_mm,
-        crossings=registered.n_self_intersections,
-        notes=json.dumps(registered.notes),
-    )
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        np.savez(
+            temporary,
+            key=key,
+            vertices=registered.vertices_mm.astype(np.float32),
+            pose=registered.world_from_vertebra,
+            forth=registered.template_to_target_mm,
+            back=registered.target_to_template_mm,
+            crossings=registered.n_self_intersections,
+            notes=json.dumps(registered.notes),
+        )
 
 
 def _cached(shape: CohortShape, path: Path, key: str) -> RegisteredShape | None:

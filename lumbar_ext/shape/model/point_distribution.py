@@ -17,6 +17,7 @@ from torch import nn
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.io.input_file import one_line
 from lumbar_ext.io.weights import read_tensors
 from lumbar_ext.shape.model.alignment import generalized_procrustes
@@ -82,9 +83,8 @@ class VertebraShapeModel(nn.Module):
         """Writes the state dict, modes in half precision (an error of about 1 micrometre), atomically."""
         state = dict(self.state_dict())
         state["modes"] = state["modes"].half()
-        temporary = Path(path).with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
 
     def forward(self, b: torch.Tensor) -> torch.Tensor:
         """Shapes of coefficients.

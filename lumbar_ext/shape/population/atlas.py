@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.io.input_file import one_line
 from lumbar_ext.io.weights import read_tensors
 from lumbar_ext.mesh.surface import Surface
@@ -125,9 +126,9 @@ class Atlas:
                 arrays[f"{name}_vertices"] = bone.vertices_mm.astype(np.float32)
                 arrays[f"{name}_triangles"] = bone.triangles.astype(np.int32)
             arrays["sacrum_from_l5"] = self.background.sacrum_from_l5.astype(np.float32)
-        temporary = Path(path).with_suffix(".tmp")
-        torch.save({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}, temporary)
-        temporary.replace(path)
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
+        with atomic_path(path) as temporary:
+            torch.save(tensors, temporary)
 
 
 def _background(arrays: dict[str, np.ndarray]) -> BackgroundBones | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from skimage.measure import marching_cubes
+from trimesh.smoothing import filter_taubin
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.mesh.surface import Surface, clean_surface
@@ -118,16 +119,10 @@ def taubin_smooth(surface: Surface, steps: int) -> Surface:
         surface: the surface to smooth.
         steps: pairs of a shrinking and an inflating umbrella step; 0 returns the surface unchanged.
     """
-    edges = surface.to_trimesh().edges_unique
-    both = np.concatenate([edges, edges[:, ::-1]])
-    degree = np.bincount(both[:, 0], minlength=len(surface.vertices_mm))[:, None]
-    vertices = surface.vertices_mm.copy()
-    for factor in (_TAUBIN_SHRINK, _TAUBIN_INFLATE) * steps:
-        sums = np.stack(
-            [np.bincount(both[:, 0], vertices[both[:, 1], axis], len(vertices)) for axis in range(3)], axis=1
-        )
-        vertices += factor * (sums / np.maximum(degree, 1) - vertices)
-    return surface.with_vertices(vertices)
+    mesh = surface.to_trimesh()
+    # Trimesh counts single steps, a shrinking one first, and takes the inflating one as a positive number.
+    filter_taubin(mesh, lamb=_TAUBIN_SHRINK, nu=-_TAUBIN_INFLATE, iterations=2 * steps)
+    return surface.with_vertices(mesh.vertices)
 
 
 def _largest_component(mask: np.ndarray) -> np.ndarray:

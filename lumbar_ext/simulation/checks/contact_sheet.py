@@ -13,6 +13,7 @@ from PIL import Image
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.study_files import is_complete
+from lumbar_ext.studies.study_folder import StudyFolder
 
 
 def contact_sheet(
@@ -36,7 +37,7 @@ def contact_sheet(
     sheet = Image.new("L", (columns * width_px, rows * 2 * width_px))
     for place, index in enumerate(sorted(chosen)):
         for offset, view in enumerate(VIEWS):
-            pixels = np.asarray(Image.open(folders[index] / f"{view}.png"), dtype=np.float32) / 257
+            pixels = np.asarray(Image.open(StudyFolder(folders[index]).picture(view)), dtype=np.float32) / 257
             picture = Image.fromarray(pixels.astype(np.uint8))
             picture.thumbnail((width_px - 2, width_px - 2), Image.Resampling.LANCZOS)
             sheet.paste(picture, (place % columns * width_px, (place // columns * 2 + offset) * width_px))
