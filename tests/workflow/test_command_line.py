@@ -131,7 +131,8 @@ def test_a_run_that_is_stopped_while_it_registers_leaves_nothing(start, tmp_path
     assert "3/6 stages" in shown
     insist(process, number)
     lines = read_until(terminal, None).splitlines()
-    assert process.wait(START_SECONDS) == status
+    # A second signal while the interpreter shuts down kills it outright, which shells call by the same number.
+    assert process.wait(START_SECONDS) in (status, -int(number)) and status == 128 + number
     assert lines[-1] == f"{line}: no result was written" and "Traceback" not in "".join(lines)
     assert not (tmp_path / "out").exists()
 
