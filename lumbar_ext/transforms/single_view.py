@@ -3,10 +3,10 @@
 Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it:
 head up; AP
 with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable:
-``image``
-(path, then tensor), ``view`` ("ap" or "lat"), ``source`` (path), ``original_from_network`` (float64 [2, 2]: scale
+`image`
+(path, then tensor), `view` ("ap" or "lat"), `source` (path), `original_from_network` (float64 [2, 2]: scale
 and offset
-of (u, v)), ``original_size_px`` (columns, rows).
+of (u, v)), `original_size_px` (columns, rows).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def refuse_nothing(items: Sequence[Mapping], dataset_dir: str) -> None:
 
 
 class LoadViewd(Transform):
-    """Reads a radiograph and brings it to the network grid, bone bright; ``image`` becomes float32 [1, 512, 512].
+    """Reads a radiograph and brings it to the network grid, bone bright; `image` becomes float32 [1, 512, 512].
 
     Args:
         pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
@@ -152,10 +152,10 @@ def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, fl
 
 
 class DecodeViewd(Transform):
-    """Turns the packed output into ``decoded``, landmarks in the original file's pixels.
+    """Turns the packed output into `decoded`, landmarks in the original file's pixels.
 
-    Adds ``decomposition`` (float32 [1, 512, 512], network grid), ``landmarks_px`` [5, 7, 2] (original pixels),
-    ``landmark_confidence`` [5, 7], ``vertebra_confidence`` [5], ``present`` [5] and ``order_consistent``.
+    Adds `decomposition` (float32 [1, 512, 512], network grid), `landmarks_px` [5, 7, 2] (original pixels),
+    `landmark_confidence` [5, 7], `vertebra_confidence` [5], `present` [5] and `order_consistent`.
 
     Args:
         threshold: smallest heatmap value of a vertebra that is present.
@@ -194,9 +194,9 @@ class DecodeViewd(Transform):
 
 
 class SaveViewd(Transform):
-    """Writes ``<name>_decomposition.nii.gz`` (network grid) and ``<name>_landmarks.json`` (the original file's pixels).
+    """Writes `<name>_decomposition.nii.gz` (network grid) and `<name>_landmarks.json` (the original file's pixels).
 
-    The name is the item's ``name``, else the file's without its suffix.
+    The name is the item's `name`, else the file's without its suffix.
 
     Args:
         output_dir: folder, made if absent.
