@@ -178,3 +178,10 @@ def test_damaged_headers_raise_input_errors_alone(tmp_path, seed):
             radiograph.text("PatientID")
     except InputError as error:
         assert "ap.dcm" in str(error) or str(tmp_path) in str(error)
+
+
+def test_texts_of_headers_are_as_they_are_written(tmp_path):
+    tags = {"PatientName": "M\u00fcster^J\u00f6rg", "SpecificCharacterSet": "ISO_IR 100", "PatientID": "\u00c4-0123"}
+    (radiograph,) = find_radiographs(write_image(tmp_path / "ap.dcm", PIXELS, {"ImageType": ["A", "B"], **tags}))
+    texts = [radiograph.text(keyword) for keyword in ("PatientName", "PatientID", "ImageType")]
+    assert texts == ["M\u00fcster^J\u00f6rg", "\u00c4-0123", "A\\B"]
