@@ -1,4 +1,4 @@
-"""Packed network output to decomposition image and landmark positions, the inverse of ``targets``."""
+"""Packed network output to decomposition image and landmark positions, the inverse of `targets`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class DecodedView:
         decomposition: [H, W] float32 in [0, 1].
         centres_px: [5, 2] (u, v) vertebra centres; NaN where absent.
         landmarks_px: [5, 7, 2] (u, v); NaN where absent.
-        confidence: [5] in [0, 1]: heatmap value of the chosen peak, see :class:`~.level_choice.LevelChoice`; or, once
+        confidence: [5] in [0, 1]: heatmap value of the chosen peak, see `level_choice.LevelChoice`; or, once
             calibrated, the probability that the vertebra is where and what it is said to be.
         present: [5] bool, whether a peak at or above the threshold was chosen for the level.
         landmark_confidence: [5, 7] in [0, 1]: level confidence lowered by the disagreement of neighbouring cells; or,
-            once calibrated (:mod:`.confidence`), the probability of an error below 4 mm on the detector.
+            once calibrated (`confidence`), the probability of an error below 4 mm on the detector.
         order_consistent: whether the strongest peaks alone already lay in cranio-caudal order (v grows from L1 to L5)
             on different vertebrae.
     """
@@ -76,7 +76,7 @@ def _read_level(maps: np.ndarray, weights: np.ndarray, peak: Peak) -> tuple[np.n
 def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
     """Reads one packed output [37, H/4, W/4] (or [1, 37, H/4, W/4], or a packed target).
 
-    The centre cells are chosen by :func:`~.level_choice.choose_levels`; positions are the heatmap-weighted mean of what
+    The centre cells are chosen by `level_choice.choose_levels`; positions are the heatmap-weighted mean of what
     the 3x3 cells around a centre predict.
 
     Args:
