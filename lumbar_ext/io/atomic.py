@@ -65,7 +65,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def write_text(path: str | Path, content: str) -> None:
     """Writes `content` to `path` atomically, as UTF-8."""
-    write_bytes(path, content.encode("utf-8"))
+    write_bytes(path, content.encode("utf-8", errors="backslashreplace"))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ OURS_FROM_RAS = OURS_FROM_LPS @ np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world is right, anterior, superior."""
 
 _SHEAR = 1e-3
+_LONGEST_HEADER, _LONGEST_LINE, _LONGEST_NUMBER = 2**16, 2000, 40
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Volume:
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Reads NIfTI, NRRD, MetaImage or any other file that ITK reads, or a folder with one DICOM series.
+    """Reads a NIfTI, NRRD or MetaImage file, or a folder with one DICOM series.
 
     Raises:
         InputError: if it is missing, too large, cannot be read, or does not hold one volume of finite numbers.
@@ -90,6 +92,7 @@ def read_grid(path: Path, dtype: type | None = None) -> tuple[np.ndarray, np.nda
         return _read_itk(path, _dicom_series(path), dtype)
     if is_nifti(require_file(path, "a volume", MAX_VOLUME_BYTES)):
         return _read_nifti(path, dtype)
+    _check_text_header(path)
     _check_itk_header(path)
     return _read_itk(path, str(path), dtype)
 
@@ -123,8 +126,30 @@ def _read_itk(path: Path, names: str | list[str], dtype: type | None) -> tuple[n
     return values, OURS_FROM_LPS @ lps_from_voxel
 
 
+def _check_text_header(path: Path) -> None:
+    """Refuses what is neither NRRD nor MetaImage, and headers that no writer makes: ITK's parsers end the process on some.
+
+    Formats without a signature, which ITK would try next, make an image of anything.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_LONGEST_HEADER)
+    metaimage = path.suffix.lower() in (".mha", ".mhd")
+    if not metaimage and not head.startswith(b"NRRD000"):
+        raise InputError(f"{path}: cannot be read as a volume: neither NIfTI nor NRRD nor MetaImage, or damaged")
+    end = re.search(rb"(?mi)^ElementDataFile\s*=.*$" if metaimage else rb"\r?\n\r?\n", head)
+    lines = (head[: end.end()] if end else head).splitlines()
+    words = [word for line in lines for word in re.split(rb"[\s,()]+", line)]
+    if (
+        (end is None and len(head) == _LONGEST_HEADER)
+        or any(len(line) > _LONGEST_LINE for line in lines)
+        or any(re.fullmatch(rb"[-+.\d]+", word) and len(word) > _LONGEST_NUMBER for word in words)
+        or not b"".join(lines).isascii()
+    ):
+        raise InputError(f"{path}: cannot be read as a volume: its header is damaged")
+
+
 def _check_itk_header(path: Path) -> None:
-    """Refuses what no reader knows, layers, and what is larger than any volume, before it is decoded."""
+    """Refuses layers, and what is larger than any volume, before it is decoded."""
     import itk
 
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)

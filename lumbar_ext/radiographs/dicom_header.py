@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from collections.abc import MutableSequence
 from pathlib import Path
 
 import pydicom
@@ -74,7 +75,7 @@ def element_text(header: Dataset, keyword: str, path: str | Path) -> str | None:
         value = _stored(header, keyword)
         if value is None:
             value = header.get(keyword)
-        values = [value] if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else value
+        values = value if isinstance(value, MutableSequence | tuple) else [value]
         text = "\\".join("" if item is None else str(item) for item in values)
     except Exception as error:
         raise InputError(

@@ -16,8 +16,8 @@ from lumbar_ext.io.input_file import one_line, require_image_size
 from lumbar_ext.radiographs.compressed_image import SYNTAXES, StreamHeader, decode_stream
 from lumbar_ext.radiographs.dicom_header import element_integer, element_text
 
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN}
+_IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
+_PLAIN = {_IMPLICIT, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN}
 _MOST_PADDING = 0.75
 _ITEM, _END_OF_ITEMS = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
@@ -67,7 +67,7 @@ def read_stored(path: Path, data: Dataset) -> StoredImage:
     """
     form = _pixel_format(path, data)
     content = _pixel_data(path, data)
-    syntax = str(getattr(data, "file_meta", {}).get("TransferSyntaxUID", "") or "1.2.840.10008.1.2")
+    syntax = element_text(data.file_meta, "TransferSyntaxUID", path) or _IMPLICIT
     try:
         if syntax in _PLAIN:
             image = _from_cells(form, _plain_cells(form, content, syntax, data["PixelData"].VR), data, path)
@@ -234,8 +234,12 @@ def _from_stream(
     says goes before the header, which converters are known to leave behind.
     """
     if stream.signed is None:
+        if stream.bits > form.bits_allocated:
+            raise InputError(
+                f"its compressed image has {stream.bits} bits a pixel, expected at most the {form.bits_allocated} allocated"
+            )
         if stream.bits <= form.bits_stored:
-            form = replace(form, bits_allocated=max(form.bits_allocated, 8), high_bit=form.bits_stored - 1)
+            form = replace(form, high_bit=form.bits_stored - 1)
         return _from_cells(form, samples, data, path)
     image = StoredImage(samples.astype(np.int32), stream.bits, stream.signed)
     if stream.signed != form.signed:

@@ -1,5 +1,6 @@
 """A valid file for every reader of the package, and what of its result must stay."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,8 @@ from lumbar_ext.landmarks.markups import read_points, write_points
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, read_landmarks, write_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.radiographs.dicom_calibration import provide_calibration
-from lumbar_ext.radiographs.dicom_cameras import camera_from_tags
-from lumbar_ext.radiographs.dicom_folder import DicomRadiograph, find_radiographs
-from lumbar_ext.radiographs.dicom_pairing import RadiographPair
-from lumbar_ext.radiographs.dicom_view import tell_view
+from lumbar_ext.radiographs.dicom_folder import find_radiographs
+from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.png import write_png
@@ -87,14 +86,17 @@ def _radiograph(path: Path) -> Facts:
 
 
 def _header(path: Path) -> Facts:
-    """All that the applications ask of a header."""
-    found = find_radiographs(path.parent)
-    for radiograph in found:
-        tell_view(radiograph)
-        radiograph.text("PatientID")
-        camera_from_tags(DicomRadiograph(radiograph.path, radiograph.header))
-        provide_calibration(RadiographPair(radiograph, radiograph), path.parent, path.parent)
-    return {"shape": len(found)}
+    """All that the applications ask of headers: which two belong together, and their cameras."""
+    pair = pair_radiographs(find_radiographs(path.parent))
+    with tempfile.TemporaryDirectory() as folder:
+        provide_calibration(pair, path.parent, folder)
+    return {"shape": (pair.ap.text("Rows"), pair.ap.text("Columns"))}
+
+
+def _write_pair(path: Path) -> None:
+    _write_dicom(path, PIXELS, **_TAGS, **_C_ARM)
+    lateral = {"ViewPosition": "LL", "PatientOrientation": ["P", "F"], "PositionerPrimaryAngle": 90}
+    _write_dicom(path.with_name("lat.dcm"), PIXELS, **{**_TAGS, **_C_ARM, **lateral})
 
 
 def _grid(read: Callable[[Path], Any]) -> Callable[[Path], Facts]:
@@ -195,7 +197,7 @@ TARGETS: tuple[Target, ...] = (
     Target("dicom_rle", "a.dcm", lambda p: _write_dicom(p, PIXELS, bits_stored=12, rle=True, **_TAGS), _radiograph),
     Target("dicom_deflated", "a.dcm", _deflated, _radiograph),
     *(Target(f"dicom_{name}", "a.dcm", _compressed(*how), _radiograph) for name, how in _LOSSLESS.items()),
-    Target("dicom_header", "ap.dcm", lambda p: _write_dicom(p, PIXELS, **_TAGS, **_C_ARM), _header),
+    Target("dicom_header", "ap.dcm", _write_pair, _header),
     Target("png", "a.png", lambda p: write_png(p, PIXELS), _radiograph, guarded=True),
     Target("png_rgb", "a.png", lambda p: write_deep_png(p, np.stack([PIXELS] * 3, -1)), _radiograph, guarded=True),
     Target("nifti", "a.nii", lambda p: write_nifti_image(p, PIXELS, (0.4, 0.4)), _radiograph),

@@ -62,3 +62,19 @@ def test_files_that_are_no_mesh_are_named(tmp_path, name, content):
         read_mesh(tmp_path / name)
     with pytest.raises(InputError, match="no such file, expected a mesh"):
         read_mesh(tmp_path / "none.stl")
+
+
+@pytest.mark.parametrize("change", [-1, -50, 1, 50, 300])
+def test_a_binary_stl_that_its_triangles_do_not_fill_is_refused(tmp_path, change):
+    write_stl(tmp_path / "a.stl", TETRAHEDRON, FACES)
+    content = (tmp_path / "a.stl").read_bytes()
+    (tmp_path / "a.stl").write_bytes(content[:change] if change < 0 else content + bytes(change))
+    with pytest.raises(InputError, match=r"a\.stl: \d+ bytes, expected 284 for the 4 triangles of its header"):
+        read_mesh(tmp_path / "a.stl")
+
+
+def test_a_binary_stl_may_begin_as_a_text_does(tmp_path):
+    write_stl(tmp_path / "a.stl", TETRAHEDRON, FACES)
+    content = (tmp_path / "a.stl").read_bytes()
+    (tmp_path / "a.stl").write_bytes(b"solid exported".ljust(80) + content[80:])
+    assert len(read_mesh(tmp_path / "a.stl")[1]) == 4

@@ -1,13 +1,14 @@
 """Which files are the AP and the lateral radiograph of one study."""
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
-from lumbar_ext.radiographs.dicom_view import view_named
+from lumbar_ext.radiographs.dicom_view import tell_view, view_named
 from tests.radiographs.dicom_study import write_image
 
 PIXELS = np.random.default_rng(0).integers(0, 4096, (6, 5))
@@ -138,3 +139,49 @@ def test_an_empty_folder_is_said(tmp_path):
 )
 def test_words_name_views(text, view):
     assert view_named(text) == view
+
+
+@pytest.mark.parametrize("name", ["DICOMDIR", "dicomdir", "dicomdir;1", "index"])
+def test_the_directory_of_a_cd_is_left_out_under_any_name(tmp_path, name):
+    for view in ("ap", "lat"):
+        write_image(tmp_path / f"{view}.dcm", PIXELS, {"ViewPosition": view.upper()})
+    directory = pydicom.dcmread(tmp_path / "ap.dcm")
+    directory.clear()
+    directory.FileSetID = "CD"
+    directory.DirectoryRecordSequence = []
+    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    directory.save_as(tmp_path / name)
+    pair = pair_radiographs(find_radiographs(tmp_path))
+    assert (pair.ap.path.name, pair.lat.path.name) == ("ap.dcm", "lat.dcm")
+
+
+def test_a_damaged_element_is_named_when_it_is_needed(tmp_path):
+    """pydicom raises ValueError for it."""
+    path = write_image(tmp_path / "ap.dcm", PIXELS, {"DistanceSourceToDetector": "1234567"})
+    path.write_bytes(path.read_bytes().replace(b"1234567", b"1234,67"))
+    (radiograph,) = find_radiographs(tmp_path)
+    with pytest.raises(InputError, match=r"ap\.dcm: DICOM tag \(0018,1110\) DistanceSourceToDetector is '1234,67'"):
+        radiograph.number("DistanceSourceToDetector")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_headers_raise_input_errors_alone(tmp_path, seed):
+    path = write_image(tmp_path / "ap.dcm", PIXELS, {"ViewPosition": "AP"})
+    rng = np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    for place in rng.integers(128, len(content), 3):
+        content[place] = rng.integers(256)
+    path.write_bytes(content)
+    try:
+        for radiograph in find_radiographs(tmp_path):
+            tell_view(radiograph)
+            radiograph.text("PatientID")
+    except InputError as error:
+        assert "ap.dcm" in str(error) or str(tmp_path) in str(error)
+
+
+def test_texts_of_headers_are_as_they_are_written(tmp_path):
+    tags = {"PatientName": "M\u00fcster^J\u00f6rg", "SpecificCharacterSet": "ISO_IR 100", "PatientID": "\u00c4-0123"}
+    (radiograph,) = find_radiographs(write_image(tmp_path / "ap.dcm", PIXELS, {"ImageType": ["A", "B"], **tags}))
+    texts = [radiograph.text(keyword) for keyword in ("PatientName", "PatientID", "ImageType")]
+    assert texts == ["M\u00fcster^J\u00f6rg", "\u00c4-0123", "A\\B"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.volume import read_volume
 from lumbar_ext.shape.sources.label_map import is_label_map_name, load_label_map
 
 
@@ -69,3 +70,42 @@ def test_missing_and_broken_files_are_named(tmp_path):
 def test_names_are_told_by_their_suffix(tmp_path):
     assert is_label_map_name(tmp_path / "a_msk.NII.GZ") and is_label_map_name(tmp_path / "a.seg.nrrd")
     assert not is_label_map_name(tmp_path / "a.stl")
+
+
+def test_a_segmentation_with_layers_is_to_be_exported_as_a_label_map(tmp_path):
+    """3D Slicer stores overlapping segments as a first axis of kind "list"."""
+    layers = np.zeros((4, 5, 6, 2), np.uint8)
+    layers[1, 2, 3, 0] = layers[2, 2, 3, 1] = 1
+    header = (
+        "NRRD0004\ntype: unsigned char\ndimension: 4\nspace: left-posterior-superior\nsizes: 2 6 5 4\n"
+        "space directions: none (1,0,0) (0,1,0) (0,0,1)\nkinds: list domain domain domain\nencoding: raw\n"
+        "space origin: (0,0,0)\n\n"
+    )
+    (tmp_path / "spine.seg.nrrd").write_bytes(header.encode() + layers.tobytes())
+    with pytest.raises(InputError, match=r"spine\.seg\.nrrd: .* layers must be exported as a label map"):
+        load_label_map(tmp_path / "spine.seg.nrrd")
+
+
+def test_where_sform_and_qform_differ_ct_and_labels_lie_on_each_other(tmp_path):
+    """As after a coregistration; ITK, which read the CT, follows the qform."""
+    affine, moved = np.diag([-1.0, -2.0, 3.0, 1.0]), np.diag([-1.0, -2.0, 3.0, 1.0])
+    moved[2, 3] = 20
+    image = nibabel.Nifti1Image(values().astype(np.int16), affine)
+    image.set_qform(affine, 1)
+    image.set_sform(moved, 2)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    with pytest.warns(UserWarning, match="its sform and its qform differ by 20 mm; the sform is followed"):
+        label_map = load_label_map(tmp_path / "a.nii.gz")
+    with pytest.warns(UserWarning, match="its sform and its qform differ by 20 mm"):
+        volume = read_volume(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(volume.world_from_voxel, label_map.ours_from_voxel)
+    assert volume.world_from_voxel[2, 3] == 20
+
+
+def test_a_file_that_states_no_affine_is_refused(tmp_path):
+    image = nibabel.Nifti1Image(values(), np.eye(4))
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match="states neither an sform nor a qform"):
+        load_label_map(tmp_path / "a.nii.gz")
