@@ -12,7 +12,7 @@ from torch import nn
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, LEVELS, VIEWS
 from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.geometry import BiplanarGeometry
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.networks.packing import PACKED_CHANNELS
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.simulated_study import simulate_study
@@ -42,7 +42,7 @@ class TrueStudy:
     folder: Path
     pixels: dict[str, np.ndarray]
     geometry: BiplanarGeometry
-    vertebrae: tuple[Solid, ...]
+    vertebrae: tuple[Surface, ...]
     landmarks_mm: np.ndarray
 
     def inputs(self, output_dir):

@@ -14,7 +14,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.drr.bone_images import bone_images
 from lumbar_ext.geometry import BiplanarGeometry
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.body.assembly import assemble_scene
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.bones.pathology import Pathology, sample_pathology
@@ -61,7 +61,7 @@ class Truth:
         voxel_mm: edge of the voxels that the rays were cast through; None for pictures of meshes, and for a CT.
     """
 
-    vertebrae: tuple[Solid | None, ...]
+    vertebrae: tuple[Surface | None, ...]
     landmarks_mm: np.ndarray
     decomposition: dict[str, np.ndarray]
     silhouettes: dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""What is special about the person of a study, and who it is: from the truth's ``meta.json``."""
+"""What is special about the person of a study, and who it is: from the truth's `meta.json`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NAMES = {
 
 
 def study_findings(study: Path) -> tuple[str, ...]:
-    """The finding of the entry ``pathology`` (its ``kind``), or none without that file or entry."""
+    """The finding of the entry `pathology` (its `kind`), or none without that file or entry."""
     pathology = read_meta(study).get("pathology")
     return (_NAMES.get(pathology["kind"], pathology["kind"]),) if pathology else ()
 
 
 def study_subject(study: Path) -> str:
-    """Whose study it is: ``subject_id``, or split and ``person_seed``, or the real person or CT, else the study's name."""
+    """Whose study it is: `subject_id`, or split and `person_seed`, or the real person or CT, else the study's name."""
     meta = read_meta(study)
     if "subject_id" in meta:
         return str(meta["subject_id"])
@@ -36,6 +36,6 @@ def study_subject(study: Path) -> str:
 
 
 def read_meta(study: Path) -> dict:
-    """The content of ``truth/meta.json``; empty where there is none."""
+    """The content of `truth/meta.json`; empty where there is none."""
     path = study / "truth" / "meta.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

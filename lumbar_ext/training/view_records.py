@@ -83,7 +83,7 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
     bone-bright unless its own tags say otherwise.
 
     Args:
-        study: folder with ``<view>.png`` (or another radiograph file of that name), ``calibration.json`` and ``truth/``.
+        study: folder with `<view>.png` (or another radiograph file of that name), `calibration.json` and `truth/`.
         view: "ap" or "lat".
         downsample: 1, or 2, 4 .. to halve the grid that often by area averaging.
 
@@ -95,7 +95,7 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
 
 
 def record_of_sample(sample: Mapping[str, Any], downsample: int = 1) -> ViewRecord:
-    """The compact form of a sample such as :meth:`ViewRecord.as_sample` gives, on a grid halved as often as asked."""
+    """The compact form of a sample such as `ViewRecord.as_sample` gives, on a grid halved as often as asked."""
     image, decomposition = (np.asarray(sample[name])[0] for name in ("image", "decomposition"))
     truth = ViewTruth(image, decomposition, np.asarray(sample["landmarks_px"], float))
     return _record(truth, Path(str(sample.get("study", ""))), sample["view"], downsample)
@@ -125,7 +125,7 @@ def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[Vie
         whole_film: whether the grid covers all of the radiograph, of whatever size.
 
     Raises:
-        InputError: as :func:`read_view`.
+        InputError: as `read_view`.
     """
     camera = read_calibration(study / "calibration.json")[view]
     radiograph = read_radiograph(_image_path(study, view))
@@ -146,7 +146,7 @@ def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[Vie
 
 
 def _image_path(study: Path, view: str) -> Path:
-    """The one radiograph of that view: ``ap.png``, ``lat.dcm``, ``ap.nii.gz`` ..."""
+    """The one radiograph of that view: `ap.png`, `lat.dcm`, `ap.nii.gz` ..."""
     found = sorted(path for path in study.glob(f"{view}.*") if path.is_file())
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
@@ -168,7 +168,7 @@ def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.
 
 
 def list_studies(folder: str | Path, limit: int | None = None) -> list[Path]:
-    """Study folders (those with a ``calibration.json``) directly beneath ``folder``, sorted, at most ``limit``.
+    """Study folders (those with a `calibration.json`) directly beneath `folder`, sorted, at most `limit`.
 
     Raises:
         InputError: when there are none, or one of them has no labels.
@@ -187,8 +187,8 @@ class StudyViewDataset(Dataset):
 
     Args:
         studies: study folders; both views of each become items.
-        transform: applied to the sample dictionary of :meth:`ViewRecord.as_sample`.
-        downsample: see :func:`read_view`.
+        transform: applied to the sample dictionary of `ViewRecord.as_sample`.
+        downsample: see `read_view`.
         views: which views.
     """
 

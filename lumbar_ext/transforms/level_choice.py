@@ -61,7 +61,7 @@ def find_peaks(heatmap: Tensor, height_cells: Tensor) -> list[list[Peak]]:
 
     Args:
         heatmap: [5, h, w].
-        height_cells: [h, w], see :class:`Peak`.
+        height_cells: [h, w], see `Peak`.
     """
     local_maximum = F.max_pool2d(heatmap[None], 3, stride=1, padding=1)[0] == heatmap
     count = min(CANDIDATES, heatmap[0].numel())
@@ -75,7 +75,7 @@ def find_peaks(heatmap: Tensor, height_cells: Tensor) -> list[list[Peak]]:
 
 
 def choose_levels(peaks: Sequence[Sequence[Peak]], threshold: float) -> LevelChoice:
-    """The best ordered choice of at most one peak a level, each peak at or above ``threshold``."""
+    """The best ordered choice of at most one peak a level, each peak at or above `threshold`."""
     options = [[peak for peak in level if peak.confidence >= threshold] for level in peaks]
     strongest = tuple(level[0] if level else None for level in options)
     consistent = _possible(strongest)

@@ -20,7 +20,7 @@ from lumbar_ext.io import write_calibration
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.mesh.files import write_stl
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.mesh.surface import Surface, load_surface
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.png import write_png
@@ -130,7 +130,7 @@ def write_labels(
     """
     truth = folder / "truth"
     truth.mkdir(parents=True, exist_ok=True)
-    solids = tuple(Solid(vertices, triangles) for vertices, triangles in meshes.values())
+    solids = tuple(Surface(vertices, triangles) for vertices, triangles in meshes.values())
     for view in VIEWS:
         camera = study.geometry[view]
         write_png(folder / f"{view}.png", _as_uint16(study[view].pixels))

@@ -6,14 +6,14 @@ import trimesh
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM
 from lumbar_ext.drr.bone_images import bone_images
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 
 CAMERA = Camera([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
 
 
 def box_at(z):
     mesh = trimesh.creation.box((20, 20, 20))
-    return Solid(mesh.vertices + np.array([0, 0, z]), mesh.faces)
+    return Surface(mesh.vertices + np.array([0, 0, z]), mesh.faces)
 
 
 def test_each_vertebra_has_its_own_bit():

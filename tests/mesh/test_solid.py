@@ -4,13 +4,13 @@ import numpy as np
 import trimesh
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.body.ribs import sweep
 
 
 def sphere(radius=20.0, subdivisions=4):
     mesh = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius)
-    return Solid(mesh.vertices, mesh.faces)
+    return Surface(mesh.vertices, mesh.faces)
 
 
 def test_normals_of_a_sphere_point_away_from_its_centre():
@@ -26,11 +26,11 @@ def test_moved_normals_are_those_of_the_moved_mesh():
     ball = sphere()
     assert ball.normals.shape == ball.vertices_mm.shape
     moved = ball.moved(RigidTransform.from_euler(0.3, -0.2, 0.5, np.array([1.0, 2, 3])))
-    assert np.allclose(moved.normals, Solid(moved.vertices_mm, moved.triangles).normals, atol=1e-12)
+    assert np.allclose(moved.normals, Surface(moved.vertices_mm, moved.triangles).normals, atol=1e-12)
 
 
 def test_merged_volume_is_the_sum():
-    both = Solid.merged([sphere(10.0), sphere(5.0)])
+    both = Surface.merged([sphere(10.0), sphere(5.0)])
     assert np.isclose(both.volume_mm3, sphere(10.0).volume_mm3 + sphere(5.0).volume_mm3)
     assert trimesh.Trimesh(both.vertices_mm, both.triangles, process=False).is_watertight
 

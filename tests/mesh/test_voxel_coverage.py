@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.mesh.voxel_coverage import VoxelGrid, coverage
 
 RADIUS_MM = 22.0
@@ -13,12 +13,12 @@ CENTRE_MM = np.array([5.0, -4.0, 3.0])
 
 def ball():
     mesh = trimesh.creation.icosphere(subdivisions=5, radius=RADIUS_MM)
-    return Solid(mesh.vertices + CENTRE_MM, mesh.faces)
+    return Surface(mesh.vertices + CENTRE_MM, mesh.faces)
 
 
 def box(size):
     mesh = trimesh.creation.box(size)
-    return Solid(mesh.vertices, mesh.faces)
+    return Surface(mesh.vertices, mesh.faces)
 
 
 def grid(voxel_mm, half=30.0, shift=0.0):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
-from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.solid import Surface, tube
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.population.atlas import BackgroundBones
 from lumbar_ext.simulation.body.ribs import sweep
@@ -30,7 +30,7 @@ class ToySubject:
     base: str = "toy"
 
 
-def toy_vertebra() -> Solid:
+def toy_vertebra() -> Surface:
     """An elliptic cylinder with three processes, in its vertebra frame."""
     half = HEIGHT_MM / 2
     radii = [0.15, 0.35, 0.55, 0.75, 0.92, 1.0, 1.0, 1.0, 0.92, 0.75, 0.55, 0.35, 0.15]
@@ -41,7 +41,7 @@ def toy_vertebra() -> Solid:
     steps = np.linspace(0, 1, 12)[:, None]
     spinous = sweep(np.array([-25.0, 0, 0]) + steps * [-42, 0, -6], np.full(12, 3.0))
     sides = [sweep(np.array([-25.0, side * 14, 2]) + steps * [-8, side * 28, 0], np.full(12, 4.0)) for side in (1, -1)]
-    return Solid.merged([body, spinous, *sides])
+    return Surface.merged([body, spinous, *sides])
 
 
 def toy_landmarks() -> np.ndarray:
@@ -66,7 +66,7 @@ class ToyPopulation:
         steps = np.linspace(0, 1, 15)[:, None]
         sacrum = sweep(np.array([-10.0, 0, -12]) + steps * [-70, 0, -80], np.linspace(12, 4, 15))
         wings = [sweep(np.array([-40.0, s * 40, 10]) + steps * [20, s * 80, -60], np.full(15, 8.0)) for s in (1, -1)]
-        t12, hips = self._vertebra, Solid.merged(wings)
+        t12, hips = self._vertebra, Surface.merged(wings)
         bones = (Surface(solid.vertices_mm, solid.triangles) for solid in (sacrum, hips, t12))
         self.background = Neighbours(BackgroundBones(*bones, np.eye(4)), self._vertebra.vertices_mm)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.body.composition import ageing, sample_composition
 from lumbar_ext.simulation.body.inclusions import sample_arms, sample_metal, sample_table
 from lumbar_ext.simulation.body.noise import waves
@@ -38,7 +38,7 @@ def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: Simul
     trunk = sample_trunk(rng, skin, spine, build, parameters.trunk)
     thoracic = tuple(person_from_world @ pose for pose in posture.world_from_thoracic)
     bones = [*_vertebrae(rng, skeleton, posture, parameters.bone), *_pelvic(rng, skeleton, posture, parameters.bone)]
-    ribs = Solid.merged(sample_ribs(rng, thoracic, skin, parameters.trunk)).moved(posture.world_from_person)
+    ribs = Surface.merged(sample_ribs(rng, thoracic, skin, parameters.trunk)).moved(posture.world_from_person)
     bones.append(
         ShelledBone(ribs, ribs.shrunk(rng.uniform(0.5, 1.1) * _uneven(rng, ribs.vertices_mm, parameters.bone)))
     )

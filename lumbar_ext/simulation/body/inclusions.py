@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.solid import Surface, tube
 from lumbar_ext.simulation.body.ribs import sweep
 from lumbar_ext.simulation.body.trunk_outline import Sections
 from lumbar_ext.simulation.imaging.material_paths import Inclusion, ShelledBone
@@ -76,7 +76,7 @@ def sample_table(
     )
 
 
-def _slab(front_mm: float, depth_mm: float, skin: Sections) -> Solid:
+def _slab(front_mm: float, depth_mm: float, skin: Sections) -> Surface:
     """A plate of the length of the trunk, its front at x = `front_mm`."""
     corners = np.array([[0, 1], [-depth_mm, 1], [-depth_mm, -1], [0, -1]]) * [1, _TABLE_HALF_WIDTH_MM]
     rings = np.zeros((2, 4, 3))
@@ -89,7 +89,7 @@ def sample_metal(
     rng: np.random.Generator, posture: Posture, skin: Sections, parameters: AppearanceParameters
 ) -> tuple[Inclusion, ...]:
     """Wires and buttons on the skin of some people; pedicle screws with their rods in few."""
-    solids: list[Solid] = []
+    solids: list[Surface] = []
     if rng.random() < parameters.metal_share:
         solids.extend(_wires(rng, skin, posture))
     if rng.random() < parameters.screw_share:
@@ -97,7 +97,7 @@ def sample_metal(
     return tuple(Inclusion(solid, "metal") for solid in solids)
 
 
-def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[Solid]:
+def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[Surface]:
     """Leads and clips lying on the skin."""
     wires = []
     for _ in range(rng.integers(1, 4)):
@@ -111,7 +111,7 @@ def _wires(rng: np.random.Generator, skin: Sections, posture: Posture) -> list[S
     return wires
 
 
-def _screws(rng: np.random.Generator, posture: Posture) -> list[Solid]:
+def _screws(rng: np.random.Generator, posture: Posture) -> list[Surface]:
     """Pedicle screws of 5.5-7.5 mm by 40-50 mm in two or three neighbours, joined by rods of 5.5 mm."""
     first, count = rng.integers(1, 4), rng.integers(2, 4)
     present = len(posture.skeleton.lumbar)  # four in some people
@@ -133,7 +133,7 @@ def _screws(rng: np.random.Generator, posture: Posture) -> list[Solid]:
     return solids
 
 
-def _rod(heads_mm: np.ndarray) -> Solid:
+def _rod(heads_mm: np.ndarray) -> Surface:
     """A rod through the heads of screws [N, 3], standing out 8 mm at both ends."""
     ends = heads_mm[[0, -1]] + 8.0 * np.array([[1], [-1]]) * _direction(heads_mm[0] - heads_mm[-1])
     points = np.concatenate([ends[:1], heads_mm, ends[1:]])

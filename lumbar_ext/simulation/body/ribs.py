@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.solid import Surface, tube
 from lumbar_ext.simulation.body.trunk_outline import Sections
 from lumbar_ext.simulation.ranges import TrunkParameters
 
@@ -21,7 +21,7 @@ def sample_ribs(
     person_from_thoracic: tuple[RigidTransform, ...],
     skin: Sections,
     parameters: TrunkParameters,
-) -> list[Solid]:
+) -> list[Surface]:
     """Ribs 12 to 8 on both sides, person's frame.
 
     Args:
@@ -45,7 +45,7 @@ def sample_ribs(
     return ribs
 
 
-def _rib(rng: np.random.Generator, pose: RigidTransform, skin: Sections, side: int, arc: float, fall: float) -> Solid:
+def _rib(rng: np.random.Generator, pose: RigidTransform, skin: Sections, side: int, arc: float, fall: float) -> Surface:
     """One rib from its joint along an ellipse of `arc` rad, falling `fall` mm per mm."""
     joint = pose.apply(np.array(_COSTAL_JOINT_MM) * [1, side, 1])
     # Below the skin and its fat, at the height where most of the rib runs.
@@ -64,7 +64,7 @@ def _rib(rng: np.random.Generator, pose: RigidTransform, skin: Sections, side: i
     return sweep(line, radius * taper, height_ratio=rng.uniform(1.3, 1.8))
 
 
-def sweep(line_mm: np.ndarray, radius_mm: np.ndarray, *, height_ratio: float = 1.0, points: int = _POINTS) -> Solid:
+def sweep(line_mm: np.ndarray, radius_mm: np.ndarray, *, height_ratio: float = 1.0, points: int = _POINTS) -> Surface:
     """A closed tube along a line [R, 3] with half widths [R], `height_ratio` times as high (along Z) as wide.
 
     Lines along Z are as high along X.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform, euler_rotation
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.body.trunk_outline import Sections
 from lumbar_ext.simulation.ranges import TrunkParameters
@@ -59,8 +59,8 @@ class Trunk:
         texture: irregularity of all that.
     """
 
-    skin: Solid
-    muscle: Solid
+    skin: Surface
+    muscle: Surface
     lungs: Ellipsoids
     diaphragm: Ellipsoids
     gas: Ellipsoids

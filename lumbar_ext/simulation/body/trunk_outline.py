@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-from lumbar_ext.mesh.solid import Solid, tube
+from lumbar_ext.mesh.solid import Surface, tube
 from lumbar_ext.simulation.ranges import TrunkParameters
 
 _SECTIONS = 48
@@ -58,7 +58,7 @@ class Sections:
             self.furrow,
         )
 
-    def surface(self) -> Solid:
+    def surface(self) -> Surface:
         """The closed surface through all sections."""
         angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
         cosine, sine = np.cos(angle), np.sin(angle)

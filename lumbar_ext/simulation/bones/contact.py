@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 
 _MAX_DEPTH_MM = 4.5
 _CELL_MM = 2.25
@@ -23,7 +23,7 @@ class ContactBody:
         index: [N] the vertices to look at, all if omitted.
     """
 
-    def __init__(self, solid: Solid, index: np.ndarray | None = None) -> None:
+    def __init__(self, solid: Surface, index: np.ndarray | None = None) -> None:
         self.solid = solid
         self.index = np.arange(len(solid.vertices_mm)) if index is None else index
         self.vertices_mm = solid.vertices_mm[self.index]

@@ -8,7 +8,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 
 _MIN_FACING_COSINE = 0.75
 _MAX_HEIGHT_DEVIATION_MM = 5.0
@@ -56,7 +56,7 @@ class EndplatePair:
     inferior: Endplate
 
 
-def find_endplates(vertebra: Solid, landmarks_mm: np.ndarray) -> EndplatePair:
+def find_endplates(vertebra: Surface, landmarks_mm: np.ndarray) -> EndplatePair:
     """Fits planes to the endplates of a vertebra in its own frame.
 
     Args:
@@ -67,7 +67,7 @@ def find_endplates(vertebra: Solid, landmarks_mm: np.ndarray) -> EndplatePair:
     return EndplatePair(superior, _fit(vertebra, landmarks_mm[LANDMARKS.index("inferior_endplate")], side=-1))
 
 
-def _fit(vertebra: Solid, centre_mm: np.ndarray, *, side: int) -> Endplate:
+def _fit(vertebra: Surface, centre_mm: np.ndarray, *, side: int) -> Endplate:
     """Least-squares plane `z = a + b x + c y` through the vertices near the centre that face `side` (+1 up)."""
     offset = vertebra.vertices_mm - centre_mm
     near = (

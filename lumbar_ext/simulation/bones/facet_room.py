@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.shape.population.variation import step
 from lumbar_ext.simulation.bones.contact import ContactBody, find_hits
 
@@ -44,8 +44,8 @@ class ArticularProcesses:
 
 
 def with_room(
-    sacrum: Solid, processes: ArticularProcesses, vertebra: ContactBody, sacrum_from_vertebra: RigidTransform
-) -> Solid:
+    sacrum: Surface, processes: ArticularProcesses, vertebra: ContactBody, sacrum_from_vertebra: RigidTransform
+) -> Surface:
     """The sacrum with its articular processes moved out of a vertebra above it.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.shape.population.atlas import BackgroundBones
 from lumbar_ext.simulation.bones.endplate_planes import Endplate
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses
@@ -48,7 +48,7 @@ class Thoracic:
         superior, inferior: its endplates.
     """
 
-    solid: Solid
+    solid: Surface
     superior: Endplate
     inferior: Endplate
 
@@ -66,8 +66,8 @@ class Pelvis:
     """Sacrum, hip bones and the sacrum's articular processes, in the sacral frame: origin at the S1 endplate centre, X
     front along it, Z its normal."""
 
-    sacrum: Solid
-    hips: Solid
+    sacrum: Surface
+    hips: Surface
     processes: ArticularProcesses
 
 
@@ -80,16 +80,16 @@ class Neighbours:
     """
 
     def __init__(self, bones: BackgroundBones, first_lumbar_mm: np.ndarray) -> None:
-        self._pelvis = Solid(bones.pelvis.vertices_mm, bones.pelvis.triangles)
+        self._pelvis = Surface(bones.pelvis.vertices_mm, bones.pelvis.triangles)
         # Dense enough for its articular processes to be fitted to L5.
         vertices, triangles = trimesh.remesh.subdivide_loop(bones.sacrum.vertices_mm, bones.sacrum.triangles, 1)
-        self._sacrum = Solid(vertices, triangles).shrunk(_SACRUM_INFLATION_MM)
+        self._sacrum = Surface(vertices, triangles).shrunk(_SACRUM_INFLATION_MM)
         self._processes = ArticularProcesses.of_sacrum(self._sacrum.vertices_mm)
         self._breadth_mm = float(np.ptp(bones.pelvis.vertices_mm[:, 1]))
         self._first_lumbar_mm = np.asarray(first_lumbar_mm, dtype=np.float64)
         t12 = np.asarray(bones.t12.vertices_mm, dtype=np.float64)
         t12 = t12 * _THORACIC_SCALE * _body_size(self._first_lumbar_mm) / _body_size(t12)
-        self._t12 = Solid(t12, bones.t12.triangles)
+        self._t12 = Surface(t12, bones.t12.triangles)
         distance, self._links = cKDTree(self._first_lumbar_mm).query(t12, k=min(_LINKS, len(first_lumbar_mm)))
         weights = np.exp(-0.5 * (distance / _LINK_SIGMA_MM) ** 2 + 0.5 * (distance[:, :1] / _LINK_SIGMA_MM) ** 2)
         self._weights = weights / weights.sum(axis=1, keepdims=True)
@@ -139,7 +139,7 @@ def _body_size(vertices_mm: np.ndarray) -> float:
     return float(np.ptp(vertices_mm[vertices_mm[:, 0] > _BODY_X_MM, 1]))
 
 
-def _plate(vertebra: Solid, up: int) -> np.ndarray:
+def _plate(vertebra: Surface, up: int) -> np.ndarray:
     """[V] whether a vertex belongs to the superior (+1) or inferior (-1) endplate."""
     x, z = vertebra.vertices_mm[:, 0], vertebra.vertices_mm[:, 2]
     return (x > _BODY_X_MM) & (up * z > 5.0) & (up * vertebra.normals[:, 2] > _FACING)

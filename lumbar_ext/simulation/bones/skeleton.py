@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.endplate_planes import Endplate
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses
 from lumbar_ext.simulation.bones.neighbours import Neighbours, Thoracic
@@ -32,7 +32,7 @@ class Subject(Protocol):
 class Vertebra:
     """One vertebra in its own frame, with its landmarks [7, 3] in mm."""
 
-    solid: Solid
+    solid: Surface
     landmarks_mm: np.ndarray
 
 
@@ -51,8 +51,8 @@ class Skeleton:
 
     lumbar: tuple[Vertebra, ...]
     thoracic: tuple[Thoracic, ...]
-    sacrum: Solid
-    pelvis: Solid
+    sacrum: Surface
+    pelvis: Surface
     size_ratio: float
     sacral_plate: Endplate
     sacral_processes: ArticularProcesses | None = None
@@ -67,7 +67,7 @@ class Skeleton:
         """[N, 7, 3] landmarks of the lumbar vertebrae in their vertebra frames."""
         return np.stack([vertebra.landmarks_mm for vertebra in self.lumbar])
 
-    def with_solids(self, t12: Solid, lumbar: list[Solid], sacrum: Solid) -> Skeleton:
+    def with_solids(self, t12: Surface, lumbar: list[Surface], sacrum: Surface) -> Skeleton:
         """The same bones with other meshes."""
         thoracic = (replace(self.thoracic[0], solid=t12), *self.thoracic[1:])
         vertebrae = tuple(replace(v, solid=solid) for v, solid in zip(self.lumbar, lumbar, strict=True))
@@ -86,7 +86,7 @@ def assemble_skeleton(
         neighbours: the real bones to start from.
     """
     lumbar = tuple(
-        Vertebra(Solid(vertices, triangles), np.asarray(landmarks, dtype=np.float64))
+        Vertebra(Surface(vertices, triangles), np.asarray(landmarks, dtype=np.float64))
         for vertices, landmarks in zip(subject.vertices_mm, subject.landmarks_mm, strict=True)
     )
     heights = subject.landmarks_mm[: len(LEVELS), LANDMARKS.index("superior_endplate"), 2] * 2

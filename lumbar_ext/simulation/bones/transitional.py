@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.shape.model.reference import Reference
 from lumbar_ext.shape.population.variation import PARAMETERS, Geometry
 from lumbar_ext.simulation.bones.endplate_planes import find_endplates
@@ -38,7 +38,7 @@ def sacralised(skeleton: Skeleton, reference: Reference) -> Skeleton:
     # The new sacral frame has the axes of L5 and its origin on the superior endplate.
     up = RigidTransform(np.eye(3), -plates.superior.centre_mm)
     new_from_old = up @ stacked.poses[1]
-    sacrum = Solid.merged([stacked.solids[1].moved(new_from_old), stacked.solids[0].moved(up)])
+    sacrum = Surface.merged([stacked.solids[1].moved(new_from_old), stacked.solids[0].moved(up)])
     return replace(
         skeleton,
         lumbar=tuple(free),

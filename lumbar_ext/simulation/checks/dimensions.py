@@ -13,7 +13,7 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, mark_vertebra
 from lumbar_ext.measurements.values import arch
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.shape.population.atlas import Atlas
 from lumbar_ext.simulation.bones.endplate_planes import find_endplates
 
@@ -75,7 +75,7 @@ class Calliper:
             vertices_mm: [V, 3] in its vertebra frame.
             level: index into `anatomy.LEVELS`; a sixth vertebra counts as L5.
         """
-        solid = Solid(vertices_mm, self._atlas.reference.surface.triangles)
+        solid = Surface(vertices_mm, self._atlas.reference.surface.triangles)
         landmarks = self._atlas.reference.landmarks_mm(solid.vertices_mm)
         body = BodyProfile.of(solid, landmarks)
         marked = self._marks[min(level, len(LEVELS) - 1)].place(solid.vertices_mm, landmarks)
@@ -108,7 +108,7 @@ class BodyProfile:
     wall_x: float
 
     @classmethod
-    def of(cls, solid: Solid, landmarks_mm: np.ndarray) -> BodyProfile:
+    def of(cls, solid: Surface, landmarks_mm: np.ndarray) -> BodyProfile:
         """Measures a vertebra in its vertebra frame with its landmarks [7, 3]."""
         points, normals = solid.vertices_mm, solid.normals
         x, y, z = points.T
@@ -134,7 +134,7 @@ class BodyProfile:
         return cls(values, wall_x)
 
 
-def _posterior_wall_x(solid: Solid, landmarks_mm: np.ndarray) -> float:
+def _posterior_wall_x(solid: Surface, landmarks_mm: np.ndarray) -> float:
     """x of the posterior wall in the middle of the canal."""
     points, normals = solid.vertices_mm, solid.normals
     pedicle_x = landmarks_mm[[LANDMARKS.index("left_pedicle"), LANDMARKS.index("right_pedicle")], 0].mean()
@@ -158,7 +158,7 @@ def _concavity_mm(points_mm: np.ndarray, up: int) -> float:
     return float(max(depth[-max(1, len(depth) // 10) :].mean(), 0.0))
 
 
-def _canal_depth_mm(solid: Solid, wall_x: float) -> float:
+def _canal_depth_mm(solid: Surface, wall_x: float) -> float:
     """From the posterior wall to the foremost point of the lamina in the mid-sagittal plane."""
     points, normals = solid.vertices_mm, solid.normals
     lamina = (np.abs(points[:, 1]) < _MIDLINE_MM) & (points[:, 0] < wall_x - 6.0) & (normals[:, 0] > 0.5)

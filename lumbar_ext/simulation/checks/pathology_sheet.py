@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.pathology import Pathology
 from lumbar_ext.simulation.bones.person import posed_person
 from lumbar_ext.simulation.bones.population import Population
@@ -74,7 +74,7 @@ def pathology_sheet(output: str, seed: int = 4, *, split: str = "train", anatomy
     print(output)
 
 
-def _bones(posture: Posture) -> list[tuple[Solid, str]]:
+def _bones(posture: Posture) -> list[tuple[Surface, str]]:
     """T12 to the sacrum in the upright person's frame, with colours."""
     person_from_world = posture.world_from_person.inverse()
     skeleton = posture.skeleton

@@ -12,7 +12,7 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VERSE_LABELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.shape.correspondence.nonrigid import SMOOTH_TARGET_STAGES, NonrigidRegistration
 from lumbar_ext.shape.model.alignment import align_from_starts, flexion_starts
 from lumbar_ext.shape.model.frame import world_from_vertebra
@@ -41,7 +41,7 @@ class LabelledVertebrae:
         cut: levels that the edge of the image cuts through; their landmarks near that edge are unknown.
     """
 
-    solids: tuple[Solid | None, ...]
+    solids: tuple[Surface | None, ...]
     landmarks_mm: np.ndarray
     cut: tuple[str, ...]
 
@@ -93,8 +93,8 @@ def read_vertebrae(
     return LabelledVertebrae(solids, points, cut)
 
 
-def _solid(found: LabelSurface) -> Solid:
-    return Solid(found.surface.vertices_mm, found.surface.triangles)
+def _solid(found: LabelSurface) -> Surface:
+    return Surface(found.surface.vertices_mm, found.surface.triangles)
 
 
 def _fit(points_mm: np.ndarray, present: dict[str, LabelSurface], atlas: Atlas) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lumbar_ext.drr import MeshProjector
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid, add_path_length
+from lumbar_ext.mesh.solid import Surface, add_path_length
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.body.materials import MATERIALS
 from lumbar_ext.simulation.body.noise import smooth_noise
@@ -33,8 +33,8 @@ class ShelledBone:
         level: of `Composition.trabecular_hu`.
     """
 
-    outer: Solid
-    core: Solid
+    outer: Surface
+    core: Surface
     level: int = 0
 
 
@@ -48,7 +48,7 @@ class Inclusion:
         density: against the material's own.
     """
 
-    solid: Solid
+    solid: Surface
     material: str
     density: float = 1.0
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lumbar_ext.drr import MeshProjector
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid, add_path_length
+from lumbar_ext.mesh.solid import Surface, add_path_length
 from lumbar_ext.simulation.body.ellipsoids import (
     Ellipsoids,
     carved_path_length,
@@ -75,7 +75,7 @@ def coarser(camera: Camera, factor: int) -> Camera:
     )
 
 
-def _path(projector: MeshProjector, solid: Solid) -> np.ndarray:
+def _path(projector: MeshProjector, solid: Surface) -> np.ndarray:
     columns, rows = projector.camera.size_px
     path = np.zeros((rows, columns), dtype=np.float32)
     add_path_length(path, projector, solid)

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.contact import ContactBody, Hits, bounds, find_hits
 
 _JOINT_GAP_MM = 0.3
@@ -40,13 +40,13 @@ class Compliance:
 class FittedPair:
     """Two neighbours, each in its own frame, that no longer overlap."""
 
-    first: Solid
-    second: Solid
+    first: Surface
+    second: Surface
 
 
 def fitted_pair(
-    first: Solid,
-    second: Solid,
+    first: Surface,
+    second: Surface,
     first_from_second: RigidTransform,
     compliances: tuple[Compliance, Compliance] = (Compliance(), Compliance()),
 ) -> FittedPair | None:
@@ -81,13 +81,13 @@ def fitted_pair(
     return None
 
 
-def _common_region(solid: Solid, other: Solid, own_from_other: RigidTransform) -> np.ndarray:
+def _common_region(solid: Surface, other: Surface, own_from_other: RigidTransform) -> np.ndarray:
     """Indices of the vertices in or near the box that both bones share."""
     low, high = bounds(other.vertices_mm, own_from_other.rotation, own_from_other.translation_mm)
     return _within(solid.vertices_mm, low - _REGION_MARGIN_MM, high + _REGION_MARGIN_MM)
 
 
-def _yielded(solid: Solid, hits: Hits, own_from_other: np.ndarray, share: float) -> Solid:
+def _yielded(solid: Surface, hits: Hits, own_from_other: np.ndarray, share: float) -> Surface:
     """The mesh with its hit vertices moved out by a share of their depths, smoothed, and the surroundings drawn along."""
     if len(hits.index) == 0 or share == 0.0:
         return solid

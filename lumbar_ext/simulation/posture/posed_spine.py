@@ -13,7 +13,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import RigidTransform, euler_rotation
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.endplate_planes import find_endplates
 from lumbar_ext.simulation.bones.pathology import Pathology
 from lumbar_ext.simulation.bones.skeleton import Skeleton
@@ -185,7 +185,7 @@ def posed_landmarks_mm(posture: Posture, landmarks_mm: np.ndarray) -> np.ndarray
     )
 
 
-def posed_vertebrae(posture: Posture) -> tuple[Solid, ...]:
+def posed_vertebrae(posture: Posture) -> tuple[Surface, ...]:
     """The lumbar vertebrae in the world frame."""
     return tuple(
         vertebra.solid.moved(pose)

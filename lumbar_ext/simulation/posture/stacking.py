@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform, euler_rotation
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
 from lumbar_ext.simulation.bones.endplate_planes import Endplate, slip_fraction
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses, with_room
@@ -47,7 +47,7 @@ class Bone:
         processes: articular processes that are moved aside for the bone above, of a sacrum.
     """
 
-    solid: Solid
+    solid: Surface
     superior: Endplate
     inferior: Endplate
     settles: bool = True
@@ -65,7 +65,7 @@ class Stack:
     """A stack of bones from the top: their poses in the person's frame, and their meshes fitted to each other."""
 
     poses: tuple[RigidTransform, ...]
-    solids: tuple[Solid, ...]
+    solids: tuple[Surface, ...]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class ResumePoint:
 
     Args:
         path: the file.
-        objects: name to object with ``state_dict`` and ``load_state_dict``.
+        objects: name to object with `state_dict` and `load_state_dict`.
         every_minutes: time between two writes.
         clock: seconds, for tests.
     """
@@ -74,7 +74,7 @@ class ResumePoint:
         engine.logger.info("resumed from %s: %d epochs done", self.path, state["epoch"])
 
     def write_if_due(self, engine: Engine) -> None:
-        """Writes when ``every_minutes`` have passed since the last time; the epoch under way counts as not done."""
+        """Writes when `every_minutes` have passed since the last time; the epoch under way counts as not done."""
         if self.clock() - self._written >= self.every_seconds:
             self._save(engine.state.epoch - 1, engine.state.iteration)
 

@@ -4,13 +4,13 @@ import numpy as np
 import trimesh
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
 
 
 def ball():
     mesh = trimesh.creation.icosphere(subdivisions=4, radius=20.0)
-    return ContactBody(Solid(mesh.vertices, mesh.faces))
+    return ContactBody(Surface(mesh.vertices, mesh.faces))
 
 
 def at(x, y=0.0, z=0.0):

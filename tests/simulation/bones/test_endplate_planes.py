@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.endplate_planes import find_endplates
 
 
@@ -18,7 +18,7 @@ def test_flat_endplates_face_up_and_down(skeleton):
 def test_a_shear_tilts_both_planes_by_its_angle(skeleton):
     vertebra = skeleton.lumbar[2]
     shear = np.array([[1, 0, 0], [0, 1, 0], [0.1, -0.05, 1]])
-    sheared = Solid(vertebra.solid.vertices_mm @ shear.T, vertebra.solid.triangles)
+    sheared = Surface(vertebra.solid.vertices_mm @ shear.T, vertebra.solid.triangles)
     plates = find_endplates(sheared, vertebra.landmarks_mm)
     expected = np.array([-0.1, 0.05, 1]) / np.linalg.norm([0.1, 0.05, 1])
     assert np.allclose(plates.superior.normal, expected, atol=1e-6)

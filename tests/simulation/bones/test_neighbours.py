@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses, with_room
 
@@ -43,9 +43,9 @@ def test_pelves_differ(real_population):
 
 def test_articular_processes_make_room_outwards():
     block = trimesh.creation.icosphere(subdivisions=4, radius=10.0)
-    block = Solid(block.vertices * [1, 1, 1.5] + [-33.0, 24.0, -8.0], block.faces)
+    block = Surface(block.vertices * [1, 1, 1.5] + [-33.0, 24.0, -8.0], block.faces)
     ball = trimesh.creation.icosphere(subdivisions=4, radius=8.0)
-    other = ContactBody(Solid(ball.vertices, ball.faces))
+    other = ContactBody(Surface(ball.vertices, ball.faces))
     pose = RigidTransform(np.eye(3), np.array([-35.0, 9.0, -8.0]))
     moved = with_room(block, ArticularProcesses.of_sacrum(block.vertices_mm), other, pose)
     assert find_contact(ContactBody(block), other, pose).depth_mm > 2.0

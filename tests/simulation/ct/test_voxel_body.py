@@ -6,7 +6,7 @@ import pytest
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.drr import path_length
 from lumbar_ext.io.volume import Volume
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.mesh.voxel_coverage import VoxelGrid, coverage
 from lumbar_ext.simulation.body.assembly import assemble_scene
 from lumbar_ext.simulation.body.composition import sample_composition
@@ -101,7 +101,7 @@ def test_metal_is_laid_on_top(person):
     _, geometry, scene = person
     block = scene.bones[2].outer
     metal = Scene(
-        scene.bones, scene.composition, scene.trunk, (Inclusion(Solid(block.vertices_mm, block.triangles), "metal"),)
+        scene.bones, scene.composition, scene.trunk, (Inclusion(Surface(block.vertices_mm, block.triangles), "metal"),)
     )
     body = voxel_body(np.random.default_rng(0), metal, geometry, VOXEL_MM)
     assert body.values.max() == pytest.approx(ct_number("metal"), rel=1e-3)

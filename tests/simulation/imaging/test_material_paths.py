@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from lumbar_ext.geometry import Camera
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.body.trunk import Trunk
@@ -21,7 +21,7 @@ LAYERS = ("lungs", "diaphragm", "gas", "fat", "muscles", "calcifications")
 
 def box(*size):
     mesh = trimesh.creation.box(size)
-    return Solid(mesh.vertices, mesh.faces)
+    return Surface(mesh.vertices, mesh.faces)
 
 
 def ball(radius, contrast=1.0):

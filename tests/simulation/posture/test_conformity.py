@@ -4,14 +4,14 @@ import numpy as np
 import trimesh
 
 from lumbar_ext.geometry import RigidTransform, euler_rotation
-from lumbar_ext.mesh.solid import Solid
+from lumbar_ext.mesh.solid import Surface
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
 from lumbar_ext.simulation.posture.conformity import fitted_pair
 
 
 def ball():
     mesh = trimesh.creation.icosphere(subdivisions=5, radius=20.0)
-    return Solid(mesh.vertices, mesh.faces)
+    return Surface(mesh.vertices, mesh.faces)
 
 
 def overlapping(depth_mm):
