@@ -1,4 +1,4 @@
-"""What is special about the person of a study, and who it is: from the truth's ``meta.json``."""
+"""What is special about the person of a study, and who it is: from the truth's `meta.json`."""
 
 from __future__ import annotations
 

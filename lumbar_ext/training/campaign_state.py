@@ -4,7 +4,7 @@
     python -m lumbar_ext.training.campaign_state weights --state state.pt --output models/second_generation.pt
 
 The state holds the averaged weights in half precision and all counts, but neither the latest weights nor the optimiser's
-moments: copied to the place of ``resume.pt`` it lets a campaign go on from the average, at the iteration and the draw where
+moments: copied to the place of `resume.pt` it lets a campaign go on from the average, at the iteration and the draw where
 it stood, with an optimiser that starts anew.
 """
 
@@ -24,7 +24,7 @@ def pack(resume: str, output: str) -> None:
     """Writes the small state of a campaign.
 
     Args:
-        resume: what ``ResumePoint`` wrote.
+        resume: what `ResumePoint` wrote.
         output: the file.
 
     Raises:
@@ -45,7 +45,7 @@ def weights(state: str, output: str) -> None:
     """Writes the averaged weights of a resume point or a small state, in half precision, as inference reads them.
 
     Raises:
-        InputError: as :func:`pack`.
+        InputError: as `pack`.
     """
     content = read_checkpoint(state)
     if not isinstance(content, dict) or "average" not in content:

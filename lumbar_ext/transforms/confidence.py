@@ -1,6 +1,6 @@
 """Calibrated confidence: from the network's raw scores to probabilities that mean something stated.
 
-A landmark's confidence is the probability that it lies within ``radius_mm`` (4 mm) of the truth, measured on the
+A landmark's confidence is the probability that it lies within `radius_mm` (4 mm) of the truth, measured on the
 detector; a vertebra's, that its centre is nearest to the true centre of the level it is named after. Each is a monotone
 map of a raw score (`decode.DecodedView`), fitted on validation studies by `evaluation.network.confidence_calibration`
 and stored as knots in `models/confidence.json` beside the weights it belongs to.
@@ -104,7 +104,7 @@ class ConfidenceCalibration:
 
 
 def read_calibration_maps(path: str | Path) -> ConfidenceCalibration:
-    """Reads what :meth:`ConfidenceCalibration.write` wrote.
+    """Reads what `ConfidenceCalibration.write` wrote.
 
     Raises:
         InputError: if the file is missing, is not JSON, or lacks a map.
@@ -124,7 +124,7 @@ def read_calibration_maps(path: str | Path) -> ConfidenceCalibration:
 
 
 def calibration_beside(weights: str | Path) -> ConfidenceCalibration | None:
-    """The calibration in ``confidence.json`` beside a weights file; None where there is none."""
+    """The calibration in `confidence.json` beside a weights file; None where there is none."""
     path = Path(weights).with_name("confidence.json")
     return read_calibration_maps(path) if path.is_file() else None
 

@@ -105,7 +105,7 @@ class LevelChoice:
 
 
 def choose_levels(peaks: Sequence[Sequence[Peak]], threshold: float) -> LevelChoice:
-    """The best ordered choice of at most one peak a level, each peak at or above ``threshold``."""
+    """The best ordered choice of at most one peak a level, each peak at or above `threshold`."""
     options = [[peak for peak in level if peak.confidence >= threshold] for level in peaks]
     strongest = tuple(level[0] if level else None for level in options)
     consistent = _possible(strongest)

@@ -100,8 +100,8 @@ class LoadViewd(Transform):
         pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
         polarity: "bone_bright" or "bone_dark" overrides tags and looks.
         image_key: key of the path.
-        locator: finds the spine on films of any size, for a network of the second generation: ``image`` is then the crop
-            [1, 384, 256] about it, and ``visible`` says where it shows the film. None takes the middle 427 mm.
+        locator: finds the spine on films of any size, for a network of the second generation: `image` is then the crop
+            [1, 384, 256] about it, and `visible` says where it shows the film. None takes the middle 427 mm.
 
     Raises:
         InputError: for an unknown view or a file that cannot be used.
@@ -161,7 +161,7 @@ class DecodeViewd(Transform):
         threshold: smallest heatmap value of a vertebra that is present.
         calibration: makes probabilities of the network's scores; None leaves the scores.
         pred_key: key of the packed tensor [37, 128, 128].
-        decode: reads a packed tensor; ``decode_spine`` for a network of the second generation.
+        decode: reads a packed tensor; `decode_spine` for a network of the second generation.
     """
 
     def __init__(
