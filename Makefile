@@ -84,7 +84,7 @@ FOLDER ?=
 
 evaluate-real: install-test  ## how the network does on a FOLDER of your own marked films: tables and a contact sheet
 	$(if $(FOLDER),,$(error FOLDER is not set: make evaluate-real FOLDER=films, see the network bundle's README))
-	$(BIN)/python -m lumbar_ext.evaluation.films.bench --folder $(FOLDER) --bundle_root $(NETWORK)
+	$(BIN)/lumbar-ext evaluate-real $(FOLDER)
 
 LEVEL_SETS := $(SETS)/levels
 
@@ -93,8 +93,7 @@ evaluate-levels: install-test  ## simulate test people, plain and with findings,
 	$(COHORT) --split test --output_dir $(LEVEL_SETS)/findings --n 16 --seed 650000 --pathology mixed
 	for finding in sacralised lumbarised scoliosis; do \
 	    $(COHORT) --split test --output_dir $(LEVEL_SETS)/findings --n 4 --seed 651000 --pathology $$finding || exit 1; done
-	$(BIN)/python -m lumbar_ext.evaluation.levels \
-	    --sets "{'ten test studies': '$(LEVEL_SETS)/test', 'findings': '$(LEVEL_SETS)/findings'}"
+	$(BIN)/lumbar-ext evaluate-levels "{'ten test studies': '$(LEVEL_SETS)/test', 'findings': '$(LEVEL_SETS)/findings'}"
 
 # Validation studies choose the maps, the test studies of evaluate-network check them.
 calibrate-network: evaluate-network  ## fit the network's confidences on validation studies, check them on the test sets

@@ -57,4 +57,4 @@ def test_the_bundles_are_found_with_all_of_their_files(installed, tmp_path):
 def test_a_verb_finds_its_config(installed, tmp_path):
     done = run(installed, tmp_path, sys.executable, str(installed / "bin" / "lumbar-ext"), "reconstruct", "--help")
     assert done.returncode == 0, done.stderr
-    assert "AP_IMAGE LAT_IMAGE CALIBRATION OUTPUT_DIR" in done.stdout and "(default: 0.0004)" in done.stdout
+    assert "AP_IMAGE LAT_IMAGE CALIBRATION OUTPUT_DIR" in done.stdout and "(default: gauss_newton)" in done.stdout

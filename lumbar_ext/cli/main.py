@@ -43,44 +43,85 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
     "One person": (
         Verb("reconstruct", "cli.bundle_verbs:reconstruct", "L1 to L5 in 3D from two calibrated radiographs"),
         Verb("decompose", "cli.bundle_verbs:decompose", "what the network sees in single radiographs"),
-        Verb("motion", "measurements.motion:compare", "how far each segment moves between two reconstructions"),
-        Verb("dicom", "report.dicom_files:write_dicom", "a reconstruction as DICOM objects", "dicom"),
-        Verb("picture", "report.picture:draw_picture", "overlays and meshes side by side as PNG", "build"),
+        Verb(
+            "motion", "measurements.flexion_extension:compare", "how far each segment moves between two reconstructions"
+        ),
+        Verb("dicom", "report.dicom.export:write_dicom", "a reconstruction as DICOM objects", "dicom"),
+        Verb(
+            "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
+        ),
         Verb("own-vertebrae", "cli.bundle_verbs:own_vertebrae", "your CT's vertebrae where two radiographs show them"),
     ),
     "Simulated studies": (
         Verb("simulate", "simulation.cohort:write_cohort", "study folders of simulated people"),
-        Verb("simulate-ct", "simulation.from_ct:write_ct_studies", "study folders of a real CT with labels"),
-        Verb("contact-sheet", "simulation.contact_sheet:contact_sheet", "a picture of many studies"),
-        Verb("pathology-sheet", "simulation.pathology_sheet:pathology_sheet", "one person, every pathology", "build"),
-        Verb("morphometry", "simulation.morphometry:morphometry", "the population's dimensions against the literature"),
-        Verb("posture-check", "simulation.posture_check:posture_check", "simulated postures against the literature"),
-        Verb("posture-statistics", "simulation.posture_statistics:main", "statistics of curvature from keypoints"),
+        Verb("simulate-ct", "simulation.ct.from_ct:write_ct_studies", "study folders of a real CT with labels"),
+        Verb("contact-sheet", "simulation.checks.contact_sheet:contact_sheet", "a picture of many studies"),
+        Verb(
+            "pathology-sheet",
+            "simulation.checks.pathology_sheet:pathology_sheet",
+            "one person, every pathology",
+            "build",
+        ),
+        Verb(
+            "morphometry",
+            "simulation.checks.morphometry:morphometry",
+            "the population's dimensions against the literature",
+        ),
+        Verb(
+            "posture-check",
+            "simulation.checks.posture_check:posture_check",
+            "simulated postures against the literature",
+        ),
+        Verb(
+            "posture-statistics", "simulation.posture.posture_statistics:main", "statistics of curvature from keypoints"
+        ),
     ),
     "Shape models": (
         Verb("build-shape-model", "cli.bundle_verbs:build_shape_model", "from your meshes or label maps", "build"),
-        Verb("mode-picture", "shape.mode_picture:mode_picture", "a model's means and first modes as PNG", "build"),
+        Verb(
+            "mode-picture", "shape.quality.mode_picture:mode_picture", "a model's means and first modes as PNG", "build"
+        ),
     ),
     "The network": (
         Verb("train", "cli.bundle_verbs:train", "trains the network; the same command continues"),
         Verb("evaluate-network", "cli.bundle_verbs:evaluate_network", "the paper's tables on sets of studies"),
-        Verb("calibrate-network", "training.calibration:fit", "confidences that are probabilities"),
-        Verb("network-reliability", "training.calibration:diagram", "draws how reliable they are", "build"),
-        Verb("network-errors", "evaluation.network_error:main", "the size of the network's errors on a cohort"),
-        Verb("cross-validate", "training.cross_validation:cross_validate", "trainings by folds of subjects"),
-        Verb("ablate", "training.ablation:ablate", "the paper's ablation"),
-        Verb("export-onnx", "training.export:export", "the network as an ONNX file", "export"),
+        Verb(
+            "evaluate-levels",
+            "evaluation.levels:evaluate_levels",
+            "how many vertebrae are named rightly on sets of studies",
+        ),
+        Verb("evaluate-real", "evaluation.films.bench:evaluate_real", "how it does on your own marked films"),
+        Verb(
+            "calibrate-network", "evaluation.network.confidence_calibration:fit", "confidences that are probabilities"
+        ),
+        Verb(
+            "network-reliability",
+            "evaluation.network.confidence_calibration:diagram",
+            "draws how reliable they are",
+            "build",
+        ),
+        Verb("network-errors", "evaluation.network.network_error:main", "the size of the network's errors on a cohort"),
+        Verb("cross-validate", "evaluation.network.cross_validation:cross_validate", "trainings by folds of subjects"),
+        Verb("ablate", "evaluation.network.ablation:ablate", "the paper's ablation"),
+        Verb("export-onnx", "training.onnx_export:export", "the network as an ONNX file", "export"),
         Verb("pack-weights", "training.weights:pack", "weights in half precision, in parts if need be"),
         Verb("join-weights", "training.weights:join", "parts of weights in one file"),
     ),
     "How good it is": (
         Verb("evaluate", "cli.bundle_verbs:evaluate", "error tables of reconstructions of a cohort"),
         Verb("evaluate-measurements", "cli.bundle_verbs:evaluate_measurements", "errors of measurements of a cohort"),
-        Verb("calibrate-measurements", "measurements.calibration:fit", "chooses the factors of their intervals"),
         Verb(
-            "check-measurements", "measurements.calibration:check", "how often their intervals hold the truth", "build"
+            "calibrate-measurements",
+            "measurements.uncertainty.interval_calibration:fit",
+            "chooses the factors of their intervals",
         ),
-        Verb("definitions", "measurements.definitions_table:print_table", "how each measurement is defined"),
+        Verb(
+            "check-measurements",
+            "measurements.uncertainty.interval_calibration:check",
+            "how often their intervals hold the truth",
+            "build",
+        ),
+        Verb("definitions", "measurements.values.definitions_table:print_table", "how each measurement is defined"),
     ),
     "Installation": (
         Verb("warm-up", "cli.bundle_verbs:warm_up", "compiles all kernels"),

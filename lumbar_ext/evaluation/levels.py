@@ -1,6 +1,6 @@
 """How many vertebrae get the right name: decided by each view alone, and by both together.
 
-    python -m lumbar_ext.evaluation.levels --sets "{'unseen people': 'FOLDER', 'findings': 'FOLDER'}"
+    lumbar-ext evaluate-levels "{'unseen people': 'FOLDER', 'findings': 'FOLDER'}"
 
 reads folders of simulated studies with their truth, runs the network (half a second a study, no registration), and prints
 a table. A vertebra is right when its centre lies within 13 mm of the height of the true one and no other true one is
@@ -10,13 +10,13 @@ nearer; wrong when it is not, or there is none of that name; missed when it is t
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
 from lumbar_ext.evaluation.truth import study_items
 from lumbar_ext.geometry import BiplanarGeometry, triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
@@ -122,21 +122,20 @@ def levels_table(outcomes: list[LevelOutcome]) -> str:
     return "\n".join(lines)
 
 
-def main(
-    sets: Mapping[str, str] | str, bundle_root: str = "bundles/lumbar_multitask", output: str | None = None
-) -> None:
+def evaluate_levels(sets: dict[str, str], *, bundle_root: str | None = None, output: str | None = None) -> None:
     """Prints the table of some sets.
 
     Args:
-        sets: name to folder of study folders with their truth; or one folder.
-        bundle_root: the network's bundle.
+        sets: name to folder of study folders with their truth.
+        bundle_root: folder of the network's bundle, if it is another one than the package's.
         output: CSV file with one row a level.
     """
     from lumbar_ext.workflow.network_bundle import load_bundle_network
 
-    network = load_bundle_network(bundle_root, Path(bundle_root) / "models" / "model.pt")
+    root = bundle_dir(MULTITASK, bundle_root)
+    network = load_bundle_network(root, root / "models" / "model.pt")
     outcomes: list[LevelOutcome] = []
-    for name, folder in (sets if isinstance(sets, Mapping) else {Path(sets).name: sets}).items():
+    for name, folder in sets.items():
         for item in study_items(folder, folder):
             study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
             landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).position_mm
@@ -149,9 +148,3 @@ def main(
             rows.writeheader()
             rows.writerows(asdict(outcome) for outcome in outcomes)
     print(levels_table(outcomes))
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(main)

@@ -19,7 +19,6 @@ from lumbar_ext.anatomy import LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.transforms.decode import DecodedView
-from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD
 
 _DIGITS = 5
 
@@ -77,13 +76,9 @@ class ConfidenceCalibration:
     source: str = ""
 
     def apply(self, decoded: DecodedView, view: str) -> DecodedView:
-        """The decoded view with probabilities for scores; what is absent keeps zero.
-
-        The maps were fitted on peaks at or above the threshold; those of weaker ones, which the other view's agreement lets
-        in (:mod:`.joint_levels`), fall in proportion to it.
-        """
+        """The decoded view with probabilities for scores; what is absent keeps zero."""
         columns = [self.landmarks[view][name](decoded.landmark_confidence[:, j]) for j, name in enumerate(LANDMARKS)]
-        known = decoded.present * np.minimum(decoded.confidence / CONFIDENCE_THRESHOLD, 1.0)
+        known = decoded.present.astype(float)
         return replace(
             decoded,
             confidence=known * self.vertebrae[view](decoded.confidence),

@@ -120,11 +120,23 @@ def observe(
     levels, alone = seen.together(), seen.alone
     decoded = {view: decode_view(own, levels.choice(view, alone[view])) for view, own in seen.packed.items()}
     if calibration is not None:
-        decoded = {view: calibration.apply(own, view) for view, own in decoded.items()}
+        decoded = {view: _calibrated(own, calibration, view) for view, own in decoded.items()}
     for view, own in seen.canonical.items():
         if own.swap_left_right:
             decoded[view] = naming_the_persons_sides(decoded[view])
     return ObservedStudy(seen.canonical, decoded, seen.inverted, levels)
+
+
+def _calibrated(seen: DecodedView, calibration: ConfidenceCalibration, view: str) -> DecodedView:
+    """Probabilities for scores.
+
+    The calibration's maps were fitted on peaks at or above the threshold; those of weaker ones, which the other view's
+    agreement lets in (`transforms.joint_levels`), fall in proportion to it.
+    """
+    share = np.minimum(seen.confidence / CONFIDENCE_THRESHOLD, 1.0)
+    known = calibration.apply(seen, view)
+    confidence, landmarks = share * known.confidence, share[:, None] * known.landmark_confidence
+    return replace(known, confidence=confidence, landmark_confidence=landmarks)
 
 
 @torch.inference_mode()

@@ -10,11 +10,11 @@ import trimesh
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.evaluation.surfaces.voxel_overlap import occupancy
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.mesh.surface import Surface, surface_distance_mm
+from lumbar_ext.mesh.voxels import VoxelGrid, occupancy
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.training.view_records import read_view
@@ -86,7 +86,7 @@ def write_label_map(path, study, levels):
     shape = tuple((np.ceil(every.max(0)) - origin + 4).astype(int))
     labels = np.zeros(shape, np.uint8)
     for level, surface in surfaces.items():
-        labels[occupancy(surface, origin, shape)] = VERSE_LABELS[level]
+        labels[occupancy(surface, VoxelGrid(origin, 1.0, shape))] = VERSE_LABELS[level]
     affine = np.eye(4)
     affine[:3, 3] = origin
     nibabel.save(nibabel.Nifti1Image(labels, affine), path)

@@ -30,5 +30,5 @@ def test_a_time_limit_that_cuts_off_is_told_and_the_answer_stays_near_the_start(
 
 
 def test_a_time_limit_of_nothing_is_refused(true_study, reconstruct, tmp_path):
-    with pytest.raises(InputError, match="max_seconds must be positive"):
+    with pytest.raises(InputError, match="max_seconds: expected a number above 0"):
         reconstruct(true_study, tmp_path, max_seconds=0, write_pdf=False)

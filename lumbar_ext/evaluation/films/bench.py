@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
 from lumbar_ext.evaluation.films.annotations import MarkedFilm, read_films
 from lumbar_ext.evaluation.films.picture import film_sheet
 from lumbar_ext.evaluation.films.scores import FilmScore, film_tables, score_film
@@ -135,7 +136,7 @@ def evaluate_real(
     folder: str,
     output_dir: str = "out/real_films",
     *,
-    bundle_root: str = "bundles/lumbar_multitask",
+    bundle_root: str | None = None,
     marks: str = "",
     weights: str = "",
     view: str = "ap",
@@ -145,16 +146,11 @@ def evaluate_real(
     Args:
         folder: films with a file of marks, see `annotations`.
         output_dir: where `films.md`, `films.csv` and `films.png` are written.
-        bundle_root: the network's bundle.
+        bundle_root: folder of the network's bundle, if it is another one than the package's.
         marks: the file of marks, if it is not the folder's own.
         weights: other weights than the bundle's.
         view: of films whose marks do not say.
     """
-    network = load_bundle_network(bundle_root, weights or Path(bundle_root) / "models" / "model.pt")
+    root = bundle_dir(MULTITASK, bundle_root)
+    network = load_bundle_network(root, weights or root / "models" / "model.pt")
     print(evaluate_films(network, folder, output_dir, marks or None, view))
-
-
-if __name__ == "__main__":
-    import fire
-
-    fire.Fire(evaluate_real)
