@@ -137,7 +137,8 @@ def _check_text_header(path: Path) -> None:
     if not metaimage and not head.startswith(b"NRRD000"):
         raise InputError(f"{path}: cannot be read as a volume: neither NIfTI nor NRRD nor MetaImage, or damaged")
     end = re.search(rb"(?mi)^ElementDataFile\s*=.*$" if metaimage else rb"\r?\n\r?\n", head)
-    lines = (head[: end.end()] if end else head).splitlines()
+    # 3D Slicer keeps names of segments and more in the key/value lines of NRRD, in any language and length.
+    lines = [line for line in (head[: end.end()] if end else head).splitlines() if b":=" not in line]
     words = [word for line in lines for word in re.split(rb"[\s,()]+", line)]
     if (
         (end is None and len(head) == _LONGEST_HEADER)

@@ -68,3 +68,27 @@ def test_sheared_axes_are_refused(values):
     affine[0, 1] = 0.2
     with pytest.raises(InputError, match="sheared"):
         Volume(values, affine)
+
+
+def nrrd(sizes="6 5 4", more=""):
+    header = (
+        f"NRRD0004\ntype: unsigned char\ndimension: 3\nspace: left-posterior-superior\nsizes: {sizes}\n"
+        "space directions: (1,0,0) (0,1,0) (0,0,1)\nkinds: domain domain domain\nencoding: raw\n"
+        f"space origin: (0,0,0)\n{more}\n"
+    )
+    return header.encode() + bytes(range(120))
+
+
+def test_names_of_segments_in_any_language_and_length_are_no_damage(tmp_path):
+    (tmp_path / "a.seg.nrrd").write_bytes(
+        nrrd(more="Segment0_Name:=Wirbelk\u00f6rper\nSegment0_Tags:=" + "x" * 5000 + "\n")
+    )
+    assert read_volume(tmp_path / "a.seg.nrrd").values.shape == (6, 5, 4)
+
+
+@pytest.mark.parametrize("content", [nrrd("9" * 5000 + " 5 4"), nrrd("[" * 3000), nrrd()[3:], b"\0" * 400])
+def test_headers_that_no_writer_makes_do_not_reach_itk(tmp_path, content):
+    """Its parser ended the process on a giant number; without a signature it took a file for Analyze."""
+    (tmp_path / "a.nrrd").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as a volume"):
+        read_volume(tmp_path / "a.nrrd")
