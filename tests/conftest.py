@@ -31,7 +31,7 @@ OFFSETS_PX = {
 
 @pytest.fixture(scope="session")
 def write_view_cohort():
-    """A function that writes studies ``study_0000`` .. on the network grid to a folder."""
+    """A function that writes studies `study_0000` .. on the network grid to a folder."""
     return _write_cohort
 
 

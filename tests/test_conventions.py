@@ -22,7 +22,7 @@ from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, NETWORK_SPACING_MM, to_network_grid
 
 PAGE = (Path(__file__).parents[1] / "docs" / "conventions.md").read_text(encoding="utf-8")
-EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+EXAMPLES = [json.loads(block) for block in re.findall(r"``json\n(.*?)``", PAGE, re.DOTALL)]
 FRONT, LEFT, UP = np.eye(3)
 
 

@@ -1,4 +1,4 @@
-"""``truth/anchors.json``: where T12, a sixth lumbar vertebra and S1 of a simulated study are."""
+"""`truth/anchors.json`: where T12, a sixth lumbar vertebra and S1 of a simulated study are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrueAnchors:
     Args:
         t12_centre_mm: [3], mean of both endplate centres.
         l6_centre_mm: [3]; NaN where the person has no sixth lumbar vertebra.
-        s1_mm: [5, 3], ``anatomy.S1_LANDMARKS``.
+        s1_mm: [5, 3], `anatomy.S1_LANDMARKS`.
     """
 
     t12_centre_mm: np.ndarray
@@ -30,7 +30,7 @@ class TrueAnchors:
 
 
 def read_anchors(path: str | Path) -> TrueAnchors | None:
-    """Reads ``anchors.json``; None where there is no such file.
+    """Reads `anchors.json`; None where there is no such file.
 
     Raises:
         InputError: when it is not the JSON that is expected.

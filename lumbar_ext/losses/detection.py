@@ -10,7 +10,7 @@ PROBABILITY_EPS = 1e-4
 def focal_loss(probability: Tensor, target: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
     """Penalty-reduced focal loss of CornerNet (Law & Deng, ECCV 2018, eq. 1), divided by the number of positives.
 
-    Positive cells (target 1): ``-(1 - p)^alpha log p``; all others: ``-(1 - target)^beta p^alpha log(1 - p)``. Yu
+    Positive cells (target 1): `-(1 - p)^alpha log p`; all others: `-(1 - target)^beta p^alpha log(1 - p)`. Yu
     et al.
     print the negative term without the target's reduction, a misprint of this formula (Yi et al.'s code has it).
 

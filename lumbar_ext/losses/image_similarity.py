@@ -11,7 +11,7 @@ from lumbar_ext.errors import InputError
 def ncc_loss(prediction: Tensor, target: Tensor, eps: float = 1e-6) -> Tensor:
     """One minus the normalised cross-correlation of each image, averaged over the batch.
 
-    The paper prints "+NCC" as a loss; the sign is corrected here. ``eps`` is added to the product of the standard
+    The paper prints "+NCC" as a loss; the sign is corrected here. `eps` is added to the product of the standard
     deviations (intensity squared), so that constant images give a loss of one and a finite gradient.
 
     Args:

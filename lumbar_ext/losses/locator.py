@@ -15,7 +15,7 @@ from lumbar_ext.networks.locator import (
 
 
 class LocatorLoss(nn.Module):
-    """``heatmap`` times the one plus ``offset`` times the other, for packed [B, 4, h, w] and target [B, 6, h, w]."""
+    """`heatmap` times the one plus `offset` times the other, for packed [B, 4, h, w] and target [B, 6, h, w]."""
 
     def __init__(self, heatmap: float = 1.0, offset: float = 0.2) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class LocatorLoss(nn.Module):
         self.latest: dict[str, float] = {}
 
     def forward(self, packed: Tensor, target: Tensor) -> Tensor:
-        """Total loss (scalar); ``latest`` then holds the unweighted terms."""
+        """Total loss (scalar); `latest` then holds the unweighted terms."""
         parts = {
             "heatmap": heatmap_loss(
                 packed[:, LOCATOR_HEATMAP], target[:, LOCATOR_HEATMAP], target[:, LOCATOR_HEATMAP_WEIGHT]

@@ -51,11 +51,11 @@ def loss_components(packed: Tensor, target: Tensor) -> LossComponents:
 
 
 class MultiTaskLoss(nn.Module):
-    """Weighted sum of :func:`loss_components`; a weight of zero drops that term (single-task ablation).
+    """Weighted sum of `loss_components`; a weight of zero drops that term (single-task ablation).
 
     The paper does not give its weights. The defaults bring the terms to the same order of magnitude late in training:
     mean squared differences are about 1e-3 (mostly background), absolute ones and 1 - NCC about 1e-2, offsets about
-    0.5 cells. The paper has no ``l1``; zero is its loss.
+    0.5 cells. The paper has no `l1`; zero is its loss.
 
     Args:
         ncc, l2, l1, focal, centre_offset, landmark_offsets: weights of the terms.
@@ -82,7 +82,7 @@ class MultiTaskLoss(nn.Module):
         self.latest: dict[str, float] = {}
 
     def forward(self, packed: Tensor, target: Tensor) -> Tensor:
-        """Total loss (scalar); ``latest`` then holds the unweighted terms as floats, for logging."""
+        """Total loss (scalar); `latest` then holds the unweighted terms as floats, for logging."""
         parts = vars(loss_components(packed, target))
         self.latest = {name: float(value.detach()) for name, value in parts.items()}
         return torch.stack([self.weights[name] * parts[name] for name in self.weights if self.weights[name] > 0]).sum()

@@ -44,7 +44,7 @@ def laplace_loss(offsets: Tensor, log_scales: Tensor, targets: Tensor, weights: 
 
     Args:
         offsets, targets: [B, 2 N, h, w], (u, v) of N points.
-        log_scales: [B, N, h, w], ln b; clamped to ``LOG_SCALE_RANGE``.
+        log_scales: [B, N, h, w], ln b; clamped to `LOG_SCALE_RANGE`.
         weights: [B, N, h, w], zero where a point is unknown.
 
     Returns:
@@ -104,7 +104,7 @@ def spine_loss_components(packed: Tensor, target: Tensor) -> SpineLossComponents
 
 
 class SpineLoss(nn.Module):
-    """Weighted sum of :func:`spine_loss_components`.
+    """Weighted sum of `spine_loss_components`.
 
     The defaults bring the image terms (absolute differences about 1e-2, squared ones 1e-3) and the landmark terms to the
     same order of magnitude. The blurred squared difference is what outlines half a pixel off do not enter.
@@ -130,7 +130,7 @@ class SpineLoss(nn.Module):
         self.latest: dict[str, float] = {}
 
     def forward(self, packed: Tensor, target: Tensor) -> Tensor:
-        """Total loss (scalar); ``latest`` then holds the unweighted terms as floats, for logging."""
+        """Total loss (scalar); `latest` then holds the unweighted terms as floats, for logging."""
         parts = vars(spine_loss_components(packed, target))
         self.latest = {name: float(value.detach()) for name, value in parts.items()}
         return torch.stack([self.weights[name] * parts[name] for name in self.weights]).sum()

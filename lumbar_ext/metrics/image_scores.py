@@ -20,7 +20,7 @@ def _check(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray, threshold: float = BONE_THRESHOLD) -> float:
-    """Dice overlap of the pixels above ``threshold``; 1 when both are empty."""
+    """Dice overlap of the pixels above `threshold`; 1 when both are empty."""
     a, b = _check(prediction, truth)
     a, b = a > threshold, b > threshold
     total = a.sum() + b.sum()

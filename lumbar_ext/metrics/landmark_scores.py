@@ -22,7 +22,7 @@ def mean_of_known(values: np.ndarray) -> float:
 
 
 def success_detection_rate(distances_mm: np.ndarray, radius_mm: float) -> float:
-    """Fraction of distances at or below ``radius_mm``; NaN distances (missed landmarks) count as failures."""
+    """Fraction of distances at or below `radius_mm`; NaN distances (missed landmarks) count as failures."""
     distances_mm = np.asarray(distances_mm)
     return float((distances_mm <= radius_mm).mean()) if distances_mm.size else float("nan")
 

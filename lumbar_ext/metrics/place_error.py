@@ -23,7 +23,7 @@ class PlaceError(Metric):
     without a lumbar spine, and "score", the negative median, by which the best weights are chosen.
 
     Args:
-        statistic: one of ``STATISTICS``.
+        statistic: one of `STATISTICS`.
 
     Raises:
         InputError: for another statistic.

@@ -42,12 +42,12 @@ class ViewScorer:
 
 
 class ViewMetric(Metric):
-    """Mean over views of one field of :class:`ViewScores`; NaN and infinite values are left out.
+    """Mean over views of one field of `ViewScores`; NaN and infinite values are left out.
 
     Args:
         field: name of the field.
         scorer: share one among the metrics of an evaluator.
-        view: "ap" or "lat" to count that view alone, by the batch's ``view`` entry; None counts all.
+        view: "ap" or "lat" to count that view alone, by the batch's `view` entry; None counts all.
 
     Raises:
         InputError: for an unknown field or view.
@@ -91,7 +91,7 @@ class ViewMetric(Metric):
 
 
 def view_metrics(scorer: ViewScorer) -> dict[str, ViewMetric]:
-    """All metrics but the score, over both views (``dice``) and for each (``ap_dice``, ``lat_dice``)."""
+    """All metrics but the score, over both views (`dice`) and for each (`ap_dice`, `lat_dice`)."""
     names = [name for name in FIELDS if name != "score"]
     metrics = {name: ViewMetric(name, scorer) for name in names}
     return metrics | {f"{view}_{name}": ViewMetric(name, scorer, view) for view in VIEWS for name in names}

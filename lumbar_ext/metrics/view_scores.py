@@ -49,8 +49,8 @@ class ViewLevels:
 class ViewScores:
     """Scores of one view; NaN where a quantity does not exist (no vertebra found).
 
-    ``missed`` and ``wrong`` are fractions of the true and of the reported vertebrae; ``miscounted`` is 1 where the number
-    of reported vertebrae is not the true one. ``bone_psnr_db`` and ``bone_ssim`` count pixels of true bone only.
+    `missed` and `wrong` are fractions of the true and of the reported vertebrae; `miscounted` is 1 where the number
+    of reported vertebrae is not the true one. `bone_psnr_db` and `bone_ssim` count pixels of true bone only.
     """
 
     dice: float

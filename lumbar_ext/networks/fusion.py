@@ -31,7 +31,7 @@ class FeatureFusion(nn.Module):
 
 
 class SeparatePaths(nn.Module):
-    """The ablation of :class:`FeatureFusion`: the same depth, without any exchange between the tasks."""
+    """The ablation of `FeatureFusion`: the same depth, without any exchange between the tasks."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 Own implementation after Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation" (CVPR
 2019)
 and the HRNetV2 variant; every branch keeps its resolution, and each module ends with a full exchange (sum of resampled
-branches). Written so that ``torch.jit.script`` accepts it.
+branches). Written so that `torch.jit.script` accepts it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ PRESETS: dict[str, HRNetConfig] = {
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: bool = True) -> nn.Sequential:
-    """Convolution without bias, batch normalisation and, if asked, ReLU; spatial size is divided by ``stride``."""
+    """Convolution without bias, batch normalisation and, if asked, ReLU; spatial size is divided by `stride`."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -103,7 +103,7 @@ class Bottleneck(nn.Module):
 
 
 def _resample(source: int, target: int, channels: tuple[int, ...]) -> nn.Module:
-    """The path that carries branch ``source`` to the resolution and channels of branch ``target``."""
+    """The path that carries branch `source` to the resolution and channels of branch `target`."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -153,7 +153,7 @@ class HRNet(nn.Module):
     """The encoder: image [B, in_channels, H, W] (H, W multiples of 32) to four branches at 1/4, 1/8, 1/16, 1/32.
 
     Args:
-        config: size of the encoder, see ``PRESETS``.
+        config: size of the encoder, see `PRESETS`.
         in_channels: channels of the image.
     """
 

@@ -27,7 +27,7 @@ class SpineLocator(nn.Module):
 
     Channel 0 is the probability that the middle of the lumbar spine (the mean of its vertebrae's centres) lies at a cell; 1
     and 2 are the way to it (u, v) from a cell on the spine, in cells; 3 is the logarithm of that way's scale, as in
-    :mod:`.spine_packing`.
+    `spine_packing`.
     """
 
     def __init__(self) -> None:

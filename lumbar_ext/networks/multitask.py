@@ -22,14 +22,14 @@ def _channels(part: slice) -> int:
 class LumbarMultitaskNet(nn.Module):
     """HRNet encoder, two decoding paths with feature fusion, and four heads (Yu et al., arXiv 2503.14573, sec. 2.2).
 
-    Both views share the weights. ``forward`` takes the normalised, bone-bright radiograph [B, 1, H, W] (H and W
+    Both views share the weights. `forward` takes the normalised, bone-bright radiograph [B, 1, H, W] (H and W
     multiples
-    of 32) and returns the packed tensor [B, 37, H/4, W/4] of :mod:`lumbar_ext.networks.packing`, float32. The
+    of 32) and returns the packed tensor [B, 37, H/4, W/4] of `lumbar_ext.networks.packing`, float32. The
     decomposition
     channels are linear (the decoder clamps them), the heatmaps are probabilities, offsets are in cells.
 
     Args:
-        preset: name of the encoder in ``hrnet.PRESETS``.
+        preset: name of the encoder in `hrnet.PRESETS`.
         decoder_channels: channels of both decoding paths.
         ffm: False removes the exchange between the paths (ablation).
         tasks: "both", or one of "decomposition" and "landmarks"; the channels of the task left out are zero.

@@ -1,18 +1,18 @@
 """How the two tasks share ONE tensor [B, 37, H/4, W/4], and where a cell lies in the image.
 
-One tensor, because MONAI Deploy and ``verify_net_in_out`` take a single output. Channels:
+One tensor, because MONAI Deploy and `verify_net_in_out` take a single output. Channels:
 
 ====== =====================================================================================
-0-15   decomposition DRR, pixel-unshuffled by 4 (``F.pixel_shuffle(., 4)`` restores [B, 1, H, W])
+0-15   decomposition DRR, pixel-unshuffled by 4 (`F.pixel_shuffle(., 4)` restores [B, 1, H, W])
 16-20  centre heatmaps of L1..L5, probabilities
 21-22  centre offset (u, v), cells
-23-36  landmark offsets, seven times (u, v), cells, in the order of ``anatomy.LANDMARKS``
+23-36  landmark offsets, seven times (u, v), cells, in the order of `anatomy.LANDMARKS`
 ====== =====================================================================================
 
 Training targets append 37 (weight of the offsets at a cell) and 38-44 (one mask per landmark).
 
 Cell (column i, row j) covers the image pixels 4i..4i+3, 4j..4j+3; its centre is pixel 4i + 1.5, 4j + 1.5. So
-``cell = (px - 1.5) / 4``; a centre or landmark lies at cell position + offset.
+`cell = (px - 1.5) / 4`; a centre or landmark lies at cell position + offset.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Positions = TypeVar("Positions", float, np.ndarray, Tensor)
 
 
 class PackedMaps(NamedTuple):
-    """The parts of a packed tensor, each [B, channels, H/4, W/4] but ``decomposition``, which is [B, 1, H, W]."""
+    """The parts of a packed tensor, each [B, channels, H/4, W/4] but `decomposition`, which is [B, 1, H, W]."""
 
     decomposition: Tensor
     heatmap: Tensor
@@ -71,12 +71,12 @@ def cells_from_px(px: Positions) -> Positions:
 
 
 def px_from_cells(cells: Positions) -> Positions:
-    """Cell coordinates to image pixels, the inverse of :func:`cells_from_px`."""
+    """Cell coordinates to image pixels, the inverse of `cells_from_px`."""
     return cells * STRIDE + (STRIDE - 1) / 2
 
 
 def check_image_size(height: int, width: int, multiple: int = 32) -> None:
-    """Raises InputError unless both sizes are positive multiples of ``multiple`` (the coarsest branch's stride)."""
+    """Raises InputError unless both sizes are positive multiples of `multiple` (the coarsest branch's stride)."""
     if height < multiple or width < multiple or height % multiple or width % multiple:
         raise InputError(f"image size must be multiples of {multiple}, found {height} x {width}")
 

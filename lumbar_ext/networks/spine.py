@@ -49,13 +49,13 @@ class SpineDecoder(nn.Module):
 class LumbarSpineNet(nn.Module):
     """HRNet encoder, two decoding paths with feature fusion, four heads; both views share the weights.
 
-    ``forward`` takes the normalised, bone-bright crop [B, 1, H, W] (multiples of 32; trained on 384 x 256 px of 0.834 mm)
-    and returns the packed tensor [B, 111, H/8, W/8] of :mod:`lumbar_ext.networks.spine_packing`, float32. Against
-    :class:`~.multitask.LumbarMultitaskNet`: T12, L6 and S1 have channels, landmarks are read at an eighth of the resolution
+    `forward` takes the normalised, bone-bright crop [B, 1, H, W] (multiples of 32; trained on 384 x 256 px of 0.834 mm)
+    and returns the packed tensor [B, 111, H/8, W/8] of `lumbar_ext.networks.spine_packing`, float32. Against
+    `multitask.LumbarMultitaskNet`: T12, L6 and S1 have channels, landmarks are read at an eighth of the resolution
     and by every cell on a vertebra, and each has a scale (its likelihood).
 
     Args:
-        preset: name of the encoder in ``hrnet.PRESETS``.
+        preset: name of the encoder in `hrnet.PRESETS`.
         decoder_channels: channels of both decoding paths.
 
     Raises:

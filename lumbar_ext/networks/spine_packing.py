@@ -1,15 +1,15 @@
 """How the second-generation network puts both tasks into ONE tensor [B, 111, H/8, W/8], and where a cell lies.
 
-One tensor, because MONAI Deploy and ``verify_net_in_out`` take a single output. Channels:
+One tensor, because MONAI Deploy and `verify_net_in_out` take a single output. Channels:
 
 ======= ====================================================================================
-0-63    decomposition DRR, pixel-unshuffled by 8 (``F.pixel_shuffle(., 8)`` restores [B, 1, H, W])
-64-71   centre heatmaps of ``anatomy.SPINE_LEVELS`` (T12, L1..L5, L6, S1), probabilities
+0-63    decomposition DRR, pixel-unshuffled by 8 (`F.pixel_shuffle(., 8)` restores [B, 1, H, W])
+64-71   centre heatmaps of `anatomy.SPINE_LEVELS` (T12, L1..L5, L6, S1), probabilities
 72-73   offset (u, v) to the centre of the vertebra that the cell lies on, cells
 74      natural logarithm of that offset's scale, cells
-75-88   offsets to its seven landmarks, (u, v) of each, cells, in the order of ``anatomy.LANDMARKS``
+75-88   offsets to its seven landmarks, (u, v) of each, cells, in the order of `anatomy.LANDMARKS`
 89-95   log scale of each
-96-105  offsets to the five landmarks of S1, (u, v) of each, cells, in the order of ``anatomy.S1_LANDMARKS``
+96-105  offsets to the five landmarks of S1, (u, v) of each, cells, in the order of `anatomy.S1_LANDMARKS`
 106-110 log scale of each
 ======= ====================================================================================
 
@@ -61,7 +61,7 @@ TARGET_CHANNELS = PIXEL_WEIGHT.stop
 
 
 class SpineMaps(NamedTuple):
-    """The parts of a packed tensor, [B, channels, H/8, W/8] each but ``decomposition``, which is [B, 1, H, W]."""
+    """The parts of a packed tensor, [B, channels, H/8, W/8] each but `decomposition`, which is [B, 1, H, W]."""
 
     decomposition: Tensor
     heatmap: Tensor
@@ -99,5 +99,5 @@ def cells_from_px(px: Positions) -> Positions:
 
 
 def px_from_cells(cells: Positions) -> Positions:
-    """Cell coordinates to image pixels, the inverse of :func:`cells_from_px`."""
+    """Cell coordinates to image pixels, the inverse of `cells_from_px`."""
     return cells * STRIDE + (STRIDE - 1) / 2

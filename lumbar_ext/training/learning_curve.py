@@ -17,7 +17,7 @@ class LearningCurve:
     """Appends to a CSV file: iterations, hours of training, mean training loss terms since the last line, all metrics.
 
     Args:
-        path: the file; a line that other columns would need makes a new file beside the old one (``.1``, ``.2`` ...).
+        path: the file; a line that other columns would need makes a new file beside the old one (`.1`, `.2` ...).
         validator: its metrics are written when it completes.
         losses: gives the terms of the latest iteration.
         clock: seconds, for tests.
@@ -86,5 +86,5 @@ class LearningCurve:
         return {"iterations": self.iterations, "seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Restores what :meth:`state_dict` gave."""
+        """Restores what `state_dict` gave."""
         self.iterations, self.seconds = int(state["iterations"]), float(state["seconds"])

@@ -30,7 +30,7 @@ def export_onnx(network: nn.Module, path: str | Path) -> None:
 
     Args:
         network: on the CPU, [B, 1, H, W] to one tensor.
-        path: the file; input ``image``, output ``pred``.
+        path: the file; input `image`, output `pred`.
     """
     free = {"image": {0: "batch", 2: "rows", 3: "columns"}, "pred": {0: "batch", 2: "cell_rows", 3: "cell_columns"}}
     image = torch.zeros(1, 1, _SIZE_PX, _SIZE_PX)

@@ -25,7 +25,7 @@ class ReplayedViews(IterableDataset):
     workers persist.
 
     Args:
-        source: yields samples of one view; when it ends, ``set_epoch`` asks it for new ones.
+        source: yields samples of one view; when it ends, `set_epoch` asks it for new ones.
         length: samples of one epoch, over all workers and processes.
         reuse: samples given for each fresh view; 1 shows every view once.
         capacity: views that a worker keeps, about 1 MB each at 512 x 512.

@@ -14,10 +14,10 @@ from lumbar_ext.errors import InputError
 
 
 class WarmupStableDecay:
-    """Sets the learning rates before each iteration; ends the run after ``total`` of them.
+    """Sets the learning rates before each iteration; ends the run after `total` of them.
 
     The plateau's weights depend on nothing that is to come. So a campaign can be made longer while it lasts, and a copy of
-    its state taken at any time can end in a short fall of its own (a smaller ``total``), with weights that are usable then.
+    its state taken at any time can end in a short fall of its own (a smaller `total`), with weights that are usable then.
 
     Args:
         optimizer: its groups keep their ratios.
@@ -69,7 +69,7 @@ class WarmupStableDecay:
         return {"iterations": self.iterations}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Restores what :meth:`state_dict` gave."""
+        """Restores what `state_dict` gave."""
         self.iterations = int(state["iterations"])
 
 

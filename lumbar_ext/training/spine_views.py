@@ -68,7 +68,7 @@ class MappedFolder:
         return np.append(0, np.cumsum(self.sizes_px.prod(axis=1)))
 
     def sample(self, index: int) -> dict[str, Any]:
-        """One view as float tensors [1, H, W] ``image`` and ``decomposition``, with ``points`` and ``view``."""
+        """One view as float tensors [1, H, W] `image` and `decomposition`, with `points` and `view`."""
         low, high = NORMALISED_RANGE
         scale = np.float32((high - low) / UINT16_MAX)
         pixels = slice(self._starts[index], self._starts[index + 1])
@@ -82,7 +82,7 @@ class MappedFolder:
 
 
 def map_folder(folder: str | Path, cache_dir: str | Path) -> MappedFolder:
-    """The views of the studies in a folder; their arrays are made in ``cache_dir`` unless they are there.
+    """The views of the studies in a folder; their arrays are made in `cache_dir` unless they are there.
 
     Studies that came or went since make new arrays. A view that cannot be used (a black picture) is left out with a warning.
 
@@ -148,7 +148,7 @@ def read_spine_view(study: Path, view: str) -> tuple[np.ndarray, np.ndarray, Spi
     """One whole film on the network grid: normalised image and decomposition [H, W], and what is known of T12 to S1.
 
     Raises:
-        InputError: as ``read_view``; and when the picture is black or otherwise empty.
+        InputError: as `read_view`; and when the picture is black or otherwise empty.
     """
     truth, seen = read_truth(study, view, whole_film=True)
     if truth.image.std() < _FLAT_STANDARD_DEVIATION:
@@ -196,7 +196,7 @@ def with_anchors(
 
 
 def _l6_landmarks_mm(study: Path) -> np.ndarray:
-    """[7, 3] of L6 from ``landmarks.json``; NaN where it has none."""
+    """[7, 3] of L6 from `landmarks.json`; NaN where it has none."""
     document = json.loads(StudyFolder(study).truth.landmarks.read_text(encoding="utf-8"))
     entry = document["vertebrae"].get("L6", {})
     unknown = [np.nan] * 3
@@ -223,7 +223,7 @@ class SpineViewDataset(Dataset):
 
 
 class SpineDraws(SpineViewDataset):
-    """Random samples of random views: item ``i`` depends on the seed, ``i`` and the data alone.
+    """Random samples of random views: item `i` depends on the seed, `i` and the data alone.
 
     So a run that goes on at draw i sees what it would have seen without the interruption, whatever the number of workers;
     and after data was added, draws go on over all of it.
@@ -253,11 +253,11 @@ class SpineDraws(SpineViewDataset):
 
 
 class ConsecutiveDraws(Sampler):
-    """Draw numbers from where a run stands, without end; one of :class:`~.resume.ResumePoint`'s objects.
+    """Draw numbers from where a run stands, without end; one of `resume.ResumePoint`'s objects.
 
     Args:
         batch_size: draws of one iteration.
-        replica, replicas: which of how many processes, each of which takes every ``replicas``-th draw.
+        replica, replicas: which of how many processes, each of which takes every `replicas`-th draw.
     """
 
     def __init__(self, batch_size: int, replica: int = 0, replicas: int = 1) -> None:
@@ -284,5 +284,5 @@ class ConsecutiveDraws(Sampler):
         return {"iterations": self.iterations}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Restores what :meth:`state_dict` gave."""
+        """Restores what `state_dict` gave."""
         self.iterations = int(state["iterations"])

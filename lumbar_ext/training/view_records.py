@@ -84,7 +84,7 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
     bone-bright unless its own tags say otherwise.
 
     Args:
-        study: folder with ``<view>.png`` (or another radiograph file of that name), ``calibration.json`` and ``truth/``.
+        study: folder with `<view>.png` (or another radiograph file of that name), `calibration.json` and `truth/`.
         view: "ap" or "lat".
         downsample: 1, or 2, 4 .. to halve the grid that often by area averaging.
 
@@ -96,7 +96,7 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
 
 
 def record_of_sample(sample: Mapping[str, Any], downsample: int = 1) -> ViewRecord:
-    """The compact form of a sample such as :meth:`ViewRecord.as_sample` gives, on a grid halved as often as asked."""
+    """The compact form of a sample such as `ViewRecord.as_sample` gives, on a grid halved as often as asked."""
     image, decomposition = (np.asarray(sample[name])[0] for name in ("image", "decomposition"))
     truth = ViewTruth(image, decomposition, np.asarray(sample["landmarks_px"], float))
     return _record(truth, Path(str(sample.get("study", ""))), sample["view"], downsample)
@@ -126,7 +126,7 @@ def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[Vie
         whole_film: whether the grid covers all of the radiograph, of whatever size.
 
     Raises:
-        InputError: as :func:`read_view`.
+        InputError: as `read_view`.
     """
     files = StudyFolder(study)
     camera = read_calibration(files.calibration)[view]
@@ -161,7 +161,7 @@ def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.
 
 
 def list_studies(folder: str | Path, limit: int | None = None) -> list[Path]:
-    """Study folders (those with a ``calibration.json``) directly beneath ``folder``, sorted, at most ``limit``.
+    """Study folders (those with a `calibration.json`) directly beneath `folder`, sorted, at most `limit`.
 
     Raises:
         InputError: when there are none, or one of them has no labels.
@@ -180,8 +180,8 @@ class StudyViewDataset(Dataset):
 
     Args:
         studies: study folders; both views of each become items.
-        transform: applied to the sample dictionary of :meth:`ViewRecord.as_sample`.
-        downsample: see :func:`read_view`.
+        transform: applied to the sample dictionary of `ViewRecord.as_sample`.
+        downsample: see `read_view`.
         views: which views.
     """
 

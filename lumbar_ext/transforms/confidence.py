@@ -1,6 +1,6 @@
 """Calibrated confidence: from the network's raw scores to probabilities that mean something stated.
 
-A landmark's confidence is the probability that it lies within ``radius_mm`` (4 mm) of the truth, measured on the
+A landmark's confidence is the probability that it lies within `radius_mm` (4 mm) of the truth, measured on the
 detector; a vertebra's, that its centre is nearest to the true centre of the level it is named after. Each is a monotone
 map of a raw score (`decode.DecodedView`), fitted on validation studies by `evaluation.network.confidence_calibration`
 and stored as knots in `models/confidence.json` beside the weights it belongs to.
@@ -80,7 +80,7 @@ class ConfidenceCalibration:
         """The decoded view with probabilities for scores; what is absent keeps zero.
 
         The maps were fitted on peaks at or above the threshold; those of weaker ones, which the other view's agreement lets
-        in (:mod:`.joint_levels`), fall in proportion to it.
+        in (`joint_levels`), fall in proportion to it.
         """
         columns = [self.landmarks[view][name](decoded.landmark_confidence[:, j]) for j, name in enumerate(LANDMARKS)]
         known = decoded.present * np.minimum(decoded.confidence / CONFIDENCE_THRESHOLD, 1.0)
@@ -104,7 +104,7 @@ class ConfidenceCalibration:
 
 
 def read_calibration_maps(path: str | Path) -> ConfidenceCalibration:
-    """Reads what :meth:`ConfidenceCalibration.write` wrote.
+    """Reads what `ConfidenceCalibration.write` wrote.
 
     Raises:
         InputError: if the file is missing, is not JSON, or lacks a map.
@@ -124,7 +124,7 @@ def read_calibration_maps(path: str | Path) -> ConfidenceCalibration:
 
 
 def calibration_beside(weights: str | Path) -> ConfidenceCalibration | None:
-    """The calibration in ``confidence.json`` beside a weights file; None where there is none."""
+    """The calibration in `confidence.json` beside a weights file; None where there is none."""
     path = Path(weights).with_name("confidence.json")
     return read_calibration_maps(path) if path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""Packed network output to decomposition image and landmark positions, the inverse of ``targets``."""
+"""Packed network output to decomposition image and landmark positions, the inverse of `targets`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SpineAnchors:
     Args:
         t12_centre_px: [2] (u, v).
         l6_landmarks_px: [7, 2], of a sixth lumbar vertebra.
-        s1_landmarks_px: [5, 2], ``anatomy.S1_LANDMARKS``.
-        confidence: of "T12", "L6" and "S1", as ``DecodedView.confidence``.
+        s1_landmarks_px: [5, 2], `anatomy.S1_LANDMARKS`.
+        confidence: of "T12", "L6" and "S1", as `DecodedView.confidence`.
     """
 
     t12_centre_px: np.ndarray
@@ -50,12 +50,12 @@ class DecodedView:
         decomposition: [H, W] float32 in [0, 1].
         centres_px: [5, 2] (u, v) vertebra centres; NaN where absent.
         landmarks_px: [5, 7, 2] (u, v); NaN where absent.
-        confidence: [5] in [0, 1]: heatmap value of the chosen peak, see :class:`~.level_choice.LevelChoice`; or, once
+        confidence: [5] in [0, 1]: heatmap value of the chosen peak, see `level_choice.LevelChoice`; or, once
             calibrated, the probability that the vertebra is where and what it is said to be.
         present: [5] bool, whether a peak was chosen for the level: of one view at or above the threshold, of two views
-            see :mod:`.joint_levels`.
+            see `joint_levels`.
         landmark_confidence: [5, 7] in [0, 1]: level confidence lowered by the disagreement of neighbouring cells; or,
-            once calibrated (:mod:`.confidence`), the probability of an error below 4 mm on the detector.
+            once calibrated (`confidence`), the probability of an error below 4 mm on the detector.
         order_consistent: whether the strongest peaks alone already lay in cranio-caudal order (v grows from L1 to L5)
             on different vertebrae.
         anchors: T12, L6 and S1; None from a network that does not name them.
@@ -154,14 +154,14 @@ def decode_view(view: PackedView, choice: LevelChoice) -> DecodedView:
 
 
 def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
-    """Reads one packed output on its own, levels chosen by :func:`~.level_choice.choose_levels`.
+    """Reads one packed output on its own, levels chosen by `level_choice.choose_levels`.
 
     Args:
-        packed: see :func:`read_packed`.
+        packed: see `read_packed`.
         threshold: smallest heatmap value of a vertebra that is present.
 
     Raises:
-        InputError: see :func:`read_packed`.
+        InputError: see `read_packed`.
     """
     view = read_packed(packed)
     return decode_view(view, choose_levels(view.levels.peaks, threshold))

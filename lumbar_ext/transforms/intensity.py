@@ -43,7 +43,7 @@ def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> 
 
 
 class NormaliseIntensity(Transform):
-    """Array form of :func:`normalise_intensity`; keeps tensors tensors."""
+    """Array form of `normalise_intensity`; keeps tensors tensors."""
 
     def __call__(self, image: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
         """The normalised image, of the kind (array or tensor) that was given."""
@@ -53,7 +53,7 @@ class NormaliseIntensity(Transform):
 
 
 class NormaliseIntensityd(MapTransform):
-    """Dictionary form of :class:`NormaliseIntensity`."""
+    """Dictionary form of `NormaliseIntensity`."""
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)

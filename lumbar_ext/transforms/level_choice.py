@@ -3,7 +3,7 @@
 Each level has its own heatmap, so a vertebra between two names (a sacralised L5, say) can raise a peak in both. Peaks are
 therefore chosen together: the choice with the greatest sum of log(peak / threshold) wins among all that move strictly
 down the image from L1 to L5 and put no two levels on the same vertebra. A level may stay without a peak, which costs
-nothing, so a peak below the threshold is never chosen. Where both views are at hand, :mod:`.joint_levels` decides.
+nothing, so a peak below the threshold is never chosen. Where both views are at hand, `joint_levels` decides.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class LevelChoice:
 
 
 def choose_levels(peaks: Sequence[Sequence[Peak]], threshold: float) -> LevelChoice:
-    """The best ordered choice of at most one peak a level, each peak at or above ``threshold``."""
+    """The best ordered choice of at most one peak a level, each peak at or above `threshold`."""
     options = [[peak for peak in level if peak.confidence >= threshold] for level in peaks]
     strongest = tuple(level[0] if level else None for level in options)
     consistent = _possible(strongest)

@@ -56,7 +56,7 @@ def locate_spine(locator: nn.Module, pixels: np.ndarray, camera: Camera, view: s
     """Finds the lumbar spine on a radiograph of any size.
 
     Args:
-        locator: a :class:`~lumbar_ext.networks.locator.SpineLocator` in evaluation mode.
+        locator: a `lumbar_ext.networks.locator.SpineLocator` in evaluation mode.
         pixels: [rows, columns], bone bright.
         camera: its camera.
         view: "ap" or "lat".
@@ -116,7 +116,7 @@ def _shown(point_px: np.ndarray, visible: Tensor) -> bool:
 
 
 class EncodePlaced(Transform):
-    """Dictionary form of :func:`encode_place`: reads ``points`` and ``visible``, writes ``label``."""
+    """Dictionary form of `encode_place`: reads `points` and `visible`, writes `label`."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """A copy of the dictionary with the target."""
@@ -156,7 +156,7 @@ class RandCoarseFilmd(Randomizable, Transform):
         return bool(self.R.uniform() < probability)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """``image`` [1, H, W] (normalised), ``points`` and ``visible``, all coarse."""
+        """`image` [1, H, W] (normalised), `points` and `visible`, all coarse."""
         ratio = LOCATOR_SPACING_MM / NETWORK_SPACING_MM / np.exp(self.R.uniform(*np.log(self.scale)))
         film, points = coarsened_view(np.asarray(data["image"])[0], data["points"], ratio)
         if data["view"] == "ap" and self._happens(0.5):
@@ -238,7 +238,7 @@ class RandCoarseFilmd(Randomizable, Transform):
 
 
 def coarsened_view(image: np.ndarray, points: SpinePoints, ratio: float) -> tuple[np.ndarray, SpinePoints]:
-    """A film [H, W] and its points on a grid coarser by ``ratio``, through the filter that inference uses."""
+    """A film [H, W] and its points on a grid coarser by `ratio`, through the filter that inference uses."""
     rows, columns = (max(int(n / ratio), MULTIPLE // 4) for n in image.shape)
     offset = tuple(
         (n - ratio * m) / 2 + (ratio - 1) / 2 for n, m in zip(image.shape[::-1], (columns, rows), strict=True)
@@ -248,6 +248,6 @@ def coarsened_view(image: np.ndarray, points: SpinePoints, ratio: float) -> tupl
 
 
 def to_and_fro(rows: np.ndarray, count: int) -> np.ndarray:
-    """``count`` rows that go on from the first of some rows, there and back again: r0 r1 .. rn rn .. r1 r0 r0 r1 .."""
+    """`count` rows that go on from the first of some rows, there and back again: r0 r1 .. rn rn .. r1 r0 r0 r1 .."""
     cycle = np.concatenate([rows, rows[::-1]])
     return np.take(cycle, np.arange(count), axis=0, mode="wrap")

@@ -3,10 +3,10 @@
 Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it:
 head up; AP
 with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable:
-``image``
-(path, then tensor), ``view`` ("ap" or "lat"), ``source`` (path), ``original_from_network`` (float64 [2, 2]: scale
+`image`
+(path, then tensor), `view` ("ap" or "lat"), `source` (path), `original_from_network` (float64 [2, 2]: scale
 and offset
-of (u, v)), ``original_size_px`` (columns, rows).
+of (u, v)), `original_size_px` (columns, rows).
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def radiographs_in(folder: str | Path) -> list[str]:
 
 
 class LoadViewd(Transform):
-    """Reads a radiograph and brings it to the network grid, bone bright; ``image`` becomes float32 [1, 512, 512].
+    """Reads a radiograph and brings it to the network grid, bone bright; `image` becomes float32 [1, 512, 512].
 
     Args:
         pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
         polarity: "bone_bright" or "bone_dark" overrides tags and looks.
         image_key: key of the path.
-        locator: finds the spine on films of any size, for a network of the second generation: ``image`` is then the crop
-            [1, 384, 256] about it, and ``visible`` says where it shows the film. None takes the middle 427 mm.
+        locator: finds the spine on films of any size, for a network of the second generation: `image` is then the crop
+            [1, 384, 256] about it, and `visible` says where it shows the film. None takes the middle 427 mm.
 
     Raises:
         InputError: for an unknown view or a file that cannot be used.
@@ -147,16 +147,16 @@ def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, fl
 
 
 class DecodeViewd(Transform):
-    """Turns the packed output into ``decoded``, landmarks in the original file's pixels.
+    """Turns the packed output into `decoded`, landmarks in the original file's pixels.
 
-    Adds ``decomposition`` (float32 [1, 512, 512], network grid), ``landmarks_px`` [5, 7, 2] (original pixels),
-    ``landmark_confidence`` [5, 7], ``vertebra_confidence`` [5], ``present`` [5] and ``order_consistent``.
+    Adds `decomposition` (float32 [1, 512, 512], network grid), `landmarks_px` [5, 7, 2] (original pixels),
+    `landmark_confidence` [5, 7], `vertebra_confidence` [5], `present` [5] and `order_consistent`.
 
     Args:
         threshold: smallest heatmap value of a vertebra that is present.
         calibration: makes probabilities of the network's scores; None leaves the scores.
         pred_key: key of the packed tensor [37, 128, 128].
-        decode: reads a packed tensor; ``decode_spine`` for a network of the second generation.
+        decode: reads a packed tensor; `decode_spine` for a network of the second generation.
     """
 
     def __init__(
@@ -189,9 +189,9 @@ class DecodeViewd(Transform):
 
 
 class SaveViewd(Transform):
-    """Writes ``<name>_decomposition.nii.gz`` (network grid) and ``<name>_landmarks.json`` (the original file's pixels).
+    """Writes `<name>_decomposition.nii.gz` (network grid) and `<name>_landmarks.json` (the original file's pixels).
 
-    The name is the item's ``name``, else the file's without its suffix.
+    The name is the item's `name`, else the file's without its suffix.
 
     Args:
         output_dir: folder, made if absent.

@@ -22,7 +22,7 @@ CROP_SIZE_PX = (384, 256)
 
 
 def lumbar_centre_px(points: SpinePoints, fallback: np.ndarray) -> np.ndarray:
-    """Mean (u, v) of the lumbar centres that are known; ``fallback`` without any."""
+    """Mean (u, v) of the lumbar centres that are known; `fallback` without any."""
     centres = points.centres_px[1:-1]
     known = np.isfinite(centres).all(axis=1)
     return centres[known].mean(axis=0) if known.any() else np.asarray(fallback, float)
@@ -40,7 +40,7 @@ def covered(warp: PlanarWarp, source_size_px: tuple[int, int]) -> np.ndarray:
 
 
 class RandSpineCropd(Randomizable, Transform):
-    """Cuts a crop out of a view: ``image``, ``decomposition``, ``points`` and the new entry ``visible`` move together.
+    """Cuts a crop out of a view: `image`, `decomposition`, `points` and the new entry `visible` move together.
 
     The crop is centred on the lumbar spine, up to a random rotation, magnification and shift. Now and then the film ends
     within it, so that L1, L5 or S1 is cut off. AP views are mirrored half of the time; their sides are then exchanged.
@@ -92,7 +92,7 @@ class RandSpineCropd(Randomizable, Transform):
                 visible[(slice(None),) * axis + (edge,)] = False
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """A copy of the dictionary; ``image`` is normalised."""
+        """A copy of the dictionary; `image` is normalised."""
         mirrored = bool(data["view"] == "ap" and self.R.uniform() < self.mirror_probability)
         warp = self._warp(data, mirrored)
         visible = covered(warp, data["image"].shape[-2:])
@@ -111,7 +111,7 @@ class SpineCropd(Transform):
         self.size_px = (int(size_px[0]), int(size_px[1]))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """A copy of the dictionary; ``image`` is normalised."""
+        """A copy of the dictionary; `image` is normalised."""
         height, width = data["image"].shape[-2:]
         centre = lumbar_centre_px(data["points"], np.array([(width - 1) / 2, (height - 1) / 2]))
         # whole pixels: nothing is resampled
@@ -122,7 +122,7 @@ class SpineCropd(Transform):
 def crop_view(
     data: Mapping[Hashable, Any], warp: PlanarWarp, visible: np.ndarray, mirrored: bool
 ) -> dict[Hashable, Any]:
-    """Image, decomposition and points of a view, warped; ``visible`` becomes an entry."""
+    """Image, decomposition and points of a view, warped; `visible` becomes an entry."""
     stacked = torch.cat([torch.as_tensor(data[name]).float() for name in ("image", "decomposition")])
     image, decomposition = warp.apply_to_images(stacked)
     points = data["points"].moved(warp.apply_to_points)
@@ -136,7 +136,7 @@ def crop_view(
 
 
 class NormaliseCropd(Transform):
-    """Normalises ``image`` by the percentiles of its ``visible`` pixels; the others become 0."""
+    """Normalises `image` by the percentiles of its `visible` pixels; the others become 0."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """A copy of the dictionary."""

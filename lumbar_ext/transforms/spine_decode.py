@@ -29,7 +29,7 @@ from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, Spin
 from lumbar_ext.transforms.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.spine_targets import S1
 
-# a landmark's confidence is the probability that it lies within this distance, as ``confidence`` has it
+# a landmark's confidence is the probability that it lies within this distance, as `confidence` has it
 CONFIDENCE_RADIUS_MM = 4.0
 _VOTE_REACH = 3
 # cells whose own idea of the centre is off by this many cells (one standard deviation) count less
@@ -42,11 +42,11 @@ class Candidate:
     """What the network sees at one peak of one level's heatmap, pixels of its image.
 
     Args:
-        level: name, one of ``anatomy.SPINE_LEVELS``.
+        level: name, one of `anatomy.SPINE_LEVELS`.
         probability: heatmap at the refined peak, at most 1.
         centre_px: [2] (u, v), the refined peak.
         landmarks_px: [7, 2] for a vertebra, [5, 2] for S1, by vote.
-        scale_px: [7] or [5] Laplace scale b of each, see ``spine_packing``.
+        scale_px: [7] or [5] Laplace scale b of each, see `spine_packing`.
         cell: (row, column) of the peak.
     """
 
@@ -58,7 +58,7 @@ class Candidate:
     cell: tuple[int, int]
 
     def landmark_confidence(self, radius_mm: float = CONFIDENCE_RADIUS_MM) -> np.ndarray:
-        """The probability of the level times that of each landmark lying within ``radius_mm`` on the detector."""
+        """The probability of the level times that of each landmark lying within `radius_mm` on the detector."""
         ratio = radius_mm / NETWORK_SPACING_MM / self.scale_px
         return self.probability * (1 - (1 + ratio) * np.exp(-ratio))
 
@@ -91,7 +91,7 @@ def refined_peak(heatmap: np.ndarray, row: int, column: int) -> tuple[np.ndarray
 
 
 def spine_candidates(packed: Tensor | np.ndarray) -> list[list[Candidate]]:
-    """Up to three candidates of each level of ``anatomy.SPINE_LEVELS``, the strongest first.
+    """Up to three candidates of each level of `anatomy.SPINE_LEVELS`, the strongest first.
 
     Args:
         packed: network output [111, H/8, W/8] or [1, 111, H/8, W/8]; further channels are ignored.
@@ -161,7 +161,7 @@ def voted(
 
 
 def decode_spine(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
-    """Reads one packed output into the same form as :func:`~.decode.decode_packed`, with the anchors of the count.
+    """Reads one packed output into the same form as `decode.decode_packed`, with the anchors of the count.
 
     Args:
         packed: network output [111, H/8, W/8], or with a batch axis of one.
@@ -180,7 +180,7 @@ def decode_spine(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRE
 
 
 def _as_peak(candidate: Candidate) -> Peak:
-    """For ``choose_levels``; S1 has no height, so that it may lie close beneath L5."""
+    """For `choose_levels`; S1 has no height, so that it may lie close beneath L5."""
     height = 0.0
     if candidate.level != SPINE_LEVELS[S1]:
         height = float(np.linalg.norm(candidate.landmarks_px[0] - candidate.landmarks_px[1])) / STRIDE
@@ -196,7 +196,7 @@ def assemble_view(
         decomposition: [H, W] in [0, 1].
         chosen: by the level they are named after, which a joint decision may have changed from the candidate's own.
         confidence: of each level.
-        consistent: see :class:`~.decode.DecodedView`.
+        consistent: see `decode.DecodedView`.
     """
     found = [chosen.get(name) for name in LEVELS]
     return DecodedView(

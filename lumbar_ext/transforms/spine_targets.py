@@ -1,7 +1,7 @@
-"""Landmarks and decomposition of one crop to the packed target of the second generation (layout: ``spine_packing``).
+"""Landmarks and decomposition of one crop to the packed target of the second generation (layout: `spine_packing`).
 
 Heatmaps are Gaussians about the exact centres, so that the logarithm of a perfect one is a parabola (what
-:mod:`.spine_decode` relies on). Offsets are given in every cell on a vertebra's body, or on the endplate of S1.
+`spine_decode` relies on). Offsets are given in every cell on a vertebra's body, or on the endplate of S1.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class SpinePoints:
     """What is known of the vertebrae T12 to S1 in one picture, pixels (u, v); NaN where a point is unknown.
 
     Args:
-        landmarks_px: [7, 7, 2], T12, L1 .. L5, L6 by the landmarks of ``anatomy.LANDMARKS``.
-        centres_px: [8, 2] centres of ``anatomy.SPINE_LEVELS``; for S1 the centre of its superior endplate.
-        s1_px: [5, 2] landmarks of ``anatomy.S1_LANDMARKS``.
+        landmarks_px: [7, 7, 2], T12, L1 .. L5, L6 by the landmarks of `anatomy.LANDMARKS`.
+        centres_px: [8, 2] centres of `anatomy.SPINE_LEVELS`; for S1 the centre of its superior endplate.
+        s1_px: [5, 2] landmarks of `anatomy.S1_LANDMARKS`.
         known: [8] bool, False where it is not known whether and where there is such a vertebra. Known, with a NaN centre,
             means there is none.
 
@@ -89,7 +89,7 @@ class SpinePoints:
         return cls(landmarks, centres, np.full((len(S1_LANDMARKS), 2), np.nan), known)
 
     def moved(self, move: Any) -> SpinePoints:
-        """The points after ``move``, a function of positions [..., 2]."""
+        """The points after `move`, a function of positions [..., 2]."""
         return SpinePoints(move(self.landmarks_px), move(self.centres_px), move(self.s1_px), self.known)
 
     def with_sides_exchanged(self) -> SpinePoints:
@@ -174,7 +174,7 @@ def _write_offsets(channels: np.ndarray, positions: np.ndarray, cells: np.ndarra
 
 
 class EncodeSpineTargetd(Transform):
-    """Dictionary form: reads ``decomposition``, ``points`` and ``visible``, writes ``label``."""
+    """Dictionary form: reads `decomposition`, `points` and `visible`, writes `label`."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """A copy of the dictionary with the packed target."""

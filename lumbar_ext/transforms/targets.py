@@ -1,4 +1,4 @@
-"""Landmarks and decomposition of one view to the packed training target (layout: ``networks.packing``)."""
+"""Landmarks and decomposition of one view to the packed training target (layout: `networks.packing`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def vertebra_centres_px(landmarks_px: np.ndarray) -> np.ndarray:
 
 
 def gaussian_radius(height_cells: float, width_cells: float, min_overlap: float = MIN_OVERLAP) -> float:
-    """Largest shift in cells of a box's corners that keeps an overlap (IoU) of at least ``min_overlap``.
+    """Largest shift in cells of a box's corners that keeps an overlap (IoU) of at least `min_overlap`.
 
     The smallest of the three cases of CornerNet (Law & Deng 2018): both corners shifted the same way, inwards,
     outwards.
@@ -75,7 +75,7 @@ def _sigma_cells(landmarks_cells: np.ndarray) -> float:
 
 
 def _write_offsets(target: np.ndarray, landmarks_cells: np.ndarray, inside: np.ndarray, cell: tuple[int, int]) -> None:
-    """Writes offsets and masks of one vertebra at the 3x3 cells around ``cell``, relative to each of those cells.
+    """Writes offsets and masks of one vertebra at the 3x3 cells around `cell`, relative to each of those cells.
 
     The neighbours let a decoder that peaks one cell off still return the right positions.
     """
@@ -126,17 +126,17 @@ def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present
 
 
 class EncodeTarget(Transform):
-    """Array form of :func:`encode_target`."""
+    """Array form of `encode_target`."""
 
     channels = TARGET_CHANNELS
 
     def __call__(self, decomposition: torch.Tensor, landmarks_px: np.ndarray, present: np.ndarray) -> torch.Tensor:
-        """See :func:`encode_target`."""
+        """See `encode_target`."""
         return encode_target(decomposition, landmarks_px, present)
 
 
 class EncodeTargetd(MapTransform):
-    """Dictionary form: reads decomposition, ``landmarks_px`` and ``present``, writes the packed target.
+    """Dictionary form: reads decomposition, `landmarks_px` and `present`, writes the packed target.
 
     Args:
         keys: key of the decomposition [1, H, W].

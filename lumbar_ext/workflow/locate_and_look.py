@@ -47,8 +47,8 @@ def observe_located(
     the vertebrae is kept.
 
     Args:
-        network: a :class:`~lumbar_ext.networks.LumbarSpineNet` in evaluation mode.
-        locator: a :class:`~lumbar_ext.networks.locator.SpineLocator` in evaluation mode.
+        network: a `lumbar_ext.networks.LumbarSpineNet` in evaluation mode.
+        locator: a `lumbar_ext.networks.locator.SpineLocator` in evaluation mode.
         study: radiographs of any size, bone bright, with their cameras.
         calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """

@@ -35,7 +35,7 @@ SMALL_GRID = {"downsample": 2, "size_px": [256, 256], "shift_px": 15, "batch_siz
 
 
 def workflow(root, *configs, kind="train", **overrides):
-    """An initialised workflow on files below ``root``; overrides give config ids with # as in MONAI."""
+    """An initialised workflow on files below `root`; overrides give config ids with # as in MONAI."""
     made = ConfigWorkflow(
         config_file=[str(CONFIGS / name) for name in configs],
         meta_file=str(CONFIGS / "metadata.json"),

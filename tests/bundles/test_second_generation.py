@@ -48,7 +48,7 @@ def root(tmp_path_factory, write_view_cohort):
 
 
 def campaign(root, name, iterations, stop_after=None):
-    """Trains, or goes on; the session ends after ``stop_after`` iterations."""
+    """Trains, or goes on; the session ends after `stop_after` iterations."""
     output = {"output_dir": str(root / name), "cache_dir": str(root / "cache")}
     run = workflow(
         root, "second_generation_train.json", iterations=iterations, validate_every=3, **output, **SHORT, **TINY

@@ -4,7 +4,7 @@ from lumbar_ext.networks.fusion import FeatureFusion, SeparatePaths, TwinDecoder
 
 
 def gradient_reaches(block, of: int, to: int) -> bool:
-    """Whether output ``of`` of a block depends on its input ``to``."""
+    """Whether output `of` of a block depends on its input `to`."""
     inputs = [torch.rand(1, 4, 8, 8, requires_grad=True) for _ in range(2)]
     block.eval()(*inputs)[of].sum().backward()
     gradient = inputs[to].grad

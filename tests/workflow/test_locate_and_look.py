@@ -38,7 +38,7 @@ def points_about(middle_px, scale=1.0):
 
 
 class Locator(nn.Module):
-    """Says that the middle of the spine lies ``error_px`` coarse pixels below the spot."""
+    """Says that the middle of the spine lies `error_px` coarse pixels below the spot."""
 
     def __init__(self, error_px=0.0):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Fits calibrated confidences to an evaluation's ``landmarks.csv``, and draws how reliable they are.
+"""Fits calibrated confidences to an evaluation's `landmarks.csv`, and draws how reliable they are.
 
     lumbar-ext calibrate-network --landmarks EVAL/landmarks.csv --output models/confidence.json
     lumbar-ext network-reliability --landmarks TEST/landmarks.csv --calibration models/confidence.json \
@@ -80,7 +80,7 @@ def _fit_type(rows: list[LandmarkRow], index: int, radius_mm: float) -> Monotone
 
 
 def read_landmark_rows(path: str | Path) -> list[LandmarkRow]:
-    """The rows of a ``landmarks.csv``.
+    """The rows of a `landmarks.csv`.
 
     Raises:
         InputError: when the file is missing or has other columns.
@@ -103,8 +103,8 @@ def fit(landmarks: str, output: str, source: str = "", radius_mm: float = RADIUS
     """Fits a calibration and writes it.
 
     Args:
-        landmarks: ``landmarks.csv`` of an evaluation on validation studies.
-        output: JSON file, ``models/confidence.json`` of the bundle for its weights.
+        landmarks: `landmarks.csv` of an evaluation on validation studies.
+        output: JSON file, `models/confidence.json` of the bundle for its weights.
         source: what it was fitted on, kept in the file; the CSV's folder if omitted.
         radius_mm: the error of which confidences speak.
     """
@@ -118,8 +118,8 @@ def diagram(landmarks: str, calibration: str, output: str, set_name: str = "") -
     """Draws reliability before and after calibration, and prints the mean gap between confidence and truth of every set.
 
     Args:
-        landmarks: ``landmarks.csv`` of an evaluation on studies that the calibration was not fitted to.
-        calibration: JSON file of :func:`fit`.
+        landmarks: `landmarks.csv` of an evaluation on studies that the calibration was not fitted to.
+        calibration: JSON file of `fit`.
         output: PNG file.
         set_name: the set that is drawn; all together if omitted.
 

@@ -18,13 +18,13 @@ from lumbar_ext.metrics.view_metric import ViewScorer
 class EvaluationReport:
     """Gathers every view of a run; at its end prints the tables and writes them.
 
-    Writes ``tables.md``, ``views.csv`` (one row a view) and ``landmarks.csv`` (one row a landmark). Batches need the
-    entries ``set_name``, ``study``, ``view`` and ``findings`` (text, "; " between several) beside the label.
+    Writes `tables.md`, `views.csv` (one row a view) and `landmarks.csv` (one row a landmark). Batches need the
+    entries `set_name`, `study`, `view` and `findings` (text, "; " between several) beside the label.
 
     Args:
         scorer: the scorer that the evaluator's metrics share.
         output_dir: folder of the files, made if absent.
-        title: first line of ``tables.md``.
+        title: first line of `tables.md`.
         paper_rows: rows of the paper that stand beside ours.
     """
 

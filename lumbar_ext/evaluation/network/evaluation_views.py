@@ -29,14 +29,14 @@ class _Place:
 class EvaluationViews(Dataset):
     """All views of the studies of some folders, each read when it is asked for.
 
-    The sample dictionaries are those of ``ViewRecord.as_sample`` with ``set_name``, ``study``, ``findings`` (text, "; "
-    between several) and ``foreign``.
+    The sample dictionaries are those of `ViewRecord.as_sample` with `set_name`, `study`, `findings` (text, "; "
+    between several) and `foreign`.
 
     Args:
         sets: name of a set to its folder of studies, or to a list of study folders.
-        foreign_sets: likewise; their images pass through ``ForeignChaind``.
+        foreign_sets: likewise; their images pass through `ForeignChaind`.
         transform: applied to the sample.
-        downsample: see ``read_view``.
+        downsample: see `read_view`.
         limit: largest number of studies of each set.
 
     Raises:

@@ -25,9 +25,9 @@ class TrainingRun:
     Args:
         bundle_root: folder of the multi-task bundle.
         folder: where weights, logs and the evaluation go.
-        sets: what is evaluated, see ``EvaluationViews``.
-        options: config entries for training and evaluation, ``#`` between levels.
-        overlays: further config files of the training, such as ``train_stream.json``.
+        sets: what is evaluated, see `EvaluationViews`.
+        options: config entries for training and evaluation, `#` between levels.
+        overlays: further config files of the training, such as `train_stream.json`.
     """
 
     bundle_root: Path

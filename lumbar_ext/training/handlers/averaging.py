@@ -47,7 +47,7 @@ class AveragedWeights:
         return {"average": self.average.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict) -> None:
-        """Restores what :meth:`state_dict` gave."""
+        """Restores what `state_dict` gave."""
         self.average.load_state_dict(state["average"])
         self.updates = int(state["updates"])
 

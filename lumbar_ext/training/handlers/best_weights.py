@@ -14,7 +14,7 @@ class BestWeights:
     """Writes a network's state dictionary whenever the validator's metric is better than ever before.
 
     Unlike MONAI's CheckpointSaver it replaces the file atomically, and remembers the best score when a run is resumed (as
-    one of :class:`~.resume.ResumePoint`'s objects), so that a restart never overwrites better weights.
+    one of `resume.ResumePoint`'s objects), so that a restart never overwrites better weights.
 
     Args:
         network: whose weights.
@@ -46,5 +46,5 @@ class BestWeights:
         return {"score": self.score, "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Restores what :meth:`state_dict` gave."""
+        """Restores what `state_dict` gave."""
         self.score, self.epoch = float(state["score"]), int(state["epoch"])

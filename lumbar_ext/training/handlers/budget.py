@@ -14,16 +14,16 @@ from lumbar_ext.errors import InputError
 
 
 class TimeBudget:
-    """Ends training after ``max_minutes``; optionally lets the learning rate follow the time left (cosine).
+    """Ends training after `max_minutes`; optionally lets the learning rate follow the time left (cosine).
 
     A fixed number of epochs cannot know how fast a machine is, so neither can a schedule by epochs. The minutes are those
-    of the whole run: as one of :class:`~.resume.ResumePoint`'s objects the budget goes on counting where an interrupted
+    of the whole run: as one of `resume.ResumePoint`'s objects the budget goes on counting where an interrupted
     run stopped. With several processes the first one's clock counts for all, so that all stop at the same iteration.
 
     Args:
         max_minutes: length of the run, counted from its first iteration; 0 for no limit.
-        optimizer: its learning rates then fall from their start to ``final_fraction`` of it as a cosine of the elapsed
-            time, after ``warmup_iterations``; None leaves them alone.
+        optimizer: its learning rates then fall from their start to `final_fraction` of it as a cosine of the elapsed
+            time, after `warmup_iterations`; None leaves them alone.
         session_minutes: ends this session, without hurrying the learning rate, for machines that are lent for some
             minutes at a time; 0 for no limit.
         final_fraction: last learning rate over the first.
@@ -105,5 +105,5 @@ class TimeBudget:
         return {"seconds": self.seconds_before + session, "iterations": self.iterations}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Restores what :meth:`state_dict` gave."""
+        """Restores what `state_dict` gave."""
         self.seconds_before, self.iterations = float(state["seconds"]), int(state["iterations"])

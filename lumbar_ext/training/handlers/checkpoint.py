@@ -14,7 +14,7 @@ from lumbar_ext.io.atomic import atomic_path
 
 
 def write_checkpoint(path: str | Path, state: Any) -> None:
-    """Writes a checkpoint atomically: a full disk, or a kill, leaves an older file at ``path`` as it was.
+    """Writes a checkpoint atomically: a full disk, or a kill, leaves an older file at `path` as it was.
 
     Args:
         path: the file; its folder is made if absent.

@@ -10,7 +10,7 @@ from lumbar_ext.training.handlers.best_weights import BestWeights
 
 
 class EarlyStop:
-    """Ends a run ``patience`` epochs after the last improvement; with several processes, on all of them alike.
+    """Ends a run `patience` epochs after the last improvement; with several processes, on all of them alike.
 
     MONAI's EarlyStopHandler counts validations of one process; this one counts epochs from the best weights, survives a
     resume with them, and lets the process that validates decide for all. Place it after the validation.

@@ -1,4 +1,4 @@
-"""bfloat16 forward passes on CPU or GPU; MONAI 1.6's ``amp`` option always autocasts for CUDA."""
+"""bfloat16 forward passes on CPU or GPU; MONAI 1.6's `amp` option always autocasts for CUDA."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Bfloat16Inferer(SimpleInferer):
         self.enabled = enabled
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """The network's output for ``inputs`` [B, C, H, W]."""
+        """The network's output for `inputs` [B, C, H, W]."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
             return network(inputs, *args, **kwargs)

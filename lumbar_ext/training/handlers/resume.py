@@ -26,7 +26,7 @@ class ResumePoint:
 
     Args:
         path: the file.
-        objects: name to object with ``state_dict`` and ``load_state_dict``.
+        objects: name to object with `state_dict` and `load_state_dict`.
         every_minutes: time between two writes; the first one comes after 20 seconds.
         clock: seconds, for tests.
     """

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 
 def gamma_curve(image: np.ndarray, gamma: float) -> np.ndarray:
-    """Raises values clipped to [0, 1] to the power ``gamma``."""
+    """Raises values clipped to [0, 1] to the power `gamma`."""
     return np.clip(image, 0, 1) ** np.float32(gamma)
 
 
@@ -28,7 +28,7 @@ def sigmoid_curve(image: np.ndarray, gain: float, cutoff: float) -> np.ndarray:
 
 
 def shading(image: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Multiplies by the smooth field that interpolates ``knots`` (a small 2D grid of factors) over the image."""
+    """Multiplies by the smooth field that interpolates `knots` (a small 2D grid of factors) over the image."""
     field = F.interpolate(
         torch.from_numpy(knots.astype(np.float32))[None, None], image.shape, mode="bicubic", align_corners=True
     )
@@ -45,7 +45,7 @@ def unsharp(image: np.ndarray, sigma_px: float, amount: float) -> np.ndarray:
 class RandRadiographAppearanced(Randomizable, MapTransform):
     """Randomly gamma, contrast, shading, sharpening or blur, noise, erased boxes and collimation, each with its chance.
 
-    Works on normalised images [1, H, W] (0 to 1 roughly); follow it by ``NormaliseIntensityd``. Polarity is never
+    Works on normalised images [1, H, W] (0 to 1 roughly); follow it by `NormaliseIntensityd`. Polarity is never
     changed:
     every image inside is bone-bright.
 

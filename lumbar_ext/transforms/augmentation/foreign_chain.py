@@ -1,6 +1,6 @@
 """An imaging chain that training never shows: for evaluation only, to see how the network takes to another vendor's images.
 
-Every step differs in kind from those of the simulator and of ``RandRadiographAppearanced`` (gaussian scatter and blur,
+Every step differs in kind from those of the simulator and of `RandRadiographAppearanced` (gaussian scatter and blur,
 white or short-range noise, gamma and logistic curves, unsharp masking, boxes, collimation): veiling glare with long
 exponential tails, motion blur along a line, lines of an anti-scatter grid, gain errors of detector columns, noise with a
 1/f spectrum, multi-scale detail amplification by a power law (Vuylsteke & Schoeters 1994, the idea behind vendors'
@@ -145,9 +145,9 @@ def jpeg_compressed(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 class ForeignChaind(MapTransform):
-    """Sends the images of items whose ``flag_key`` is set through a chain drawn from the item's name.
+    """Sends the images of items whose `flag_key` is set through a chain drawn from the item's name.
 
-    Equal names give equal images. Works on normalised images [1, H, W]; follow it by ``NormaliseIntensityd``.
+    Equal names give equal images. Works on normalised images [1, H, W]; follow it by `NormaliseIntensityd`.
 
     Args:
         keys: images.

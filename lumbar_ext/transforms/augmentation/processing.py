@@ -1,6 +1,6 @@
 """Random processing as consoles, scanners and films apply it: band gains, levelled contrast, lines, bars, lost resolution.
 
-It differs in kind from ``foreign_chain``, which stays a test: gains of the bands are linear and random here, a power law
+It differs in kind from `foreign_chain`, which stays a test: gains of the bands are linear and random here, a power law
 there; no motion, no glare, no film curve, no JPEG.
 """
 
@@ -18,7 +18,7 @@ _BAND_SIZES_PX = (3, 7, 15, 31)
 
 
 def with_band_gains(image: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """Multiplies the layers between ever wider box means by ``gains`` [4]; what is smoother than the widest stays."""
+    """Multiplies the layers between ever wider box means by `gains` [4]; what is smoother than the widest stays."""
     result, finer = np.zeros_like(image), image
     for size, gain in zip(_BAND_SIZES_PX, gains, strict=True):
         coarser = uniform_filter(finer, size, mode="nearest")
@@ -28,19 +28,19 @@ def with_band_gains(image: np.ndarray, gains: np.ndarray) -> np.ndarray:
 
 
 def levelled(image: np.ndarray, size_px: int, amount: float) -> np.ndarray:
-    """Takes ``amount`` of the local mean out of an image, as dynamic range compression does."""
+    """Takes `amount` of the local mean out of an image, as dynamic range compression does."""
     mean = uniform_filter(uniform_filter(image, size_px, mode="nearest"), size_px, mode="nearest")
     return image - np.float32(amount) * (mean - mean.mean())
 
 
 def coarsened(image: np.ndarray, factor: float) -> np.ndarray:
-    """Linear interpolation to a grid coarser by ``factor``, and back."""
+    """Linear interpolation to a grid coarser by `factor`, and back."""
     coarse = zoom(image, 1 / factor, order=1)
     return zoom(coarse, np.array(image.shape) / coarse.shape, order=1)[: image.shape[0], : image.shape[1]]
 
 
 class RandProcessingd(Randomizable, Transform):
-    """Each change with its chance, on the normalised ``image`` [1, H, W]; follow it by a normalisation.
+    """Each change with its chance, on the normalised `image` [1, H, W]; follow it by a normalisation.
 
     Args:
         probability: chance of each change.

@@ -20,7 +20,7 @@ _SIDES = np.array([1.0, -1.0, 1.0])
 
 @dataclass(frozen=True)
 class PlanarWarp:
-    """An affine map of the image plane: ``source_px = matrix @ output_px + offset_px``; size (rows, columns)."""
+    """An affine map of the image plane: `source_px = matrix @ output_px + offset_px`; size (rows, columns)."""
 
     matrix: np.ndarray
     offset_px: np.ndarray
@@ -80,7 +80,7 @@ def planar_warp(
     scale: float = 1.0,
     mirrored: bool = False,
 ) -> PlanarWarp:
-    """The warp that takes ``source_centre_px`` (u, v) to the output's centre; ``scale`` magnifies, a mirror flips u."""
+    """The warp that takes `source_centre_px` (u, v) to the output's centre; `scale` magnifies, a mirror flips u."""
     cos, sin = np.cos(rotation_rad), np.sin(rotation_rad)
     matrix = np.array([[cos, -sin], [sin, cos]]) / scale
     if mirrored:
@@ -90,7 +90,7 @@ def planar_warp(
 
 
 class RandViewWarpd(Randomizable, MapTransform):
-    """Warps image, decomposition and landmarks of one view together, and its `Camera` in the entry ``camera``, if any.
+    """Warps image, decomposition and landmarks of one view together, and its `Camera` in the entry `camera`, if any.
 
     Only AP views are mirrored; their left and right landmarks then swap, and the camera is that of the mirrored person. A
     mirrored lateral view would face the other way, which the canonical orientation excludes.
