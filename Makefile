@@ -12,7 +12,7 @@ SAMPLE := $(RECONSTRUCTION)/sample
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test fuzz lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -109,6 +109,12 @@ calibrate-network: evaluate-network  ## fit the network's confidences on validat
 test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+FUZZ_SECONDS ?= 3600
+FUZZ_SEED ?= $(shell date +%Y%m%d)000000
+
+fuzz: install-test  ## damage valid files of every reader for an hour (FUZZ_SECONDS) and hold the results to the law
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 lint: install-test  ## check and format the code
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,8 @@ if [ -d "$WHEELS" ] && [ -z "$(ls -A "$RUN/site")" ]; then
     "$PYTHON" -m pip install -q --no-index --no-deps --target "$RUN/site" "$WHEELS"/*.whl
 fi
 # seeds far from those of the test and validation cohorts on disk elsewhere; found studies are not made again
-"$PYTHON" -m lumbar_ext.simulation.cohort --output_dir "$RUN/cohort/validation" --n "${VALIDATION:-8}" --seed 700000 \
+LUMBAR_EXT=("$PYTHON" -c "from lumbar_ext.cli.main import main; main()")
+"${LUMBAR_EXT[@]}" simulate --output_dir "$RUN/cohort/validation" --n "${VALIDATION:-8}" --seed 700000 \
     --split validation --workers "$(nproc)" --anatomy "$ROOT/bundles/lumbar_reconstruction/models/anatomy.pt"
 # every session simulates people that no session before it has shown
 SESSION=$(cat "$RUN/session" 2>/dev/null || echo 0)
@@ -24,4 +25,4 @@ echo $((SESSION + 1)) > "$RUN/session"
     --config_file "['$BUNDLE/configs/train.json','$BUNDLE/configs/train_stream.json','$BUNDLE/configs/train_gpu.json']" \
     --meta_file "$BUNDLE/configs/metadata.json" --bundle_root "$BUNDLE" --dataset_dir "$RUN/cohort" \
     --ckpt_dir "$RUN" --output_dir "$RUN" --stream_seed $((10000000 * (SESSION + 1))) "$@" 2>&1 | tee "$OUT/log"
-"$PYTHON" -m lumbar_ext.training.weights pack --weights "$RUN/model.pt" --output "$OUT/model.pt" --part_mb 15
+"${LUMBAR_EXT[@]}" pack-weights --weights "$RUN/model.pt" --output "$OUT/model.pt" --part_mb 15

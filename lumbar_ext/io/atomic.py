@@ -118,7 +118,7 @@ def _staging_for(output_dir: Path, target: Path, made: list[Path]) -> Iterator[P
         beside = _can_be_switched(target)
         _make_folders(target.parent if beside else target, made)
         for place in {target.parent, target}:
-            _remove_abandoned_folders(place)
+            remove_leftovers(place)
         wrapper, lock = _locked_folder(target.parent if beside else target)
     except OSError as error:
         _remove_empty(made)
@@ -179,7 +179,9 @@ def _switch(staging: Path, target: Path, owned: Sequence[str]) -> None:
                 raise
     staged = set(_files(staging))
     _link_strangers(target, staging, staged, owned)
-    staging.chmod(target.stat().st_mode & 0o7777)
+    shutil.copystat(target, staging)
+    with suppress(OSError):
+        os.chown(staging, -1, target.stat().st_gid)
     _exchange(staging, target)
     # Empty folders, and what others made between linking and exchanging.
     for name in set(os.listdir(staging)) - set(os.listdir(target)):
@@ -334,8 +336,8 @@ def _exclusive(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_abandoned_folders(parent: Path) -> None:
-    """Removes the staging folders in a folder whose processes are gone."""
+def remove_leftovers(parent: Path) -> None:
+    """Removes the staging folders that killed processes left in a folder."""
     for folder in _entries(parent, _STAGING_PREFIX, ""):
         with _if_abandoned(folder) as abandoned:
             if abandoned:

@@ -25,7 +25,7 @@ def require_file(path: str | Path, what: str, max_bytes: int) -> Path:
 
     Args:
         path: the file.
-        what: what it is expected to be, for the message: "radiograph", "mesh file".
+        what: what it is expected to be, for the message: "a radiograph", "a mesh file".
         max_bytes: largest size.
 
     Raises:
@@ -34,19 +34,19 @@ def require_file(path: str | Path, what: str, max_bytes: int) -> Path:
     path = Path(path)
     try:
         if path.is_dir():
-            raise InputError(f"{path}: a folder, expected a {what}")
+            raise InputError(f"{path}: a folder, expected {what}")
         if not path.exists():
-            raise InputError(f"{path}: no such file, expected a {what}")
+            raise InputError(f"{path}: no such file, expected {what}")
         if not path.is_file():
-            raise InputError(f"{path}: a pipe or device, expected a regular file with a {what}")
+            raise InputError(f"{path}: a pipe or device, expected a regular file with {what}")
         size = path.stat().st_size
     except (OSError, ValueError) as error:  # a name too long, a folder without permission, a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason}), expected a {what}") from error
+        raise InputError(f"{path}: cannot be read ({reason}), expected {what}") from error
     if size == 0:
-        raise InputError(f"{path}: an empty file, expected a {what}")
+        raise InputError(f"{path}: an empty file, expected {what}")
     if size > max_bytes:
-        raise InputError(f"{path}: {size / 2**20:.0f} MiB, expected a {what} of at most {max_bytes / 2**20:.0f} MiB")
+        raise InputError(f"{path}: {size / 2**20:.0f} MiB, expected {what} of at most {max_bytes / 2**20:.0f} MiB")
     return path
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, MAX_VOXELS, one_line, require_file
+from lumbar_ext.io.nifti_file import is_nifti, read_nifti
+from lumbar_ext.radiographs.dicom_header import is_dicom, read_dataset
+from lumbar_ext.radiographs.dicom_pixels import require_grey
 
-_OURS_FROM_LPS = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-"""The world of ITK and DICOM is left, posterior, superior; ITK turns NIfTI's right, anterior, superior into it."""
+OURS_FROM_LPS = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+"""The world of ITK and DICOM is left, posterior, superior."""
+OURS_FROM_RAS = OURS_FROM_LPS @ np.diag([-1.0, -1.0, 1.0, 1.0])
+"""NIfTI's world is right, anterior, superior."""
 
 _SHEAR = 1e-3
 
@@ -50,34 +58,100 @@ def read_volume(path: str | Path) -> Volume:
     """Reads NIfTI, NRRD, MetaImage or any other file that ITK reads, or a folder with one DICOM series.
 
     Raises:
-        InputError: if it is missing, cannot be read, or does not hold one volume of finite numbers.
-    """
-    import itk
+        InputError: if it is missing, too large, cannot be read, or does not hold one volume of finite numbers.
 
+    Warns:
+        UserWarning: if a NIfTI file's sform and qform differ.
+    """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such volume")
-    try:
-        image = itk.imread(_dicom_series(path) if path.is_dir() else str(path), itk.F)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a volume ({str(error).strip().splitlines()[-1]})") from error
-    values = itk.array_from_image(image)
+    values, ours_from_voxel = read_grid(path, np.float32)
     if values.ndim != 3 or min(values.shape) < 2:
         raise InputError(f"{path}: expected one volume of three dimensions, found the shape {values.shape}")
     if not np.isfinite(values).all():
         raise InputError(f"{path}: {int((~np.isfinite(values)).sum())} voxels are not finite")
+    return Volume(np.ascontiguousarray(values), ours_from_voxel)
+
+
+def read_grid(path: Path, dtype: type | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Values of a file (or of a folder with one DICOM series), and [4, 4] voxel index to mm in our axes.
+
+    Args:
+        path: the file or folder.
+        dtype: of the values, the file's own if omitted.
+
+    Raises:
+        InputError: if it cannot be read, is larger than any volume, has several values a voxel, or does not say where its
+            voxels lie.
+
+    Warns:
+        UserWarning: if a NIfTI file's sform and qform differ.
+    """
+    if path.is_dir():
+        return _read_itk(path, _dicom_series(path), dtype)
+    if is_nifti(require_file(path, "a volume", MAX_VOLUME_BYTES)):
+        return _read_nifti(path, dtype)
+    _check_itk_header(path)
+    return _read_itk(path, str(path), dtype)
+
+
+def _read_nifti(path: Path, dtype: type | None) -> tuple[np.ndarray, np.ndarray]:
+    image = read_nifti(path, MAX_VOXELS)
+    if image.ras_from_voxel_mm is None:
+        raise InputError(f"{path}: states neither an sform nor a qform, expected where its voxels lie")
+    if image.values.dtype.names:
+        raise InputError(f"{path}: a colour image, expected one value a voxel")
+    for remark in image.remarks:
+        warnings.warn(remark, stacklevel=2)
+    shape = image.values.shape
+    values = image.values.reshape(shape[:3] + tuple(n for n in shape[3:] if n != 1))
+    return values if dtype is None else values.astype(dtype), OURS_FROM_RAS @ image.ras_from_voxel_mm
+
+
+def _read_itk(path: Path, names: str | list[str], dtype: type | None) -> tuple[np.ndarray, np.ndarray]:
+    import itk
+
+    try:
+        image = itk.imread(names, itk.F) if dtype is np.float32 else itk.imread(names)
+        values = itk.array_from_image(image)
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a volume ({one_line(error)})") from error
     lps_from_voxel = np.eye(4)
-    lps_from_voxel[:3, :3] = itk.array_from_matrix(image.GetDirection()) * np.array(image.GetSpacing())
-    lps_from_voxel[:3, 3] = np.array(image.GetOrigin())
-    return Volume(np.ascontiguousarray(values.transpose(2, 1, 0)), _OURS_FROM_LPS @ lps_from_voxel)
+    if values.ndim == 3:
+        lps_from_voxel[:3, :3] = itk.array_from_matrix(image.GetDirection()) * np.array(image.GetSpacing())
+        lps_from_voxel[:3, 3] = np.array(image.GetOrigin())
+        values = values.transpose(2, 1, 0)
+    return values, OURS_FROM_LPS @ lps_from_voxel
+
+
+def _check_itk_header(path: Path) -> None:
+    """Refuses what no reader knows, layers, and what is larger than any volume, before it is decoded."""
+    import itk
+
+    reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+    if reader is None:
+        raise InputError(f"{path}: cannot be read as a volume: no format that ITK knows")
+    try:
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        shape = [int(reader.GetDimensions(axis)) for axis in range(reader.GetNumberOfDimensions())]
+        components = int(reader.GetNumberOfComponents())
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a volume ({one_line(error)})") from error
+    if components != 1:
+        raise InputError(
+            f"{path}: {components} values a voxel, expected one; a segmentation with layers must be exported as a label map"
+        )
+    if math.prod(shape) > MAX_VOXELS:
+        raise InputError(f"{path}: an array of shape {shape} by its header, expected at most {MAX_VOXELS} voxels")
 
 
 def _dicom_series(folder: Path) -> list[str]:
     """Files of the one series in a folder, in order."""
     import itk
 
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and is_dicom(path)):
+        # GDCM ends the process on palettes without their tables.
+        require_grey(path, read_dataset(path, with_pixels=False))
     names = itk.GDCMSeriesFileNames.New(Directory=str(folder))
     series = list(names.GetSeriesUIDs())
     if len(series) != 1:

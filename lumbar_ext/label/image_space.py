@@ -8,6 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.input_file import MAX_PIXELS, MAX_RADIOGRAPH_BYTES, require_file
+from lumbar_ext.io.nifti_file import is_nifti, read_nifti
+from lumbar_ext.radiographs.dicom_header import is_dicom, read_dataset
+from lumbar_ext.radiographs.dicom_pixels import require_grey
+from lumbar_ext.radiographs.nifti import how_laid
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,17 @@ class ImageSpace:
 
     @classmethod
     def of_file(cls, path: str | Path) -> ImageSpace:
-        """The frame that ITK reads from a file's header.
+        """The frame that ITK reads from a file's header, for the pixels of the image as `lumbar_ext.io` lays it.
 
         Raises:
             InputError: if ITK cannot read it.
         """
         import itk
 
+        path = require_file(path, "an image", MAX_RADIOGRAPH_BYTES)
+        if is_dicom(path):
+            # GDCM ends the process on palettes without their tables.
+            require_grey(path, read_dataset(path, with_pixels=False))
         reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
         if reader is None:
             raise InputError(f"{path}: no image that ITK can read")
@@ -49,7 +58,15 @@ class ImageSpace:
         origin[: len(axes)] = [reader.GetOrigin(axis) for axis in axes]
         for axis in range(2):
             steps[: len(axes), axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
-        return cls(origin, steps, (reader.GetDimensions(0), reader.GetDimensions(1)))
+        space = cls(origin, steps, (reader.GetDimensions(0), reader.GetDimensions(1)))
+        return space._laid(path) if is_nifti(path) else space
+
+    def _laid(self, path: Path) -> ImageSpace:
+        """The frame with rows and columns counted from the end where a NIfTI file's affine has them reversed."""
+        laying = how_laid(path, read_nifti(path, MAX_PIXELS))
+        back = np.array([laying.reversed_u, laying.reversed_v])
+        origin = self.origin_mm + self.steps_mm @ np.where(back, np.array(self.size_px) - 1, 0)
+        return ImageSpace(origin, self.steps_mm * np.where(back, -1, 1), self.size_px)
 
     def position_mm(self, uv_px: np.ndarray) -> np.ndarray:
         """LPS positions [..., 3] of pixels [..., 2]."""

@@ -15,6 +15,7 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
+from lumbar_ext.io.json_document import parse_json
 
 SUFFIX = ".mrk.json"
 NAMES = tuple(f"{level} {landmark}" for level in LEVELS for landmark in LANDMARKS)
@@ -25,7 +26,6 @@ _SCHEMA = (
     "markups-schema-v1.0.3.json#"
 )
 _LPS_FROM = {"LPS": np.ones(3), "RAS": np.array([-1.0, -1.0, 1.0])}
-_MAX_BYTES = 2_000_000
 
 
 def write_points(path: str | Path, positions_mm: np.ndarray, confidence: np.ndarray) -> None:
@@ -54,7 +54,7 @@ def read_points(path: str | Path) -> np.ndarray:
         InputError: naming the file and the point, for anything but point lists in mm with known labels, once each.
     """
     positions_mm = np.full((len(NAMES), 3), np.nan)
-    for markup in _lists(path, _parse(Path(path))):
+    for markup in _lists(path, parse_json(path, "a markups file")):
         sign = _sign(path, markup)
         for point in markup["controlPoints"]:
             index = _index(path, point)
@@ -79,21 +79,6 @@ def _control_point(index: int, position_mm: np.ndarray, confidence: float) -> di
         "visibility": True,
         "positionStatus": "defined" if known else "undefined",
     }
-
-
-def _parse(path: Path) -> Any:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise InputError(f"{path}: no markups file ({error.strerror})") from error
-    if size > _MAX_BYTES:
-        raise InputError(f"{path}: {size} bytes, expected a markups file of at most {_MAX_BYTES}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: no markups file, cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: no markups file, not valid JSON ({error})") from error
 
 
 def _lists(path: str | Path, document: Any) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import trimesh
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_bytes
+from lumbar_ext.io.input_file import MAX_MESH_BYTES, one_line, require_file
 from lumbar_ext.mesh.surface import Surface, clean_surface
 
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
@@ -88,11 +89,63 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: as `read_stored` does, and for values that are not finite or an index out of range.
     """
-    mesh = read_stored(path)
-    vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
+    vertices, triangles = read_stored_mesh(path)
     merged, index = np.unique(vertices, axis=0, return_inverse=True)
-    triangles = index.reshape(-1)[np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)]
-    return _checked(path, merged, triangles)
+    return _checked(path, merged, index.reshape(-1)[triangles])
+
+
+def read_stored_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """The triangles of a mesh file (STL, PLY, OBJ, OFF) as they are stored; vertices may not be finite.
+
+    Returns:
+        vertices [V, 3] float64 in the file's unit and triangles [M, 3] int64.
+
+    Raises:
+        InputError: if the file is missing, too large, or is not a mesh of triangles that name its vertices.
+    """
+    path = require_file(path, "a mesh file", MAX_MESH_BYTES)
+    try:
+        corners = _binary_stl_corners(path)
+        if corners is not None:
+            return corners.reshape(-1, 3).astype(np.float64), np.arange(3 * len(corners)).reshape(-1, 3)
+        vertices, triangles = _loaded(path)
+    except InputError:
+        raise
+    except Exception as error:  # trimesh and what it calls have errors of their own
+        raise InputError(
+            f"{path}: cannot be read as a mesh ({one_line(error)}); expected STL, PLY, OBJ or OFF"
+        ) from error
+    if len(triangles) and not (triangles.min() >= 0 and triangles.max() < len(vertices)):
+        raise InputError(f"{path}: a triangle names vertex {triangles.max()}, expected 0 to {len(vertices) - 1}")
+    return vertices, triangles
+
+
+def _loaded(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with path.open("rb") as stream:
+        mesh = trimesh.load(stream, file_type=path.suffix.lower().lstrip("."), force="mesh", process=False)
+    vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
+    return vertices, np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
+
+
+def _binary_stl_corners(path: Path) -> np.ndarray | None:
+    """Corners [M, 3, 3] of a binary STL file, None for other files.
+
+    A file is text if its triangles do not fill it and it begins as a text: some writers begin binary files with
+    "solid", too.
+    """
+    if path.suffix.lower() != ".stl":
+        return None
+    content = path.read_bytes()
+    count = int.from_bytes(content[80:84], "little") if len(content) >= 84 else 0
+    size = 84 + _STL_TRIANGLE.itemsize * count
+    if len(content) != size:
+        if content.lstrip()[:5].lower() == b"solid" and b"\0" not in content[:1024]:
+            return None
+        raise InputError(
+            f"{path}: {len(content)} bytes, expected {size} for the {count} triangles of its header; it is cut short, "
+            "damaged, or has something after its triangles: save it anew"
+        )
+    return np.frombuffer(content, _STL_TRIANGLE, count, 84)["corners"]
 
 
 def load_surface(path: str | Path, unit: str = "mm", component: int | None = None) -> Surface:
@@ -132,17 +185,10 @@ def read_stored(path: str | Path) -> trimesh.Trimesh:
         InputError: if the file is missing, cannot be read or holds no triangles.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such mesh file")
-    try:
-        mesh = _read_csv(path) if path.suffix == ".csv" else trimesh.load(path, force="mesh", process=False)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a mesh ({error}); expected STL, PLY, OBJ or OFF") from error
-    if len(mesh.faces) == 0:
+    vertices, triangles = _read_csv(path) if path.suffix == ".csv" else read_stored_mesh(path)
+    if len(triangles) == 0:
         raise InputError(f"{path}: holds no triangles")
-    return mesh
+    return trimesh.Trimesh(vertices, triangles, process=False)
 
 
 def _checked(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,11 +209,27 @@ def _checked(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) -
     return vertices_mm, triangles.astype(np.int32)
 
 
-def _read_csv(path: Path) -> trimesh.Trimesh:
-    """Reads a vertex table and the table of 1-based faces beside it."""
+def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and triangles of a vertex table and the table of 1-based faces beside it."""
     faces_path = path.with_name(path.name.replace("_vertices", "_faces"))
     if faces_path == path or not faces_path.is_file():
         raise InputError(f"{path}: expected a *_vertices.csv with its *_faces.csv beside it")
-    vertices = np.loadtxt(path, delimiter=",", ndmin=2)
-    triangles = np.loadtxt(faces_path, delimiter=",", ndmin=2).astype(np.int64)
-    return trimesh.Trimesh(vertices, triangles - 1, process=False)
+    vertices, faces = (_read_table(table) for table in (path, faces_path))
+    triangles = faces.astype(np.int64) - 1
+    if len(triangles) and not (triangles.min() >= 0 and triangles.max() < len(vertices)):
+        raise InputError(f"{faces_path}: names vertex {triangles.max() + 1}, expected 1 to {len(vertices)}")
+    return vertices, triangles
+
+
+def _read_table(path: Path) -> np.ndarray:
+    """[N, 3] numbers of a CSV file."""
+    require_file(path, "a table of three columns", MAX_MESH_BYTES)
+    try:
+        table = np.loadtxt(path, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as a table ({one_line(error)})") from error
+    if table.shape[1] != 3:
+        raise InputError(
+            f"{path}: {table.shape[1]} columns, expected three, separated by commas and with a decimal point"
+        )
+    return table

@@ -47,7 +47,7 @@ def read_dataset(path: str | Path, *, with_pixels: bool) -> Dataset:
     Raises:
         InputError: if the file is missing, not regular, too large, inflates to more than a radiograph, or is damaged.
     """
-    path = require_file(path, "DICOM file", MAX_RADIOGRAPH_BYTES if with_pixels else 2**40)
+    path = require_file(path, "a DICOM file", MAX_RADIOGRAPH_BYTES if with_pixels else 2**40)
     try:
         with path.open("rb") as stream:
             content = stream.read(_HEADER_BYTES)

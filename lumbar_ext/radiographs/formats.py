@@ -7,13 +7,14 @@ from pathlib import Path
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, require_file
+from lumbar_ext.io.nifti_file import is_nifti
 from lumbar_ext.radiographs.dicom import decode_dicom
 from lumbar_ext.radiographs.dicom_header import is_dicom
-from lumbar_ext.radiographs.nifti import decode_nifti, is_nifti
+from lumbar_ext.radiographs.nifti import decode_nifti
 from lumbar_ext.radiographs.png import PNG_SIGNATURE, decode_png
 from lumbar_ext.radiographs.radiograph import Radiograph
 
-_WANTED = "radiograph as DICOM, 8- or 16-bit grey PNG, or NIfTI"
+_WANTED = "a radiograph as DICOM, 8- or 16-bit grey PNG, or NIfTI"
 
 
 def read_radiograph(path: str | Path) -> Radiograph:
@@ -49,4 +50,4 @@ def _decode(path: Path) -> Radiograph:
         return decode_nifti(path)
     if is_dicom(path):
         return decode_dicom(path)
-    raise InputError(f"{path}: not an image of a known format, expected a {_WANTED}")
+    raise InputError(f"{path}: not an image of a known format, expected {_WANTED}")

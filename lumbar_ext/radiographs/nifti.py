@@ -2,45 +2,101 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import tempfile
-import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path
+from lumbar_ext.io.input_file import MAX_PIXELS, require_image_size
+from lumbar_ext.io.nifti_file import NiftiImage, read_nifti
 from lumbar_ext.radiographs.channels import grey_from_channels
 from lumbar_ext.radiographs.radiograph import Radiograph
 
-_HEADER_BYTES = 348
-_MAGICS = {b"n+1\0": 344, b"n+2\0": 4}
-_MM_PER_UNIT = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
+_SPACING_TOLERANCE = 0.01
+_LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
+"""Body directions in which the axes of LPS grow and fall, as DICOM's letters."""
 
 
-def is_nifti(path: Path) -> bool:
-    """Whether the content is a single-file NIfTI image, gzipped or not, whatever the name."""
-    try:
-        with _open(path) as stream:
-            header = stream.read(_HEADER_BYTES)
-    except (OSError, EOFError, zlib.error):
-        return False
-    return any(header[offset : offset + 4] == magic for magic, offset in _MAGICS.items())
+@dataclass(frozen=True)
+class Laying:
+    """What turns the array of a NIfTI file into an image as viewers show it: rows from the top, columns to the right.
+
+    Args:
+        reversed_u: whether columns are stored from the right.
+        reversed_v: whether rows are stored from the bottom.
+        orientation: body directions in which u and v grow in the laid image, None where the header does not tell.
+        remarks: what was done or is in doubt, each a sentence with the file's name.
+    """
+
+    reversed_u: bool = False
+    reversed_v: bool = False
+    orientation: tuple[str, str] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def decode_nifti(path: Path) -> Radiograph:
     """Reads a NIfTI file that holds one 2D image; the spacing comes from its header, unless that holds only defaults.
 
+    An image whose affine says that its rows run upward is laid so (`how_laid`).
+
     Raises:
         InputError: if the file is damaged, holds a volume, or a colour image.
     """
-    pixels, spacing_mm, header = _read_plane(path)
+    image, pixels, laying, spacing_mm = _read_plane(path)
     # Converters that know no spacing leave the header's defaults: 1 x 1 without a unit.
-    stated = spacing_mm != (1.0, 1.0) or header.get_xyzt_units()[0] != "unknown"
-    return Radiograph(pixels, path, int(header["bitpix"]), pixel_spacing_mm=spacing_mm if stated else None)
+    stated = spacing_mm != (1.0, 1.0) or image.unit_known
+    return Radiograph(
+        pixels,
+        path,
+        image.bits,
+        pixel_spacing_mm=spacing_mm if stated else None,
+        orientation=laying.orientation,
+        remarks=(*image.remarks, *laying.remarks),
+    )
+
+
+def how_laid(path: str | Path, image: NiftiImage) -> Laying:
+    """How a file's affine lays its image.
+
+    In the plane of left and posterior, where converters put a radiograph of which they know no position, viewers show
+    left to the right and posterior downward. In planes that hold the body's long axis, rows run to the feet, and columns
+    as they are stored, for they may show the person from either side. No affine, and the one that writers fill in for
+    want of another (positive diagonal, origin 0), say nothing: such files are taken as they are stored.
+
+    Raises:
+        InputError: if rows run sideways or the image is oblique.
+    """
+    affine = image.ras_from_voxel_mm
+    if affine is None:
+        return Laying()
+    axes = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :2] / np.linalg.norm(affine[:3, :2], axis=0)
+    along_u, along_v = np.abs(axes).argmax(axis=0)
+    if np.allclose(axes, [[-1, 0], [0, -1], [0, 0]], atol=1e-6) and not affine[:3, 3].any():
+        return Laying(
+            remarks=(
+                f"{path}: its affine is a writer's default and says nothing of how rows run; taken as stored, first row "
+                "at the top",
+            )
+        )
+    if (along_u, along_v) not in ((0, 1), (0, 2), (1, 2)):
+        raise InputError(
+            f"{path}: by its affine columns grow along {axes[:, 0].round(2).tolist()} and rows along "
+            f"{axes[:, 1].round(2).tolist()} (left, posterior, superior); expected an image whose rows run downward"
+        )
+    grows_u, grows_v = axes[along_u, 0] > 0, axes[along_v, 1] > 0
+    if along_v == 1:
+        return _laying(path, not grows_u, not grows_v, None)
+    return _laying(path, False, grows_v, (_LETTERS[along_u][0 if grows_u else 1], "F"))
+
+
+def _laying(path: str | Path, reversed_u: bool, reversed_v: bool, orientation: tuple[str, str] | None) -> Laying:
+    turned = " and ".join(
+        name for name, done in (("rows run upward", reversed_v), ("columns run leftward", reversed_u)) if done
+    )
+    remarks = (f"{path}: by its affine, {turned}; it is laid so",) if turned else ()
+    return Laying(bool(reversed_u), bool(reversed_v), orientation, remarks)
 
 
 def write_nifti_image(path: str | Path, pixels: np.ndarray, pixel_spacing_mm: tuple[float, float]) -> None:
@@ -78,51 +134,23 @@ def read_nifti_image(path: str | Path) -> tuple[np.ndarray, tuple[float, float]]
     Raises:
         InputError: if the file is missing, damaged, or holds a volume.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if not is_nifti(path):
-        raise InputError(f"{path}: not a NIfTI file")
-    pixels, spacing_mm, _ = _read_plane(path)
+    _, pixels, _, spacing_mm = _read_plane(Path(path))
     return pixels, spacing_mm
 
 
-def _read_plane(path: Path) -> tuple[np.ndarray, tuple[float, float], Any]:
-    """Pixels float32 [v, u], the spacing (du, dv) in mm and the header."""
-    import nibabel
-
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            image = nibabel.load(_named_by_content(path, Path(folder)))
-            pixels = _image_plane(path, np.asanyarray(image.dataobj))
-        except InputError:
-            raise
-        except Exception as error:  # nibabel lets errors of gzip, zlib, numpy and its own types through
-            raise InputError(f"{path}: a damaged NIfTI file ({error})") from error
-    return pixels, _spacing_mm(path, image.header), image.header
-
-
-def _open(path: Path):
-    return gzip.open(path, "rb") if _is_gzip(path) else path.open("rb")
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
-
-
-def _named_by_content(path: Path, folder: Path) -> Path:
-    """`path`, or a copy under a name that nibabel, which goes by names, accepts."""
-    suffix = ".nii.gz" if _is_gzip(path) else ".nii"
-    if path.name.lower().endswith(suffix):
-        return path
-    return Path(shutil.copyfile(path, folder / f"image{suffix}"))
+def _read_plane(path: Path) -> tuple[NiftiImage, np.ndarray, Laying, tuple[float, float]]:
+    """The file, its pixels float32 [v, u] as laid, how, and the spacing (du, dv) in mm."""
+    image = read_nifti(path, MAX_PIXELS)
+    pixels, laying = _image_plane(path, image.values), how_laid(path, image)
+    pixels = pixels[:: -1 if laying.reversed_v else 1, :: -1 if laying.reversed_u else 1]
+    return image, np.ascontiguousarray(pixels), laying, _spacing_mm(path, image)
 
 
 def _image_plane(path: Path, array: np.ndarray) -> np.ndarray:
     """float32 [v, u] of an array [u, v, 1, ...]."""
     if array.ndim < 2 or any(n != 1 for n in array.shape[2:]):
         raise InputError(f"{path}: an image of shape {array.shape}, expected one 2D image or one slice")
+    require_image_size(path, *array.shape[:2])
     plane = array.reshape(array.shape[:2])
     if plane.dtype.names:
         samples = np.stack([plane[name] for name in plane.dtype.names], axis=-1)
@@ -130,11 +158,16 @@ def _image_plane(path: Path, array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(plane.T, dtype=np.float32)
 
 
-def _spacing_mm(path: Path, header) -> tuple[float, float]:
+def _spacing_mm(path: Path, image: NiftiImage) -> tuple[float, float]:
     """(du, dv) in mm; a header without a unit is taken to mean mm."""
-    scale = _MM_PER_UNIT[header.get_xyzt_units()[0]]
     # Headers store single precision; seven digits undo the rounding of a spacing such as 0.139 mm.
-    du, dv = (float(f"{float(zoom) * scale:.7g}") for zoom in header.get_zooms()[:2])
+    du, dv = (float(f"{zoom:.7g}") for zoom in image.zooms_mm[:2])
     if not (0 < du < np.inf and 0 < dv < np.inf):
         raise InputError(f"{path}: pixel spacing {du} x {dv} mm in the header, expected two positive numbers")
+    if image.ras_from_voxel_mm is not None:
+        steps = np.linalg.norm(image.ras_from_voxel_mm[:3, :2], axis=0)
+        if (np.abs(steps / (du, dv) - 1) > _SPACING_TOLERANCE).any():
+            raise InputError(
+                f"{path}: pixel spacing {du} x {dv} mm in the header, but {steps[0]:.6g} x {steps[1]:.6g} mm by its affine"
+            )
     return du, dv

@@ -109,6 +109,10 @@ def paper_config(*, n_modes: int = 14, weighted: bool = True) -> RegistrationCon
     )
 
 
+_HOLDING = 1.0
+"""Weight of the landmark term that holds what a user set: a landmark 1 mm off then costs a hundred times what the worst fit of
+the pictures does, so that these only decide what the landmarks leave open."""
+
 CONFIGS: dict[str, Callable[[], RegistrationConfig]] = {
     "gauss_newton": gauss_newton_config,
     "bobyqa": bobyqa_config,
@@ -123,6 +127,7 @@ def registration_config(
     n_modes: int | None = None,
     prior_weight: float | None = None,
     keep_apart: bool = True,
+    hold_landmarks: bool = False,
 ) -> RegistrationConfig:
     """The registration that a bundle's options ask for.
 
@@ -131,6 +136,7 @@ def registration_config(
         n_modes: shape modes; null for those of the named registration.
         prior_weight: of the shape prior; null for that of the named registration.
         keep_apart: neighbours do not run into each other; BOBYQA does not heed it.
+        hold_landmarks: the landmarks, of which only those set by hand are left, outweigh the pictures.
 
     Raises:
         InputError: if there is no registration of this name, or a prior is asked of one that has none.
@@ -147,4 +153,6 @@ def registration_config(
         if config.shape_prior is None:
             raise InputError(f"prior_weight is {prior_weight:g}, but the registration {optimiser!r} has no prior")
         config = replace(config, shape_prior=replace(config.shape_prior, weight=prior_weight))
+    if hold_landmarks:
+        config = replace(config, landmark_term=LandmarkTerm(weight=_HOLDING))
     return config if keep_apart else replace(config, non_intersection=None)

@@ -127,9 +127,10 @@ def report_content(
         doubts: sentences beside those about the study and the missing levels.
     """
     doubts = [*study.warnings, *doubts]
-    for level in missing_levels:
-        reasons = "; ".join(assessment.quality[level].reasons)
-        doubts.append(f"{level}: {reasons}; values that need it are missing.")
+    reasons = {level: "; ".join(assessment.quality[level].reasons) for level in missing_levels}
+    for reason in dict.fromkeys(reasons.values()):
+        levels = ", ".join(level for level, own in reasons.items() if own == reason)
+        doubts.append(f"{levels}: {reason}; values that need them are missing.")
     if not assessment.calibrated:
         doubts.append("Uncertainties are not calibrated for this shape model and are left out.")
     return ReportContent(

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from lumbar_ext.bundle_paths import default_anatomy
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import remove_leftovers
 from lumbar_ext.simulation.bones.population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters, record_parameters
 from lumbar_ext.simulation.protocol import StudyPlan, plan_studies
@@ -110,6 +111,7 @@ def write_cohort(
     job = CohortJob(Path(output_dir), Path(anatomy), meshes, spec)
     plans = plan_studies(protocol, int(n), int(seed), _label(split, pathology, variation, renderer))
     job.output_dir.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(job.output_dir)
     record_parameters(ranges, job.output_dir / "parameters.json")
     todo = [plan for plan in plans if not is_complete(job.output_dir / plan.name)]
     for plan in set(plans) - set(todo):

@@ -14,6 +14,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
+from lumbar_ext.io.json_document import parse_json
 from lumbar_ext.simulation.ranges import SimulationParameters
 
 PLAIN = {
@@ -43,10 +44,7 @@ def read_parameters(path: str | Path | None) -> SimulationParameters:
         return SimulationParameters()
     if str(path) == "plain":
         return _overridden(SimulationParameters(), PLAIN, "plain")
-    try:
-        document = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as parameters ({error})") from error
+    document = parse_json(path, "a file of parameters")
     return _overridden(SimulationParameters(), document, str(path))
 
 

@@ -1,5 +1,7 @@
 """Ranges of everything the simulator draws at random, with their sources.
 
+Figures marked (B) are the field's, from memory and not read again; "estimated" ones were judged by eye.
+
 Literature tags: P84 Pearcy 1984 and White & Panjabi (range of motion); L09 Li 2009 (weight-bearing dual fluoroscopy);
 S20 the supine and standing lordosis of 627 adults (PMC6680033); VID real CT keypoints (`posture_statistics`).
 """
@@ -102,24 +104,23 @@ class PathologyParameters:
 
 @dataclass(frozen=True)
 class WearParameters:
-    """Worn motion segments, in any person. Lumbar disc degeneration is seen in 37 % of painless people of 20 years and in
-    80 % of those of 50 (Brinjikji 2015, MRI); radiographs show the later stages of it."""
+    """Worn motion segments, in any person. MRI shows disc degeneration in 37 % of painless people of 20 years and in 80 % of
+    those of 50 (Brinjikji 2015, B); radiographs show the later stages of it. Shares and sizes are estimated."""
 
     share: float = 0.40
     severity: tuple[float, float] = (0.3, 1.0)
-    # Of the joints L1-L2 .. L5-S1: L4-L5 and L5-S1 wear first (Cheung 2009: 15, 20, 25, 43, 42 % graded).
+    # Of the joints L1-L2 .. L5-S1: L4-L5 and L5-S1 wear first (B).
     joint_share: tuple[float, ...] = (0.30, 0.40, 0.50, 0.75, 0.70)
     # Height that is left of a disc.
     disc: tuple[float, float] = (0.25, 0.85)
-    # Longest spur of the facing rims (Nathan 1962: grades of 3 mm and less to bridging).
+    # Longest spur of the facing rims: from none to nearly bridging (the grades of Nathan 1962, B).
     spur_mm: tuple[float, float] = (0.5, 8.0)
-    # Added thickness of facing endplates, in multiples of it: sclerosis of 1-4 mm (Modic III), estimated.
-    sclerosis: tuple[float, float] = (0.0, 4.0)
-    # Arthrotic facets, in more than half of the worn segments, grow by some mm (Weishaupt 1999 grades 1-3).
+    # Added thickness of facing endplates, in multiples of it: sclerosis of 1-3 mm.
+    sclerosis: tuple[float, float] = (0.0, 2.2)
+    # Arthrotic facets, in more than half of the worn segments, grow by some mm.
     facet_share: float = 0.6
     facet_mm: tuple[float, float] = (0.5, 3.5)
-    # Gas in the disc is seen in 1-3 % of radiographs and 20-46 % of CTs of degenerated spines (D'Anastasi 2013); calcified
-    # discs in about 5 % of radiographs (Chanchairujira 2004).
+    # Gas and calcium in worn discs: a few per cent of all people's radiographs show either (B).
     gas_share: float = 0.15
     calcium_share: float = 0.07
     calcium: tuple[float, float] = (0.15, 0.6)
@@ -128,7 +129,7 @@ class WearParameters:
 @dataclass(frozen=True)
 class TrunkParameters:
     """Trunk and ribs. Sizes are of the skin at the waist: adults have 180-300 mm of depth, 280-420 mm of width; obese
-    ones up to 400 mm of depth (a sagittal abdominal diameter of 25-30 cm goes with a BMI of 30-35, 40 cm with 50)."""
+    ones up to 400 mm of depth (estimated: a BMI of 50)."""
 
     width_mm: tuple[float, float] = (275.0, 400.0)
     depth_ratio: tuple[float, float] = (0.60, 0.80)
@@ -234,8 +235,7 @@ class BeamParameters:
     # Mean energy of a 78 kV beam behind 20-35 cm of water: 54 to 57.5 keV (MCGPU spectra in DeepDRR, NIST tables).
     energy_kev: tuple[float, float] = (50.0, 60.0)
     # Scatter-to-primary ratios behind a grid or an air gap, of a person of typical thickness; they grow with a power of the
-    # thickness (Bushberg: without a grid 1.5 behind 10 cm, 4.5 behind 25 cm; the power of that is 1.2, of the primary
-    # that a grid lets through more).
+    # thickness (without a grid the ratio is 4.5 behind 25 cm, Bushberg; the power is estimated).
     scatter_ap: tuple[float, float] = (0.2, 1.2)
     scatter_lat: tuple[float, float] = (0.4, 2.0)
     scatter_power: tuple[float, float] = (1.0, 2.0)
@@ -292,8 +292,8 @@ class AppearanceParameters:
     # Strength of the dynamic range compression that vendors apply, and its scale.
     equalisation: tuple[float, float] = (0.3, 0.85)
     equalisation_sigma_mm: tuple[float, float] = (15.0, 60.0)
-    # The rest of the vendors enhances contrast scale by scale: exponent of weak contrasts, gains of the finest and the
-    # coarsest scale (Vuylsteke 1994: exponents of 0.6-0.9).
+    # The rest of the vendors enhances contrast scale by scale (Vuylsteke and Schoeters 1994): exponent of weak contrasts,
+    # gains of the finest and the coarsest scale, estimated.
     multiscale_share: float = 0.5
     multiscale_exponent: tuple[float, float] = (0.6, 1.0)
     multiscale_fine: tuple[float, float] = (0.8, 2.2)
@@ -341,7 +341,7 @@ class GeometryParameters:
     # Studies whose spine is anywhere on the film instead of near its middle.
     off_centre_share: float = 0.25
     # Errors of the stated cameras against the true ones, drawn for each study: standard deviations of source and detector
-    # positions (biplanar systems state 0.1-0.5 mm), and of a turn of the lateral against the AP view.
+    # positions, and of a turn of the lateral against the AP view.
     calibration_noise_mm: tuple[float, float] = (0.0, 0.5)
     calibration_turn_deg: tuple[float, float] = (0.0, 0.2)
 

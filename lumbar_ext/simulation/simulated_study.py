@@ -113,6 +113,8 @@ def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
     exposures = sample_exposures(rng, parameters.beam)
     pictures = _pictures(rng, spec, scene, geometry, exposures, landmarks)
     images = {view: bone_images(vertebrae, geometry[view]) for view in VIEWS}
+    for view in VIEWS:
+        refuse_no_picture(images[view].decomposition, f"{spec.name}, {view}: the decomposition")
     truth = Truth(
         vertebrae=vertebrae,
         landmarks_mm=_of_lumbar_levels(landmarks),

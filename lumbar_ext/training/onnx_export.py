@@ -8,6 +8,7 @@ Needs `onnx`, and `onnxruntime` for the check. TorchScript: `python -m monai.bun
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,9 @@ def export(bundle_root: str, output: str, weights: str | None = None, overlay: s
     Raises:
         InputError: when the exported network computes something else.
     """
+    # Without them torch fails late, in its own words.
+    for package in ("onnx", "onnxruntime"):
+        import_module(package)
     weights = weights or str(Path(bundle_root) / "models" / "model.pt")
     network = load_bundle_network(bundle_root, weights, overlays=[overlay] if overlay else [])
     export_onnx(network, output)

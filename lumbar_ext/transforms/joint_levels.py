@@ -30,6 +30,9 @@ from lumbar_ext.transforms.level_choice import (
 )
 from lumbar_ext.transforms.level_readings import LevelPair, LevelRules, Reading, Readings, may_follow
 
+_Alone = Mapping[str, Sequence[Peak | None]]
+"""For each view, the sure peak of each level that it chooses by itself."""
+
 _IN_WORDS = {"ap": "AP", "lat": "lateral"}
 _LEFT_TIP, _RIGHT_TIP, _SPINOUS_TIP = PROCESS_LANDMARKS
 _ENOUGH_TO_JUDGE = 2
@@ -46,7 +49,7 @@ class LevelAssignment:
     """The levels of a study as both views show them together.
 
     Args:
-        names: the levels.
+        rules: what decided, the names of the levels among them.
         best: the reading that was chosen.
         runner_up: the best reading that names a vertebra otherwise; None where there is none.
         level_probability: [L] that a level is where `best` has it; 0 where it is absent.
@@ -54,7 +57,7 @@ class LevelAssignment:
         reasons: for each level, why it is absent, in words; empty if it is not.
     """
 
-    names: tuple[str, ...]
+    rules: LevelRules
     best: Reading
     runner_up: Reading | None
     level_probability: np.ndarray
@@ -62,10 +65,15 @@ class LevelAssignment:
     reasons: tuple[str, ...]
 
     @classmethod
-    def nothing(cls, names: tuple[str, ...], reason: str) -> LevelAssignment:
+    def nothing(cls, rules: LevelRules, reason: str) -> LevelAssignment:
         """All levels are absent for one reason."""
-        count = len(names)
-        return cls(names, Reading((None,) * count, 0.0), None, np.zeros(count), ({},) * count, (reason,) * count)
+        count = len(rules.names)
+        return cls(rules, Reading((None,) * count, 0.0), None, np.zeros(count), ({},) * count, (reason,) * count)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The levels."""
+        return self.rules.names
 
     def choice(self, view: str, alone: LevelChoice) -> LevelChoice:
         """What was chosen in one view; a level that only this view shows is among it.
@@ -88,7 +96,7 @@ class LevelAssignment:
         """How the runner-up names the vertebrae that were found, such as "L4 as L5, L5 as none"; empty without one."""
         if self.runner_up is None:
             return ""
-        other = [(pair.level, self.runner_up.name_of(pair, LevelRules().same_mm)) for pair in self.best.found]
+        other = [(pair.level, self.runner_up.name_of(pair, self.rules.same_mm)) for pair in self.best.found]
         names = [(self.names[own], "none" if name is None else self.names[name]) for own, name in other if own != name]
         return ", ".join(f"{own} as {name}" for own, name in names)
 
@@ -150,32 +158,31 @@ def assign_levels(
         rules: the defaults if omitted.
     """
     rules = rules or LevelRules()
+    alone = {view: choose_levels(own.peaks, rules.sure).peaks for view, own in views.items()}
     pairs = _candidate_pairs(views, geometry, rules)
     readings = Readings(pairs, rules)
-    guided = _guided_pairs(readings.best(), views, geometry, rules)
+    guided = _guided_pairs(readings.best(), views, alone, geometry, rules)
     if guided:
         readings = Readings(pairs + guided, rules)
     best = readings.best()
-    doubt = _doubt_about_views(best, views, rules)
+    doubt = _doubt_about_views(best, views, alone)
     if doubt:
-        return LevelAssignment.nothing(rules.names, doubt)
-    only_in, reasons = _absences(best, views, geometry, rules)
-    return LevelAssignment(
-        rules.names, best, readings.runner_up(best), readings.level_probability(best), only_in, reasons
-    )
+        return LevelAssignment.nothing(rules, doubt)
+    only_in, reasons = _absences(best, alone, geometry, rules)
+    return LevelAssignment(rules, best, readings.runner_up(best), readings.level_probability(best), only_in, reasons)
 
 
-def _doubt_about_views(best: Reading, views: Mapping[str, HeatmapView], rules: LevelRules) -> str:
+def _doubt_about_views(best: Reading, views: Mapping[str, HeatmapView], alone: _Alone) -> str:
     """Why the two views cannot be what they are said to be; empty if nothing speaks against it."""
-    alone = {view: [p for p in choose_levels(own.peaks, rules.sure).peaks if p] for view, own in views.items()}
+    sure = {view: [peak for peak in own if peak] for view, own in alone.items()}
     for view, own in views.items():
-        shown = [pair[view] for pair in best.found] or alone[view]
+        shown = [pair[view] for pair in best.found] or sure[view]
         if len(shown) >= _ENOUGH_TO_JUDGE and not _looks_like(view, own, shown):
             return (
-                f"the {_IN_WORDS[view]} view does not look like one: are the views exchanged, "
+                f"what is given as the {_IN_WORDS[view]} view does not look like one: are the views exchanged, "
                 "or is one mirrored or turned against its calibration?"
             )
-    both = min(map(len, alone.values()))
+    both = min(map(len, sure.values()))
     if best.found and 2 * (both - len(best.found)) >= len(best.found):
         return (
             f"each view shows {both} vertebrae or more, but only {len(best.found)} lie in one place for both: "
@@ -223,6 +230,7 @@ def _triangulated(
 def _guided_pairs(
     reading: Reading,
     views: Mapping[str, HeatmapView],
+    alone: _Alone,
     geometry: BiplanarGeometry,
     rules: LevelRules,
 ) -> list[LevelPair]:
@@ -231,7 +239,7 @@ def _guided_pairs(
         return []
     found = []
     for level, own in enumerate(reading.pairs):
-        shown = {} if own else _shown(level, reading, views, rules)
+        shown = {} if own else _shown(level, reading, alone)
         if len(shown) == 1:
             ((view, peak),) = shown.items()
             found += _guided_pair(level, view, peak, reading, views, geometry, rules)
@@ -270,27 +278,24 @@ def _fits(pair: LevelPair, reading: Reading, rules: LevelRules) -> bool:
     return all(follows[i, i + 1] for i in range(len(chain) - 1))
 
 
-def _shown(level: int, reading: Reading, views: Mapping[str, HeatmapView], rules: LevelRules) -> dict[str, Peak]:
-    """By view, the strongest sure peak of an absent level that lies between its neighbours and on none of them."""
+def _shown(level: int, reading: Reading, alone: _Alone) -> dict[str, Peak]:
+    """By view, the sure peak of an absent level that lies between its neighbours in the reading and on none of them."""
     shown = {}
-    for view in VIEWS:
-        others = [(pair.level, pair[view]) for pair in reading.found]
-        for peak in views[view].peaks[level]:
-            free = all((peak.row > own.row) == (level > k) and not same_vertebra(peak, own) for k, own in others)
-            if peak.confidence >= rules.sure and free:
-                shown[view] = peak
-                break
+    for view, peaks in alone.items():
+        others, peak = [(pair.level, pair[view]) for pair in reading.found], peaks[level]
+        if peak and all((peak.row > own.row) == (level > k) and not same_vertebra(peak, own) for k, own in others):
+            shown[view] = peak
     return shown
 
 
 def _absences(
-    best: Reading, views: Mapping[str, HeatmapView], geometry: BiplanarGeometry, rules: LevelRules
+    best: Reading, alone: _Alone, geometry: BiplanarGeometry, rules: LevelRules
 ) -> tuple[tuple[Mapping[str, Peak], ...], tuple[str, ...]]:
     """The peaks of levels that one view alone shows, and the reason of each absence."""
     only_in: list[Mapping[str, Peak]] = []
     reasons = []
     for level, pair in enumerate(best.pairs):
-        shown = {} if pair else _shown(level, best, views, rules)
+        shown = {} if pair else _shown(level, best, alone)
         only_in.append(shown if len(shown) == 1 else {})
         reasons.append("" if pair else _reason(level, shown, geometry, rules))
     return tuple(only_in), tuple(reasons)

@@ -56,8 +56,8 @@ def view_items(image: str, dataset_dir: str, view: str) -> list[dict[str, str]]:
         dataset_dir: the folder.
         view: "ap" or "lat".
 
-    Raises:
-        InputError: if the folder does not exist, or holds no radiograph.
+    Returns:
+        An item for each radiograph; none for a folder that is missing or holds none, see `refuse_nothing`.
 
     Warns:
         UserWarning: for each file that is left out.
@@ -68,11 +68,8 @@ def view_items(image: str, dataset_dir: str, view: str) -> list[dict[str, str]]:
 
 def radiographs_in(folder: str | Path) -> list[str]:
     """The radiographs in a folder, sorted; see `view_items`."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder, expected radiographs in it (--dataset_dir), or one by --image")
-    found, reasons = [], []
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+    found = []
+    for path in sorted(path for path in Path(folder).glob("*") if path.is_file()):
         try:
             with warnings.catch_warnings():
                 # They come again when the file is used.
@@ -80,12 +77,20 @@ def radiographs_in(folder: str | Path) -> list[str]:
                 read_radiograph(path)
             found.append(str(path))
         except InputError as error:
-            reasons.append(str(error))
-    if not found:
-        raise InputError(f"{folder}: holds no radiograph" + "".join(f"; {reason}" for reason in reasons[:3]))
-    for reason in reasons:
-        warnings.warn(f"left out: {reason}", stacklevel=2)
+            warnings.warn(f"left out: {error}", stacklevel=2)
     return found
+
+
+def refuse_nothing(items: Sequence[Mapping], dataset_dir: str) -> None:
+    """Raises InputError where there is nothing to do.
+
+    Args:
+        items: of `view_items`, or those that a program has put in their place.
+        dataset_dir: the folder that they were sought in.
+    """
+    if not items:
+        reason = "holds no radiograph" if Path(dataset_dir).is_dir() else "no such folder"
+        raise InputError(f"{dataset_dir}: {reason}; expected DICOM, PNG or NIfTI radiographs in it, or one by --image")
 
 
 class LoadViewd(Transform):

@@ -18,7 +18,12 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.axes import world_from_lps
 from lumbar_ext.landmarks.markups import NAMES, read_points
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, Landmarks3D, ViewLandmarks, triangulate_landmarks
+from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.workflow.observe import ObservedStudy
+
+OVERRULED_MM = 1.5
+"""Mean distance of a mesh's landmarks from where a user set them, from which on the user is told. Where both agree, what is
+left is how exactly a landmark can be set: about a millimetre."""
 
 _MOVED_MM = 0.05
 _MARGIN = 0.25
@@ -79,9 +84,47 @@ def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks
     return EditedLandmarks(edited, replace(landmarks, points_mm=kept_mm, by_hand=by_hand), by_hand)
 
 
-def marked_by_hand(views: dict[str, ViewLandmarks], by_hand: np.ndarray) -> dict[str, ViewLandmarks]:
-    """The landmarks of both views, marked where they were set by hand: there they weigh more in a registration."""
+def marked_by_hand(
+    views: dict[str, ViewLandmarks], by_hand: np.ndarray, *, alone: bool = False
+) -> dict[str, ViewLandmarks]:
+    """The landmarks of both views, marked where they were set by hand: there they weigh more in a registration.
+
+    Args:
+        views: the landmarks.
+        by_hand: [5, 7] which were set by hand.
+        alone: the others do not count at all, as where those set by hand are to be held (`registration_config`).
+    """
+    if alone and by_hand.any():
+        views = {
+            view: replace(seen, confidence=np.where(by_hand, seen.confidence, 0.0)) for view, seen in views.items()
+        }
     return {view: replace(seen, by_hand=by_hand) for view, seen in views.items()}
+
+
+def overruled(landmarks: Landmarks3D, by_hand: np.ndarray, result: RegistrationResult) -> tuple[str, ...]:
+    """Where the pictures drew a vertebra away from where a user had set its landmarks, a sentence each.
+
+    Args:
+        landmarks: in space, those set by hand among them.
+        by_hand: [5, 7] which these are.
+        result: the registration.
+    """
+    doubts = []
+    for level, fit in result.vertebrae.items():
+        own = by_hand[LEVELS.index(level)]
+        if not own.any():
+            continue
+        points_mm = fit.world_from_vertebra.apply(
+            fit.shape.landmarks(np.concatenate([fit.coefficients, fit.free_form]))
+        )
+        set_mm = landmarks.points_mm[LEVELS.index(level)]
+        distance = float(np.linalg.norm((points_mm - set_mm)[own], axis=1).mean())
+        if distance > OVERRULED_MM:
+            doubts.append(
+                f"{level}: the pictures disagree with the {own.sum()} landmarks set by hand: the mesh's own lie "
+                f"{distance:.1f} mm from them (mean); --hold_landmarks true holds them against the pictures"
+            )
+    return tuple(doubts)
 
 
 def landmark_names(which: np.ndarray) -> list[str]:

@@ -25,6 +25,8 @@ from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides
 
 # The crop leaves 50 px beside the spine of a usual person; if its middle is off by more than this it is cut out again.
 _OFF_CENTRE_PX = 25.0
+# of the sum of five probabilities: what the centred crop may lose and still be preferred
+_AS_SURE = 0.05
 _MIDDLE = (len(LEVELS) - 1) / 2
 
 
@@ -79,7 +81,7 @@ def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Ca
     if middle is None or np.abs(middle - crop_centre).max() <= _OFF_CENTRE_PX:
         return seen
     again = _look_at(network, pixels, camera, view, seen.canonical.to_original_px(middle))
-    return again if again.sureness > seen.sureness else seen
+    return again if again.sureness > seen.sureness - _AS_SURE else seen
 
 
 @torch.inference_mode()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.weights import read_tensors
 
 
 def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
@@ -23,13 +22,12 @@ def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
     Raises:
         InputError: if the file is missing, or does not hold a state dictionary that fits the network.
     """
-    if not Path(weights).is_file():
-        raise InputError(f"{weights}: no such file, expected the weights of {type(network).__name__}")
+    state = read_tensors(weights, f"the weights of {type(network).__name__}")
     try:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+        network.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{weights}: not weights of {type(network).__name__} ({first_line})") from error
+        raise InputError(f"{weights}: not the weights of {type(network).__name__} ({first_line})") from error
     return network
 
 

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import torch
 from monai.bundle import ConfigParser
@@ -55,10 +55,11 @@ class ReconstructionOptions(Options):
         lat_image: lateral radiograph.
         calibration: JSON file of both cameras.
         landmarks: landmarks corrected in 3D Slicer, `landmarks.mrk.json`; empty for the network's own.
+        hold_landmarks: whether corrected landmarks are held where the pictures disagree.
         output_dir: folder of the results; null to write none.
         device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
         n_modes: shape modes of each level; null for all of the model.
-        optimiser: gauss_newton, or another registration by its name (bobyqa, the paper's).
+        optimiser: gauss_newton, bobyqa or paper.
         prior_weight: weight of the shape prior; null for that of the registration.
         keep_apart: whether neighbouring vertebrae may not overlap (BOBYQA does not heed it).
         max_seconds: limit of the search; null for none.
@@ -70,9 +71,10 @@ class ReconstructionOptions(Options):
     lat_image: str
     calibration: str
     landmarks: str
+    hold_landmarks: bool
     output_dir: str | None
     device: Device
-    optimiser: str
+    optimiser: Any
     n_modes: Count | None
     prior_weight: Weight | None
     keep_apart: bool

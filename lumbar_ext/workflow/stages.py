@@ -2,8 +2,8 @@
 -> files.
 
 Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them
-in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file` (may be empty); `study`,
-`observed`, `landmarks`, `by_hand` (stages below); `pred` (the registration, from the bundle's inferer).
+in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file`, `hold_landmarks` (may be
+empty); `study`, `observed`, `landmarks`, `by_hand` (stages below); `pred` (the registration, from the bundle's inferer).
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from lumbar_ext.registration.register import RegistrationConfig, RegistrationInp
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
-from lumbar_ext.workflow.edited_landmarks import EditedLandmarks, edited_landmarks, landmark_names, marked_by_hand
+from lumbar_ext.workflow.edited_landmarks import (
+    EditedLandmarks,
+    edited_landmarks,
+    landmark_names,
+    marked_by_hand,
+    overruled,
+)
 from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
@@ -139,7 +145,7 @@ def prepare_registration(
 ) -> tuple[RegistrationInput, None]:
     """What the registration inferer is given; the signature is that of MONAI's `prepare_batch`."""
     observed = batch["observed"]
-    seen = marked_by_hand(observed.landmarks, batch["by_hand"])
+    seen = marked_by_hand(observed.landmarks, batch["by_hand"], alone=bool(batch.get("hold_landmarks")))
     return RegistrationInput(observed.decompositions, observed.geometry, batch["landmarks"], seen), None
 
 
@@ -231,7 +237,8 @@ class WriteReconstruction(Transform):
         inputs = {name: data[name] for name in (*INPUTS, "landmarks_file") if data.get(name)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
         document["landmarks_by_hand"] = landmark_names(data["by_hand"])
-        document["warnings"] = [*data["study"].warnings, *_level_warnings(observed), *data["pred"].warnings]
+        by_hand = overruled(data["landmarks"], data["by_hand"], data["pred"])
+        document["warnings"] = [*data["study"].warnings, *_level_warnings(observed), *by_hand, *data["pred"].warnings]
         document["missing_levels"] = list(data["pred"].missing_levels)
         document["missing_reasons"] = missing_levels(observed, data["pred"])
         document["inverted_views"] = list(observed.inverted)

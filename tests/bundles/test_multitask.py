@@ -302,6 +302,16 @@ def test_the_metadata_is_complete():
     assert outputs["num_channels"] == PACKED_CHANNELS == len(outputs["channel_def"])
 
 
+def test_the_metrics_of_the_metadata_are_those_of_the_table():
+    """Of unseen people, simulated, in Table 4 of the bundle's README."""
+    metrics = json.loads((CONFIGS / "metadata.json").read_text())["eval_metrics"]
+    table = (BUNDLE / "docs" / "README.md").read_text().partition("\nTable 4,")[2]
+    (row,) = re.findall(r"^\| unseen people, simulated \|(.*)\|$", table, re.M)
+    _, missed, _, _, dice, psnr, landmarks = map(float, row.split("|"))
+    names = ("missed_vertebrae_percent", "mean_dice", "psnr_db", "landmark_error_mm")
+    assert metrics == dict(zip(names, (missed, dice, psnr, landmarks), strict=True))
+
+
 def test_training_and_inference_build_the_same_network():
     """The definition stands in both files, since consumers read inference.json alone."""
     train, inference = (ConfigParser.load_config_file(CONFIGS / f"{name}.json") for name in ("train", "inference"))

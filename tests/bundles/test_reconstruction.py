@@ -1,9 +1,12 @@
 """Every config of bundles/lumbar_reconstruction, run on a simulated study that a perfect network sees."""
 
+import ast
+import configparser
 import csv
 import hashlib
 import json
 import re
+import signal
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +21,7 @@ from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from PIL import Image
 from scipy.spatial import cKDTree
 
+import lumbar_ext
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.evaluation.surfaces.surface_error import compare
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
@@ -152,6 +156,27 @@ def test_the_run_is_documented(output, true_study):
     assert run["warnings"] == [] and run["inverted_views"] == [] and run["missing_levels"] == []
 
 
+def test_one_call_from_python_gives_the_same(output, true_study, perfect_network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "none.pt"
+    weights.touch()
+    paths = [true_study.inputs("")[name] for name in ("ap_image", "lat_image", "calibration")]
+    options = {"multitask_network": perfect_network(true_study), "multitask_weights": str(weights)}
+    hook, handler = sys.excepthook, signal.getsignal(signal.SIGTERM)
+    result = lumbar_ext.reconstruct(*paths, n_modes="64", max_seconds=3600, **options)
+    for level in LEVELS:
+        written = trimesh.load(output / f"{level}.ply", process=False)
+        np.testing.assert_allclose(result.meshes[level][0], written.vertices, atol=1e-3)
+        np.testing.assert_array_equal(result.meshes[level][1], written.faces)
+    values = {(m["subject"], m["id"]): m["value"] for m in document(output, "measurements")["measurements"]}
+    for m in result.measurements:
+        assert m.value is None or m.value == pytest.approx(values[m.subject, m.id], abs=1e-3)
+    assert result.usable == any(quality.grade != "failed" for quality in result.quality.values())
+    assert result.missing_levels == () and result.report is None
+    assert list(tmp_path.iterdir()) == [weights], "no file is written unless a folder is named"
+    assert sys.excepthook is hook and signal.getsignal(signal.SIGTERM) is handler
+
+
 def inside_mm(vertices_mm, other):
     """Depths of the vertices that lie behind the tangent plane at the other mesh's nearest vertex, mm."""
     away, nearest = cKDTree(other.vertices).query(vertices_mm, distance_upper_bound=4.0)
@@ -227,6 +252,33 @@ def test_the_metadata_is_complete():
     verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(SCHEMA))
     metadata = json.loads((CONFIGS / "metadata.json").read_text())
     assert metadata["version"] in metadata["changelog"]
+
+
+def test_the_metrics_of_the_metadata_are_those_of_the_table():
+    """Radiographs through the network, the default registration, in the bundle's README."""
+    metrics = json.loads((CONFIGS / "metadata.json").read_text())["eval_metrics"]
+    table = (BUNDLE / "docs" / "README.md").read_text()
+    (row,) = re.findall(r"^\| radiographs through the network \| ours \(default\) \|(.*)\|$", table, re.M)
+    mean, median, hausdorff, dice = (float(cell.split("±")[0]) for cell in row.split("|")[:4])
+    names = ("mean_surface_distance_mm", "median_surface_distance_mm", "hausdorff_distance_mm", "mean_dice")
+    assert metrics == dict(zip(names, (mean, median, hausdorff, dice), strict=True))
+
+
+@pytest.mark.parametrize("config", sorted(BUNDLES.glob("*/configs/*.json")), ids=lambda path: path.name)
+def test_no_expression_of_a_config_hides_a_program(config):
+    """Ternaries and comprehensions belong in the package, where they have a name and a test."""
+    for expression in re.findall(r'"\$((?:[^"\\]|\\.)*)"', config.read_text()):
+        if not expression.startswith(("from ", "import ")):
+            tree = ast.parse(expression.replace("@", "").replace("#", "."), mode="eval")
+            hidden = (ast.IfExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+            assert not any(isinstance(node, hidden) for node in ast.walk(tree)), expression
+
+
+def test_every_bundle_has_the_logging_file_that_monai_looks_for():
+    for bundle in BUNDLES.iterdir():
+        fileconfig = configparser.ConfigParser()
+        fileconfig.read(bundle / "configs" / "logging.conf")
+        assert fileconfig["logger_root"]["handlers"]
 
 
 def test_no_bundle_holds_python_or_names_what_is_not_installed():

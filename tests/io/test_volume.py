@@ -49,7 +49,7 @@ def test_right_handed_axes_keep_every_voxel_in_place(values):
 
 
 def test_bad_volumes_are_refused(tmp_path, values):
-    with pytest.raises(InputError, match="no such volume"):
+    with pytest.raises(InputError, match="no such file, expected a volume"):
         read_volume(tmp_path / "none.nii.gz")
     (tmp_path / "text.nii.gz").write_text("not an image")
     with pytest.raises(InputError, match="cannot be read"):

@@ -38,7 +38,7 @@ def test_wrong_parameters_are_said(kind, request_, message):
 def test_a_choice_is_one_of_the_names():
     assert one_of("optimiser", "bobyqa", CONFIGS) == "bobyqa"
     for wrong in ("$exit()", "BOBYQA", None, ["bobyqa"]):
-        with pytest.raises(InputError, match="optimiser is .*, expected one of gauss_newton, bobyqa, paper"):
+        with pytest.raises(InputError, match=r"optimiser is .*, expected one of gauss_newton, bobyqa, paper"):
             one_of("optimiser", wrong, CONFIGS)
 
 

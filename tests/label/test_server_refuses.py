@@ -310,7 +310,7 @@ def test_weights_are_never_unpickled(server):
     weights.write_bytes(pickle.dumps(Payload()))
     try:
         answer = infer(server)
-        assert answer.status_code == 400 and "multitask.pt: not weights of LumbarMultitaskNet" in detail(answer)
+        assert answer.status_code == 400 and "multitask.pt: not the weights of LumbarMultitaskNet" in detail(answer)
     finally:
         weights.unlink()
         if aside.exists():

@@ -47,9 +47,9 @@ def test_points_that_are_deleted_or_undefined_are_unknown(written):
     [
         (lambda m: m["controlPoints"][0].update(label="L6 left_pedicle"), "labelled 'L6 left_pedicle', expected"),
         (lambda m: m["controlPoints"].append(m["controlPoints"][3]), "is there twice"),
-        (lambda m: m["controlPoints"][0].update(position=[1, float("inf"), 2]), "three finite numbers"),
-        (lambda m: m["controlPoints"][0].update(position=[1, 2]), "three finite numbers"),
-        (lambda m: m["controlPoints"][0].update(position=["1", 2, 3]), "three finite numbers"),
+        (lambda m: m["controlPoints"][0].update(position=[1, float("inf"), 2]), "finite number"),
+        (lambda m: m["controlPoints"][0].update(position=[1, 2]), "finite number"),
+        (lambda m: m["controlPoints"][0].update(position=["1", 2, 3]), "finite number"),
         (lambda m: m.update(coordinateSystem="IJK"), "coordinateSystem is 'IJK', expected 'LPS' or 'RAS'"),
         (lambda m: m.update(coordinateSystem=["LPS"]), "coordinateSystem is"),
         (lambda m: m.update(coordinateUnits="cm"), "coordinateUnits is 'cm', expected 'mm'"),
@@ -71,5 +71,5 @@ def test_other_files_are_refused(tmp_path, text):
     path = tmp_path / "a.mrk.json"
     if text is not None:
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(InputError, match=r"a\.mrk\.json: (no (markups file|point list)|3000000 bytes)"):
+    with pytest.raises(InputError, match=r"a\.mrk\.json: .*(markups file|point list|JSON|nested too deeply)"):
         read_points(path)

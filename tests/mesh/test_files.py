@@ -60,5 +60,5 @@ def test_files_that_are_no_mesh_are_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
         read_mesh(tmp_path / name)
-    with pytest.raises(InputError, match="no such mesh"):
+    with pytest.raises(InputError, match="no such file, expected a mesh"):
         read_mesh(tmp_path / "none.stl")

@@ -11,7 +11,7 @@ from PIL import Image
 from lumbar_ext.errors import InputError
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import write_nifti_image
-from lumbar_ext.radiographs.png import PNG_SIGNATURE, write_png
+from lumbar_ext.radiographs.png import PNG_SIGNATURE, _lines_size, write_png
 
 RAMP = (np.arange(30 * 20).reshape(30, 20) * 5 + 7).astype(np.uint16)
 
@@ -154,3 +154,66 @@ def test_colour_png_is_refused(tmp_path):
     samples = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     with pytest.raises(InputError, match="colour image"):
         read_radiograph(save_png(tmp_path / "c.png", samples))
+
+
+def png_content(rows_given, interlace=0, depth=16):
+    """A PNG file that says 30 rows and holds some of them, in order, with all check sums right."""
+    header = struct.pack(">IIBBBBB", 20, 30, depth, 0, 0, 0, interlace)
+    lines = zlib.compress(b"".join(b"\0" + line.astype(">u2").tobytes() for line in RAMP[:rows_given]))
+    chunks = ((b"IHDR", header), (b"IDAT", lines), (b"IEND", b""))
+    coded = (struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks)
+    return PNG_SIGNATURE + b"".join(coded)
+
+
+@pytest.mark.parametrize("content", [png_content(17), png_content(29), png_content(30, interlace=1)])
+def test_a_png_whose_lines_end_early_is_refused(tmp_path, content):
+    """Decoders fill the lines that are missing."""
+    (tmp_path / "a.png").write_bytes(png_content(30))
+    assert np.array_equal(read_radiograph(tmp_path / "a.png").pixels, RAMP)
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(InputError, match="bytes of lines, expected"):
+        read_radiograph(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("columns, rows", [(1, 1), (7, 3), (8, 8), (5, 9), (33, 17)])
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "RGB"])
+def test_interlaced_lines_are_counted_as_the_standard_does(columns, rows, mode):
+    """An interlaced image holds every pixel once, so one pass a pixel wide and high has as many bytes."""
+    bits = {"1": 1, "L": 8, "I;16": 16, "RGB": 24}[mode]
+    grid = np.zeros((rows, columns), int)
+    expected = 0
+    for u, v, du, dv in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):
+        part = grid[v::dv, u::du]
+        part += 1
+        if part.size:
+            expected += part.shape[0] * (1 + (part.shape[1] * bits + 7) // 8)
+    assert (grid == 1).all()
+    assert _lines_size(columns, rows, bits, True) == expected
+
+
+def test_every_flipped_bit_of_a_png_file_is_found(tmp_path):
+    content = png_content(30)
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(content), 200):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        (tmp_path / "a.png").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.png"):
+            read_radiograph(tmp_path / "a.png")
+
+
+def test_a_png_bomb_is_not_unpacked(tmp_path):
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(10**6))), (b"IEND", b""))
+    coded = (struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks)
+    (tmp_path / "a.png").write_bytes(PNG_SIGNATURE + b"".join(coded))
+    with pytest.raises(InputError, match="expected a radiograph of at most"):
+        read_radiograph(tmp_path / "a.png")

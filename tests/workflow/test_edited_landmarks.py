@@ -130,3 +130,37 @@ def test_points_on_one_line_are_refused(misled, reconstruct, tmp_path, spread_mm
         point["position"] = (start + np.array([spread_mm * place, 0, 0])).tolist()
     with pytest.raises(InputError, match=r"points of L4 .* on one line"):
         reconstruct(study, tmp_path / "out", landmarks=saved(tmp_path, document))
+
+
+SHIFT_MM = np.array([0.0, 0.0, 5.0])
+
+
+def test_points_against_the_pictures_are_reported_or_held(true_study, reconstruct, tmp_path):
+    """All points of L5 moved up by 5 mm, though they were right."""
+    reconstruct(true_study, tmp_path / "first")
+    document = points_of(tmp_path / "first")
+    for point in document["markups"][0]["controlPoints"]:
+        if point["label"].startswith("L5 "):
+            point["position"] = (np.array(point["position"]) + SHIFT_MM).tolist()
+    path = saved(tmp_path, document)
+    reconstruct(true_study, tmp_path / "free", landmarks=path)
+    (warning,) = [
+        text for text in run_of(tmp_path / "free")["warnings"] if text.startswith("L5: the pictures disagree")
+    ]
+    assert "--hold_landmarks" in warning
+    reconstruct(true_study, tmp_path / "held", landmarks=path, hold_landmarks=True)
+    moved = {
+        level: centre_of(tmp_path / "held", level) - centre_of(tmp_path / "first", level) for level in ("L2", "L5")
+    }
+    np.testing.assert_allclose(moved["L5"], SHIFT_MM, atol=1.0)
+    # The other vertebrae have no points set by hand: they stay with the pictures.
+    np.testing.assert_allclose(moved["L2"], 0, atol=0.3)
+    assert not any("disagree" in text for text in run_of(tmp_path / "held")["warnings"])
+
+
+def centre_of(folder, level):
+    return read_mesh(folder / f"{level}.stl")[0].mean(0)
+
+
+def run_of(folder):
+    return json.loads((folder / "run.json").read_text())

@@ -128,12 +128,17 @@ def test_a_level_that_is_not_seen_is_reported_and_its_old_mesh_goes(true_study, 
     assert (output / "notes.txt").read_text() == "mine"
     for name in ("registration", "run"):
         assert document(output, name)["missing_levels"] == ["L5"]
+        assert "neither view shows it" in document(output, name)["missing_reasons"]["L5"]
+    naming = document(output, "registration")["levels"]
+    assert naming["probability"] > 0.9 and set(naming["found"]) == {"L1", "L2", "L3", "L4"}
+    assert "neither view shows it" in (output / "report.html").read_text()
     assert document(output, "landmarks")["vertebrae"]["L5"]["left_pedicle"]["position_mm"] is None
 
 
 def test_nothing_found_is_an_error_and_leaves_the_output_as_it_was(true_study, reconstruct, tmp_path):
     (tmp_path / "L1.stl").write_text("older")
-    with pytest.raises(InputError, match=r"ap.png, .*lat.png: no lumbar vertebra was found in both views"):
+    reason = "no lumbar vertebra was found in both views \\(neither view shows it"
+    with pytest.raises(InputError, match=rf"ap.png, .*lat.png: {reason}"):
         reconstruct(true_study, tmp_path, hidden=LEVELS)
     assert [path.name for path in tmp_path.iterdir()] == ["L1.stl"]
 

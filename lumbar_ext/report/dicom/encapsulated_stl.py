@@ -72,8 +72,7 @@ def _header(radiograph: Dataset, series: NewSeries) -> Dataset:
     data, source, now = Dataset(), reference(radiograph), datetime.now()
     for keyword in _COPIED:
         setattr(data, keyword, source.get(keyword))
-    if "SpecificCharacterSet" in source:
-        data.SpecificCharacterSet = source.SpecificCharacterSet
+    data.SpecificCharacterSet = source.SpecificCharacterSet
     data.SOPClassUID, data.SOPInstanceUID = EncapsulatedSTLStorage, generate_uid(None)
     data.Modality, data.SeriesInstanceUID = "M3D", series.uid
     data.SeriesNumber, data.SeriesDescription = series.number, series.description

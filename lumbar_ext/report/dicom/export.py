@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, require_file
+from lumbar_ext.radiographs.dicom_header import is_dicom, read_dataset
 from lumbar_ext.report.dicom.encapsulated_stl import encapsulated_meshes
 from lumbar_ext.report.dicom.ownership import check_ownership
 from lumbar_ext.report.dicom.secondary_capture import overlay_captures
@@ -81,9 +82,6 @@ def write_objects(objects: Mapping[str, Dataset], dicom_dir: str | Path, owned: 
 
 
 def _read_header(path: Path) -> Dataset:
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
-    except (OSError, pydicom.errors.InvalidDicomError) as error:
-        raise InputError(
-            f"{path}: cannot be read as DICOM ({error}); results join the study of a DICOM radiograph"
-        ) from error
+    if not is_dicom(require_file(path, "a DICOM radiograph", MAX_RADIOGRAPH_BYTES)):
+        raise InputError(f"{path}: cannot be read as DICOM; results join the study of a DICOM radiograph")
+    return read_dataset(path, with_pixels=False)

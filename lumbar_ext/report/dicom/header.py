@@ -10,6 +10,8 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
+from lumbar_ext.report.dicom.carried_over import UTF_8, carried_over
+
 MANUFACTURER = "lumbar_ext"
 MODEL_NAME = "lumbar_reconstruction"
 RESEARCH_ONLY = "Research only, not a medical device"
@@ -21,6 +23,7 @@ VERTEBRAE = {f"L{i}": getattr(codes.SCT, f"L{i}Vertebra") for i in range(1, 6)}
 _MAY_BE_EMPTY = (
     "AccessionNumber PatientBirthDate PatientID PatientName PatientSex ReferringPhysicianName StudyDate StudyID StudyTime"
 ).split()
+_UIDS = "StudyInstanceUID SeriesInstanceUID SOPInstanceUID SOPClassUID".split()
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,11 @@ def own_code(value: str, meaning: str) -> Code:
 
 
 def reference(radiograph: Dataset) -> Dataset:
-    """A radiograph's header with the elements present, if empty, that every image has."""
+    """A radiograph's header with the elements present and valid, if empty, that every image has; texts in UTF-8."""
     header = copy.copy(radiograph)
-    for keyword in _MAY_BE_EMPTY:
-        if keyword not in header:
-            setattr(header, keyword, "")
+    for keyword in (*_MAY_BE_EMPTY, *_UIDS):
+        setattr(header, keyword, carried_over(radiograph, keyword))
+    header.SpecificCharacterSet = UTF_8
     return header
 
 

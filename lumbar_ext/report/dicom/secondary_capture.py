@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.report.dicom.carried_over import orientation
 from lumbar_ext.report.dicom.header import MANUFACTURER, NewSeries, reference
 
 
@@ -49,7 +50,7 @@ def _capture(folder: Path, view: str, source: Dataset, series: NewSeries) -> Dat
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     # highdicom insists on letters; the picture is laid as the radiograph is, whose header may not tell.
-    capture.PatientOrientation = source.get("PatientOrientation", "")
+    capture.PatientOrientation = orientation(source)
     capture.SeriesDescription = series.description
     capture.BurnedInAnnotation, capture.BodyPartExamined = "YES", "LSPINE"
     capture.SourceImageSequence = [Dataset()]

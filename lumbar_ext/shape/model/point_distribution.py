@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -19,6 +18,8 @@ from torch import nn
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path
+from lumbar_ext.io.input_file import one_line
+from lumbar_ext.io.weights import read_tensors
 from lumbar_ext.shape.model.alignment import generalized_procrustes
 from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.shape.model.reference import Reference
@@ -66,7 +67,7 @@ class VertebraShapeModel(nn.Module):
             InputError: if the file cannot be read as a shape model.
         """
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_tensors(path, "a vertebra shape model")
             model = cls(
                 state["mean"].shape[1],
                 state["triangles"].shape[0],
@@ -74,8 +75,8 @@ class VertebraShapeModel(nn.Module):
                 state["landmark_vertices"].shape[1],
             )
             model.load_state_dict(state)
-        except (OSError, KeyError, RuntimeError, AttributeError, UnpicklingError) as error:
-            raise InputError(f"{path}: cannot be read as a vertebra shape model ({error})") from error
+        except (KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:
+            raise InputError(f"{path}: cannot be read as a vertebra shape model ({one_line(error)})") from error
         return model if n_modes is None else model.truncate(n_modes)
 
     def save(self, path: str | Path) -> None:

@@ -23,13 +23,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path
+from lumbar_ext.io.input_file import one_line
+from lumbar_ext.io.weights import read_tensors
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.mirror import MirrorMap
 from lumbar_ext.shape.model.reference import Reference
@@ -87,7 +88,7 @@ class Atlas:
             InputError: if the file is missing or is not an anatomy file.
         """
         try:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
+            stored = read_tensors(path, "an anatomy file")
             arrays = {name: value.numpy() for name, value in stored.items()}
             surface = Surface(arrays["means"][2], arrays["triangles"])
             return cls(
@@ -101,8 +102,8 @@ class Atlas:
                 mirror=MirrorMap(arrays["mirror_vertices"].astype(np.int64), arrays["mirror_weights"]),
                 background=_background(arrays),
             )
-        except (OSError, KeyError, RuntimeError, AttributeError, UnpicklingError) as error:
-            raise InputError(f"{path}: cannot be read as an anatomy file ({error})") from error
+        except (KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:
+            raise InputError(f"{path}: cannot be read as an anatomy file ({one_line(error)})") from error
 
     def save(self, path: str | Path) -> None:
         """Writes the anatomy file atomically."""

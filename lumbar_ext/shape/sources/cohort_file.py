@@ -23,12 +23,12 @@ start the registrations of its level).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.json_document import parse_json
 
 SPLITS = ("train", "validation", "test")
 
@@ -107,10 +107,9 @@ def load_cohort(path: str | Path) -> Cohort:
         InputError: for a missing file, bad JSON, unknown or missing keys, double names, or a reference that is not
         listed.
     """
-    try:
-        document = json.loads(Path(path).read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a cohort ({error})") from error
+    document = parse_json(path, "a cohort")
+    if not isinstance(document, dict) or not all(isinstance(entry, dict) for entry in document.get("shapes", [])):
+        raise InputError(f"{path}: no cohort, expected an object with a list of objects under 'shapes'")
     known = {f.name for f in fields(CohortShape)}
     shapes = []
     for entry in document.get("shapes", []):

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, require_file
+from lumbar_ext.io.nifti_file import is_nifti
+from lumbar_ext.io.volume import OURS_FROM_LPS, OURS_FROM_RAS, read_grid
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 LABEL_MAP_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 
-_OURS_FROM_RAS = np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-"""NIfTI's world is right, anterior, superior."""
-_OURS_FROM_LPS = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-"""ITK's and DICOM's world is left, posterior, superior."""
 _MOST_LABELS = 256
 
 
@@ -51,62 +49,31 @@ def load_label_map(path: str | Path) -> LabelMap:
     Raises:
         InputError: if the file cannot be read, is not a volume of a few whole numbers or holds no label.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such label map")
+    path = require_file(path, "a label map", MAX_VOLUME_BYTES)
     return _load(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
 def _load(path: Path, _changed_ns: int) -> LabelMap:
     """Reads a file; its time of change is part of the key of the cache."""
-    values, world_from_voxel, ours_from_file = _read_itk(path) if _is_itk(path) else _read_nifti(path)
+    ours_from_file = OURS_FROM_RAS if is_nifti(path) else OURS_FROM_LPS
+    values, ours_from_voxel = read_grid(path)
     if values.ndim != 3:
         raise InputError(
             f"{path}: expected one label map of three dimensions, found the shape {values.shape}; "
             "a segmentation with layers must be exported as a label map"
         )
-    if not np.abs(np.linalg.det(world_from_voxel)) > 1e-9:
+    if not np.abs(np.linalg.det(ours_from_voxel)) > 1e-9:
         raise InputError(f"{path}: the voxel directions are degenerate, expected a valid affine")
     whole = _whole_numbers(values, path)
     if not whole.any():
         raise InputError(f"{path}: the label map is empty, every voxel is 0")
-    return LabelMap(whole, ours_from_file @ world_from_voxel, ours_from_file)
+    return LabelMap(whole, ours_from_voxel, ours_from_file)
 
 
 def is_label_map_name(path: Path) -> bool:
     """Whether the file name is that of a volume this module reads."""
     return path.name.lower().endswith(LABEL_MAP_SUFFIXES)
-
-
-def _is_itk(path: Path) -> bool:
-    return path.name.lower().endswith(ITK_SUFFIXES)
-
-
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    try:
-        image = nibabel.load(path)
-        return np.squeeze(np.asanyarray(image.dataobj)), np.asarray(image.affine, dtype=np.float64), _OURS_FROM_RAS
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as NIfTI ({error})") from error
-
-
-def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    import itk
-
-    try:
-        image = itk.imread(str(path))
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a label map ({str(error).splitlines()[-1]})") from error
-    values = itk.array_from_image(image)
-    affine = np.eye(4)
-    if values.ndim == 3 and image.GetImageDimension() == 3:
-        affine[:3, :3] = itk.array_from_matrix(image.GetDirection()) * np.array(image.GetSpacing())
-        affine[:3, 3] = np.array(image.GetOrigin())
-        values = values.transpose(2, 1, 0)
-    else:
-        values = values.reshape(*values.shape, 1) if values.ndim < 4 else values
-    return values, affine, _OURS_FROM_LPS
 
 
 def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:

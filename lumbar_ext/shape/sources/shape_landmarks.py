@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform, fit_rigid
+from lumbar_ext.io.json_document import parse_json
 
 _FEWEST = 3
 _LARGEST_RESIDUAL_MM = 20.0
@@ -21,10 +21,7 @@ def read_shape_landmarks(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: if the file is no JSON object of landmark names and three numbers each, or holds fewer than three.
     """
-    try:
-        document = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as landmarks ({error})") from error
+    document = parse_json(path, "a file of landmarks")
     if not isinstance(document, dict) or set(document) - set(LANDMARKS):
         found = sorted(document) if isinstance(document, dict) else type(document).__name__
         raise InputError(f"{path}: expected an object of landmarks {', '.join(LANDMARKS)}, found {found}")

@@ -37,16 +37,16 @@ _HIND_WALL_X_MM = -19.0
 # Breadth between the iliac crests without soft tissue, mean and SD.
 _CREST_BREADTH_MM = {"female": (272.0, 14.0), "male": (279.0, 14.0)}
 _AXIS_SD = 0.06
-# Pelvic incidence of adults, mean and SD, and its extremes in healthy people (Vialle 2005: 300 adults, 55 +- 11, 33-82);
-# that of the real pelvis.
+# Pelvic incidence of adults, mean and SD, and its extremes in healthy people (Vialle 2005: 300 adults, 55 +- 11, 33-82,
+# from memory); that of the real pelvis.
 _INCIDENCE_DEG, _INCIDENCE_LIMITS_DEG = (53.0, 11.0), (30.0, 85.0)
 _REAL_INCIDENCE_DEG = 41.0
-# Between the S1 endplate and the hind wall of S1: an SD of 5-6 deg in adults (Inoue 2002, Wang 2008); the share of the
-# incidence that comes with it is estimated.
+# Between the S1 endplate and the hind wall of S1: an SD of 5-6 deg in adults (from memory); the share of the incidence
+# that comes with it is estimated.
 _TABLE_SHARE, _TABLE_SD_DEG = 0.4, 4.0
 _TABLE_FROM_MM = (-4.0, -30.0)
 _CURVE_SD_RAD_PER_MM = np.radians(12.0) / 90.0
-# Estimated from CT atlases of the pelvis: opening of the iliac wings, their height, breadth of the sacral wings.
+# Opening of the iliac wings, their height, breadth of the sacral wings: standard deviations, estimated.
 _FLARE_SD_DEG, _CREST_SD, _WING_SD = 4.0, 0.06, 0.06
 _PLATE_HALF_WIDTH_MM = 26.0
 # The front rim of S1 juts out or is rounded off, and its endplate is hollow or domed: standard deviations, estimated.
@@ -267,17 +267,9 @@ class _PelvicForm:
         near = np.exp(-0.5 * (z / 7.0) ** 2) * (x > _HIND_WALL_X_MM)
         front = near * np.clip(x / 15.0, 0.0, 1.0) ** 2 * np.exp(-0.5 * (y / 18.0) ** 2)
         middle = near * np.clip(1 - (x / 14.0) ** 2 - (y / 24.0) ** 2, 0.0, 1.0)
-        return (
-            real_mm
-            + self.promontory_mm * front[:, None] * [1.0, 0.0, 0.2]
-            + self.dome_mm
-            * middle[:, None]
-            * [
-                0.0,
-                0.0,
-                1.0,
-            ]
-        )
+        moved = np.stack([self.promontory_mm * front, np.zeros_like(x), 0.2 * self.promontory_mm * front], axis=1)
+        moved[:, 2] += self.dome_mm * middle
+        return real_mm + moved
 
 
 def _mirrored(solid: Surface) -> Surface:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VERSE_LABELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.io.json_document import parse_json
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.nonrigid import SMOOTH_TARGET_STAGES, NonrigidRegistration
 from lumbar_ext.shape.model.alignment import align_from_starts, flexion_starts
@@ -128,9 +128,9 @@ def _seen(landmarks_mm: np.ndarray, found: LabelSurface) -> np.ndarray:
 def _read(points_mm: np.ndarray, path: Path, ours_from_file: np.ndarray) -> None:
     """Fills in the landmarks of a file."""
     try:
-        document = json.loads(path.read_text())
+        document = parse_json(path, "a file of landmarks by level")
         entries = [(level, name, at) for level, known in document.items() for name, at in known.items()]
-    except (OSError, ValueError, AttributeError) as error:
+    except AttributeError as error:
         raise InputError(f"{path}: cannot be read as landmarks by level ({error})") from error
     for level, name, position in entries:
         if level not in LEVELS or name not in LANDMARKS:

@@ -29,7 +29,7 @@ from lumbar_ext.simulation.imaging.exposure import expose, sample_exposures
 from lumbar_ext.simulation.imaging.picture_processing import finish
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.ranges import SimulationParameters
-from lumbar_ext.simulation.simulated_study import SimulatedStudy, Truth
+from lumbar_ext.simulation.simulated_study import SimulatedStudy, Truth, refuse_no_picture
 from lumbar_ext.simulation.study_files import is_complete, write_study
 
 # A whole trunk is this wide and deep; less is filled up.
@@ -163,8 +163,10 @@ def simulate_ct_study(
     for view in VIEWS:
         camera = geometry[view]
         signal = expose(rng, _paths(subject.ct, body, camera), camera, exposures[view])
+        refuse_no_picture(signal, f"{subject.name} seed {seed}, {view}: the signal")
         pictures[view] = finish(rng, signal, camera, _shown_mm(subject, camera), _shuttered(parameters).appearance)
         images[view] = bone_images(subject.vertebrae.solids, camera)
+        refuse_no_picture(images[view].decomposition, f"{subject.name} seed {seed}, {view}: the decomposition")
     truth = Truth(
         vertebrae=subject.vertebrae.solids,
         landmarks_mm=subject.vertebrae.landmarks_mm,

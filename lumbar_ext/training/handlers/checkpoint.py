@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path
+from lumbar_ext.io.weights import read_tensors
 
 
 def write_checkpoint(path: str | Path, state: Any) -> None:
@@ -24,10 +26,17 @@ def write_checkpoint(path: str | Path, state: Any) -> None:
         InputError: when the file cannot be written.
     """
     path = Path(path)
-    try:
+    with _failure_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
+        with atomic_path(path) as temporary, _failure_named(path):
             torch.save(state, temporary)
+
+
+@contextmanager
+def _failure_named(path: Path) -> Iterator[None]:
+    """Says which checkpoint could not be written, and why."""
+    try:
+        yield
     except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as RuntimeError
         reason = "no space left" if getattr(error, "errno", None) == errno.ENOSPC else _first_line(error)
         raise InputError(
@@ -41,12 +50,7 @@ def read_checkpoint(path: str | Path) -> Any:
     Raises:
         InputError: when the file is missing, truncated or no checkpoint.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file, expected a checkpoint") from error
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise InputError(f"{path}: truncated or not a checkpoint ({_first_line(error)})") from error
+    return read_tensors(path, "a checkpoint")
 
 
 def _first_line(error: BaseException) -> str:

@@ -246,3 +246,65 @@ def test_a_folder_without_a_reconstruction_is_refused_and_nothing_is_written(rec
     with pytest.raises(InputError, match=name.replace(".", r"\.")):
         write_dicom(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
     assert not (reconstruction / "dicom").exists()
+
+
+AS_PACS_LEAVES_IT = {
+    "AccessionNumber": "RAD-2024-000000012345",
+    "PatientBirthDate": "1970-01-01",
+    "StudyTime": "10:15:00",
+    "PatientSex": "female",
+    "StudyID": "x" * 20,
+    "PatientName": "Doe^" + "J" * 80,
+}
+
+
+def test_values_against_their_representation_are_made_valid_or_left_empty(reconstruction):
+    images = radiographs(reconstruction)
+    for path in images:
+        data = pydicom.dcmread(path)
+        for keyword, value in AS_PACS_LEAVES_IT.items():
+            vr = pydicom.datadict.dictionary_VR(keyword)
+            data[keyword] = pydicom.DataElement(keyword, vr, value, validation_mode=pydicom.config.IGNORE)
+        with pydicom.config.disable_value_validation():
+            data.save_as(path)
+    with pytest.warns(UserWarning, match="AccessionNumber is no valid SH value and is left empty"):
+        write_dicom(str(reconstruction), *images, str(reconstruction / "dicom"))
+    written = [pydicom.dcmread(path) for path in (reconstruction / "dicom").iterdir()]
+    assert len(written) == len(OBJECTS)
+    for data in written:
+        found = {keyword: str(data.get(keyword, "")) for keyword in AS_PACS_LEAVES_IT}
+        assert found == {
+            "AccessionNumber": "",
+            "PatientBirthDate": "19700101",
+            "StudyTime": "101500",
+            "PatientSex": "F",
+            "StudyID": "",
+            "PatientName": "Doe^" + "J" * 60,
+        }
+
+
+JAPANESE = "Test^Case=\u8a66\u9a13^\u60a3\u8005=\u3057\u3051\u3093^\u304b\u3093\u3058\u3083"
+
+
+@pytest.mark.parametrize(
+    "charset, name",
+    [
+        (["", "ISO 2022 IR 87"], JAPANESE),
+        ("ISO_IR 100", "M\u00fcster^J\u00f6rg"),
+        ("ISO_IR 144", "\u041b\u044e\u043ac\u0435\u043c\u0431\u0443\u0440\u0433"),
+        ("ISO_IR 192", "\u0141ukasz^\u017b"),
+    ],
+)
+def test_names_stay_readable_in_every_character_set(reconstruction, charset, name):
+    images = radiographs(reconstruction, SpecificCharacterSet=charset, PatientName=name)
+    assert str(pydicom.dcmread(images[0]).PatientName) == name
+    write_dicom(str(reconstruction), *images, str(reconstruction / "dicom"))
+    for path in (reconstruction / "dicom").iterdir():
+        data = pydicom.dcmread(path)
+        assert (data.SpecificCharacterSet, str(data.PatientName)) == ("ISO_IR 192", name)
+
+
+def test_a_study_without_its_uid_is_named(reconstruction):
+    images = radiographs(reconstruction, study="no uid")
+    with pytest.raises(InputError, match=r"\(0020,000D\) StudyInstanceUID is missing or no UID"):
+        write_dicom(str(reconstruction), *images, str(reconstruction / "dicom"))

@@ -59,7 +59,7 @@ def test_empty_maps_images_and_layers_are_refused(tmp_path):
 
 def test_missing_and_broken_files_are_named(tmp_path):
     for name in ("x.nii.gz", "x.nrrd"):
-        with pytest.raises(InputError, match=r"x\..*no such label map"):
+        with pytest.raises(InputError, match=r"x\..*no such file, expected a label map"):
             load_label_map(tmp_path / name)
         (tmp_path / name).write_text("nonsense")
         with pytest.raises(InputError, match=r"x\..*cannot be read"):

@@ -114,7 +114,9 @@ def test_edges_of_many_triangles_are_tolerated_only_if_few(tmp_path, subdivision
 @pytest.mark.parametrize("content", [b"", b"not a mesh", b"solid x\nendsolid x\n"])
 def test_unreadable_and_empty_files_are_named(tmp_path, content):
     (tmp_path / "a_L1.stl").write_bytes(content)
-    with pytest.raises(InputError, match=r"a_L1\.stl: (cannot be read|holds no triangles)"):
+    with pytest.raises(
+        InputError, match=r"a_L1\.stl: (cannot be read|holds no triangles|an empty file|10 bytes, expected)"
+    ):
         load_vertebra(tmp_path / "a_L1.stl")
 
 

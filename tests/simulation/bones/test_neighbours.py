@@ -66,7 +66,7 @@ def incidence_deg(hips, sockets):
 
 
 def test_incidence_is_that_of_adults(real_population):
-    """Vialle 2005: 55 +- 11 deg, 33 to 82. Sockets are the vertices 27 to 33 mm from the centres of the real hip joints."""
+    """55 +- 11 deg, 33 to 82 (Vialle 2005). Sockets are the vertices 27 to 33 mm from the centres of the real hip joints."""
     neighbours = real_population.background
     real = real_population.atlas.background.pelvis.vertices_mm
     distances = [np.linalg.norm(real - centre, axis=1) for centre in ACETABULA_MM]
@@ -90,7 +90,7 @@ def test_sacral_endplates_differ_and_stay_in_their_frame(real_population):
 
 
 def test_half_of_the_pelves_are_mirrored(real_population):
-    """The real hip bones are not symmetric: the left crest lies farther out by 1.6 mm, whatever else is drawn."""
+    """Mirrored meshes list their corners the other way round, so that they still face outwards."""
     hips = [real_population.background.pelvis(np.random.default_rng(seed), 1.0, "male").hips for seed in range(60)]
     assert all(solid.volume_mm3 > 0 for solid in hips)
     assert {bool(np.array_equal(solid.triangles, hips[0].triangles)) for solid in hips} == {True, False}

@@ -1,0 +1,63 @@
+"""A campaign's state in a few megabytes, to be kept beside the code: another machine goes on from it.
+
+    python -m lumbar_ext.training.campaign_state pack --resume runs/second_generation/resume.pt --output state.pt
+    python -m lumbar_ext.training.campaign_state weights --state state.pt --output models/second_generation.pt
+
+The state holds the averaged weights in half precision and all counts, but neither the latest weights nor the optimiser's
+moments: copied to the place of ``resume.pt`` it lets a campaign go on from the average, at the iteration and the draw where
+it stood, with an optimiser that starts anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
+from lumbar_ext.training.weights import half_precision
+
+_LEFT_OUT = ("network", "optimizer", "average")
+_MB = 1e6
+
+
+def pack(resume: str, output: str) -> None:
+    """Writes the small state of a campaign.
+
+    Args:
+        resume: what ``ResumePoint`` wrote.
+        output: the file.
+
+    Raises:
+        InputError: when a file cannot be read or written, or holds no averaged weights.
+    """
+    state = read_checkpoint(resume)
+    if not isinstance(state, dict) or "average" not in state:
+        raise InputError(f"{resume}: holds no averaged weights, expected the resume point of a campaign")
+    average = half_precision(state["average"]["average"])
+    counts = {name: value for name, value in state.items() if name not in _LEFT_OUT}
+    # the same tensors twice, which are stored once
+    small = {**counts, "network": average, "average": {"average": average, "updates": state["average"]["updates"]}}
+    write_checkpoint(output, small)
+    print(f"{output}: {Path(output).stat().st_size / _MB:.1f} MB, iteration {state['iteration']}")
+
+
+def weights(state: str, output: str) -> None:
+    """Writes the averaged weights of a resume point or a small state, in half precision, as inference reads them.
+
+    Raises:
+        InputError: as :func:`pack`.
+    """
+    content = read_checkpoint(state)
+    if not isinstance(content, dict) or "average" not in content:
+        raise InputError(f"{state}: holds no averaged weights, expected the state of a campaign")
+    write_checkpoint(output, half_precision(content["average"]["average"]))
+    print(f"{output}: {Path(output).stat().st_size / _MB:.1f} MB, iteration {content['iteration']}")
+
+
+if __name__ == "__main__":
+    import fire
+
+    from lumbar_ext.workflow.error_reporting import report_input_errors
+
+    report_input_errors()
+    fire.Fire({"pack": pack, "weights": weights})
