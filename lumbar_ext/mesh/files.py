@@ -87,7 +87,7 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         vertices_mm [V, 3] float64 and triangles [M, 3] int32.
 
     Raises:
-        InputError: as `read_stored` does, and for values that are not finite or an index out of range.
+        InputError: as `read_stored_mesh` does, and for values that are not finite or an index out of range.
     """
     vertices, triangles = read_stored_mesh(path)
     merged, index = np.unique(vertices, axis=0, return_inverse=True)
@@ -166,7 +166,7 @@ def load_surface(path: str | Path, unit: str = "mm", component: int | None = Non
     path = Path(path)
     if unit not in MM_PER_UNIT:
         raise InputError(f"{path}: unit {unit!r} is unknown, expected one of {', '.join(MM_PER_UNIT)}")
-    mesh = read_stored(path)
+    mesh = read_triangle_soup(path)
     if not np.isfinite(mesh.vertices).all():
         raise InputError(f"{path}: holds vertices that are not finite numbers")
     surface = Surface(mesh.vertices, mesh.faces)
@@ -175,7 +175,7 @@ def load_surface(path: str | Path, unit: str = "mm", component: int | None = Non
     )
 
 
-def read_stored(path: str | Path) -> trimesh.Trimesh:
+def read_triangle_soup(path: str | Path) -> trimesh.Trimesh:
     """The triangles of a mesh file as they are stored.
 
     Args:

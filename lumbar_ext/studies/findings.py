@@ -19,13 +19,13 @@ _NAMES = {
 
 
 def study_findings(study: Path) -> tuple[str, ...]:
-    """The finding of the entry ``pathology`` (its ``kind``), or none without that file or entry."""
+    """The finding of the entry `pathology` (its `kind`), or none without that file or entry."""
     pathology = StudyFolder(study).truth.read_meta().get("pathology")
     return (_NAMES.get(pathology["kind"], pathology["kind"]),) if pathology else ()
 
 
 def study_subject(study: Path) -> str:
-    """Whose study it is: ``subject_id``, or split and ``person_seed``, or the real person or CT, else the study's name."""
+    """Whose study it is: `subject_id`, or split and `person_seed`, or the real person or CT, else the study's name."""
     meta = StudyFolder(study).truth.read_meta()
     if "subject_id" in meta:
         return str(meta["subject_id"])

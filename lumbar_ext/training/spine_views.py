@@ -196,7 +196,7 @@ def with_anchors(
 
 
 def _l6_landmarks_mm(study: Path) -> np.ndarray:
-    """[7, 3] of L6 from ``landmarks.json``; NaN where it has none."""
+    """[7, 3] of L6 from `landmarks.json`; NaN where it has none."""
     document = json.loads(StudyFolder(study).truth.landmarks.read_text(encoding="utf-8"))
     entry = document["vertebrae"].get("L6", {})
     unknown = [np.nan] * 3

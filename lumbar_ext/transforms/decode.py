@@ -53,7 +53,7 @@ class DecodedView:
         confidence: [5] in [0, 1]: heatmap value of the chosen peak, see `level_choice.LevelChoice`; or, once
             calibrated, the probability that the vertebra is where and what it is said to be.
         present: [5] bool, whether a peak was chosen for the level: of one view at or above the threshold, of two views
-            see :mod:`.joint_levels`.
+            see `joint_levels`.
         landmark_confidence: [5, 7] in [0, 1]: level confidence lowered by the disagreement of neighbouring cells; or,
             once calibrated (`confidence`), the probability of an error below 4 mm on the detector.
         order_consistent: whether the strongest peaks alone already lay in cranio-caudal order (v grows from L1 to L5)
@@ -154,14 +154,14 @@ def decode_view(view: PackedView, choice: LevelChoice) -> DecodedView:
 
 
 def decode_packed(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRESHOLD) -> DecodedView:
-    """Reads one packed output on its own, levels chosen by :func:`~.level_choice.choose_levels`.
+    """Reads one packed output on its own, levels chosen by `level_choice.choose_levels`.
 
     Args:
-        packed: see :func:`read_packed`.
+        packed: see `read_packed`.
         threshold: smallest heatmap value of a vertebra that is present.
 
     Raises:
-        InputError: see :func:`read_packed`.
+        InputError: see `read_packed`.
     """
     view = read_packed(packed)
     return decode_view(view, choose_levels(view.levels.peaks, threshold))

@@ -2,7 +2,7 @@
 
 One vertebra has one centre in space: a peak of the AP view and one of the lateral view belong to the same vertebra only
 where their rays pass close to each other. So each level's candidates are pairs of peaks of its two heatmaps, a weak one
-among them where the other view agrees; :mod:`.level_readings` finds the best way to name them.
+among them where the other view agrees; `level_readings` finds the best way to name them.
 
 Nothing here is bound to five levels: heatmaps of any ordered list of names may be given (`LevelRules.names`), such as
 T12 to S1, with L6 as one that not everybody has (`LevelRules.optional`).

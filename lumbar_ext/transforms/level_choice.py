@@ -3,7 +3,7 @@
 Each level has its own heatmap, so a vertebra between two names (a sacralised L5, say) can raise a peak in both. Peaks are
 therefore chosen together: the choice with the greatest sum of log(peak / threshold) wins among all that move strictly
 down the image from L1 to L5 and put no two levels on the same vertebra. A level may stay without a peak, which costs
-nothing, so a peak below the threshold is never chosen. Where both views are at hand, :mod:`.joint_levels` decides.
+nothing, so a peak below the threshold is never chosen. Where both views are at hand, `joint_levels` decides.
 """
 
 from __future__ import annotations

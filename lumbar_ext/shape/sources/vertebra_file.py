@@ -13,7 +13,7 @@ import numpy as np
 import trimesh
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.mesh.files import MM_PER_UNIT, read_stored
+from lumbar_ext.mesh.files import MM_PER_UNIT, read_triangle_soup
 from lumbar_ext.mesh.remeshing import polydata
 from lumbar_ext.mesh.surface import Surface, clean_surface
 
@@ -55,7 +55,7 @@ def load_vertebra(path: str | Path, unit: str = "auto", component: int | None = 
     if unit != "auto" and unit not in MM_PER_UNIT:
         raise InputError(f"{path}: unit {unit!r} is unknown, expected auto or one of {', '.join(MM_PER_UNIT)}")
     notes: list[str] = []
-    surface = _without_lost_points(read_stored(path), path, notes)
+    surface = _without_lost_points(read_triangle_soup(path), path, notes)
     try:
         surface = _turned_alike(surface, path, component, notes)
         factor = _mm_per_unit(surface, unit, path, notes)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.shape.build import BuildOptions, build_model
@@ -55,8 +57,25 @@ def test_summary_is_the_mean(rows):
     assert summary["all", 14, "surface"]["shapes"] == 2
 
 
-def test_plots_are_drawn(tmp_path, model, atlas, rows):
-    files = plot_quality(tmp_path, scree_rows(model), rows + specificity_rows(model, atlas, 0))
+def test_the_plots_hold_the_rows(tmp_path, model, atlas, rows, monkeypatch):
+    drawn, save = {}, Figure.savefig
+
+    def remember(figure, path, **options):
+        (axes,) = figure.axes
+        lines = {line.get_label(): line.get_xydata() for line in axes.lines}
+        drawn[path.name] = axes.get_yscale(), {name: line for name, line in lines.items() if name[0] != "_"}
+        save(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", remember)
+    scree, specificity = scree_rows(model), specificity_rows(model, atlas, 0)
+    files = plot_quality(tmp_path, scree, rows + specificity)
     assert {f.name for f in files} == {"scree.png", "compactness.png", "generality.png", "specificity.png"}
-    assert all(f.stat().st_size > 5000 for f in files)
-    assert len(plot_quality(tmp_path, scree_rows(model), [])) == 2
+    assert all(np.asarray(Image.open(file)).std() > 0 for file in files)
+    for name, scale, value in (("scree.png", "log", "variance_mm2"), ("compactness.png", "linear", "cumulative")):
+        assert drawn[name][0] == scale and list(drawn[name][1]) == list(LEVELS)
+        for level, line in drawn[name][1].items():
+            assert line.tolist() == [[r["mode"], float(r[value])] for r in scree if r["level"] == level]
+    means = {(r["modes"], r["fit"]): float(r["mean_mm"]) for r in summary_rows(rows) if r["subject"] == "all"}
+    for fit in ("surface", "correspondence"):
+        curve = drawn["generality.png"][1][f"held out, {fit} fit"]
+        np.testing.assert_allclose(curve, [[count, means[count, fit]] for count in (14, 16)], atol=1e-3)
