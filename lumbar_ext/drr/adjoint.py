@@ -13,7 +13,7 @@ import numpy as np
 
 from lumbar_ext.compiled import compiled
 
-GRAZING_FLOOR = 0.003
+GRAZING_FLOOR = 0.001
 """Smallest cosine between ray and normal that a derivative believes in. Triangles seen from the edge give single pixels
 large derivatives, but those are true: 0.05 took 6 % of the slope of poses away and 12 % of that of shape coefficients."""
 

@@ -54,12 +54,23 @@ class ViewTarget:
         """A vertebra of this level is in the image."""
         return self.levels is None or level in self.levels
 
-    def averaged(self, block: int) -> ViewTarget:
-        """The target with blocks of `block` x `block` pixels averaged into one, seen by the same camera: predictions are
-        averaged as well. The rim is filled with zeros.
+    def averaged(self, block: int, samples: int = 1) -> ViewTarget:
+        """The target with blocks of pixels averaged into one. The camera keeps its pixels, or gets finer ones, and
+        predictions are averaged as well. The rim is filled with zeros.
+
+        Args:
+            block: edge of a block, px.
+            samples: rays along the edge of a pixel: near silhouettes a single ray makes a rough loss.
         """
+        camera = self.camera
+        if samples > 1:
+            camera = camera.resampled(
+                size_px=tuple(size * samples for size in camera.size_px),
+                pixel_spacing_mm=tuple(spacing / samples for spacing in camera.pixel_spacing_mm),
+                centre_uv_px=(np.array(camera.size_px) - 1) / 2,
+            )
         images = (block_means(own, block) for own in (self.image, self.weights))
-        return ViewTarget(self.camera, *images, self.levels, self.view, self.block * block)
+        return ViewTarget(camera, *images, self.levels, self.view, self.block * block * samples)
 
     def coarsened(self, stride: int) -> ViewTarget:
         """The target with blocks of `stride` x `stride` pixels averaged into one, seen by a camera of larger pixels:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lumbar_ext.drr.adjoint import GRAZING_FLOOR
 from lumbar_ext.registration.loss.scene import SceneState
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
@@ -53,7 +54,7 @@ class Lineariser:
 
     Args:
         problem: targets at the wanted image resolution.
-        surfaces, n_modes, run: as those of `Scene`.
+        surfaces, n_modes, run, grazing_floor: as those of `Scene`.
     """
 
     def __init__(
@@ -62,8 +63,9 @@ class Lineariser:
         surfaces: tuple[SurfaceModes, ...] | None = None,
         n_modes: int | None = None,
         run: Callable = map,
+        grazing_floor: float = GRAZING_FLOOR,
     ) -> None:
-        self.problem, self.scene = problem, problem.scene(surfaces, n_modes, run)
+        self.problem, self.scene = problem, problem.scene(surfaces, n_modes, run, grazing_floor)
         self._images = problem.images.prepared(self.scene)
         others = [term for term in problem.terms if term is not problem.images]
         self._following = [term.prepared(self.scene) for term in others if term.follows_images]

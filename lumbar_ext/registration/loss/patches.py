@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lumbar_ext.drr.adjoint import GRAZING_FLOOR, accumulate_vertex_gradient
+from lumbar_ext.drr.adjoint import accumulate_vertex_gradient
 from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
 from lumbar_ext.registration.loss.jacobian_kernels import (
     accumulate_jacobian,
@@ -70,7 +70,7 @@ class VertebraPatches:
     """
 
     def __init__(self, scene: Scene, index: int) -> None:
-        self._surface = scene.surfaces[index]
+        self._surface, self._floor = scene.surfaces[index], scene.grazing_floor
         self._start = scene.vertebrae[index].world_from_vertebra
         shown = {name: target for name, target in scene.targets.items() if index in scene.members[name]}
         self._pinholes = {name: world_pinhole(target.camera) for name, target in shown.items()}
@@ -134,7 +134,7 @@ class VertebraPatches:
         image_gradient [rows, columns] by the depth fractions' path lengths, mm.
         """
         accumulate_vertex_gradient(
-            window.uvw, vertices, window.pinhole[:3], self._surface.triangles, image_gradient, GRAZING_FLOOR, forces
+            window.uvw, vertices, window.pinhole[:3], self._surface.triangles, image_gradient, self._floor, forces
         )
 
     def gradient(self, vertices: np.ndarray, parameters: np.ndarray, forces: np.ndarray) -> np.ndarray:

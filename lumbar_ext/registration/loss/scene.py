@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
+from lumbar_ext.drr.adjoint import GRAZING_FLOOR
 from lumbar_ext.geometry import Camera
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.targets import VertebraStart, ViewTarget, block_means
@@ -25,6 +26,7 @@ class Scene:
             modes; coefficients beyond those must then be zero.
         n_modes: coefficients that vary, all by default.
         run: `map`, or that of a pool of threads.
+        grazing_floor: smallest cosine between ray and normal that derivatives believe in.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class Scene:
         surfaces: tuple[SurfaceModes, ...] | None = None,
         n_modes: int | None = None,
         run: Callable = map,
+        grazing_floor: float = GRAZING_FLOOR,
     ) -> None:
+        self.grazing_floor = grazing_floor
         self.targets, self.vertebrae, self.landmark_cameras, self.run = targets, vertebrae, landmark_cameras, run
         self.surfaces = surfaces or tuple(start.shape.surface for start in vertebrae)
         self.n_modes = vertebrae[0].shape.n_modes if n_modes is None else n_modes

@@ -43,6 +43,10 @@ class GaussNewtonStage:
         varying: the parameters that change.
         max_iterations: limit.
         tolerance_mm: a step that moves no vertex farther ends the stage.
+        grazing_floor: smallest cosine between ray and normal that the gradient believes in. Few grazing rays carry the last
+            7 to 12 % of it, so that it is exact without a floor but changes from step to step; whether a step is taken
+            decides the loss, which knows no floor.
+        samples: rays along the edge of a pixel.
         reuse: steps that go on with the second derivative of an iteration, each for a fifth of its cost.
     """
 
@@ -52,16 +56,20 @@ class GaussNewtonStage:
     max_iterations: int
     tolerance_mm: float
     reuse: int = 0
+    samples: int = 1
+    grazing_floor: float = 0.05
 
 
 DEFAULT_STAGES = (
     GaussNewtonStage(4, 2500, Varying.POSE, 10, 0.5),
-    GaussNewtonStage(4, 2500, Varying.MODEL, 15, 0.5),
-    GaussNewtonStage(2, 5000, Varying.MODEL, 10, 0.3),
-    GaussNewtonStage(2, None, Varying.ALL, 12, 0.05, reuse=6),
+    GaussNewtonStage(4, 2500, Varying.MODEL, 10, 0.7),
+    GaussNewtonStage(2, 5000, Varying.MODEL, 5, 0.7),
+    GaussNewtonStage(2, None, Varying.ALL, 7, 0.05, reuse=6),
 )
 
 _MAX_REJECTIONS = 6
+_EXPLAINED = 1e-8
+"""A loss below this is that of the rounding of the pixels' float32: there is nothing left to explain."""
 _NEWTON_DAMPING = 1e-2
 """Up to this damping the size of a step says how far the minimum is; a step that is small for its damping does not."""
 _RESTARTS_DEG = ((0, 12, 0), (0, -12, 0), (10, 0, 0), (-10, 0, 0), (0, 0, 20), (0, 0, -20))
@@ -160,11 +168,13 @@ class _Search:
     def _lineariser(self, stage: GaussNewtonStage, n_modes: int, parameters: list[np.ndarray]) -> Lineariser:
         surfaces = stage_surfaces(self._problem, parameters, n_modes, stage.mesh_vertices)
         problem = self._problem if stage.varying is Varying.ALL else self._problem.early()
-        return Lineariser(problem.averaged(stage.block), surfaces, n_modes, self._run)
+        return Lineariser(
+            problem.averaged(stage.block, stage.samples), surfaces, n_modes, self._run, stage.grazing_floor
+        )
 
 
 def _same_work(a: GaussNewtonStage, b: GaussNewtonStage, shape: LevelShape) -> bool:
-    resolutions = [(stage.block, stage.mesh_vertices, stage.varying.n_modes(shape)) for stage in (a, b)]
+    resolutions = [(stage.block, stage.samples, stage.mesh_vertices, stage.varying.n_modes(shape)) for stage in (a, b)]
     return resolutions[0] == resolutions[1]
 
 
@@ -201,7 +211,7 @@ class _Descent:
                 return parameters, StopReason.STALLED
             if loss < model.loss:
                 before, parameters, damping = parameters, candidate, max(damping / 5, 1e-6)
-            if near:
+            if near or loss < _EXPLAINED:
                 return parameters, StopReason.CONVERGED
             if stage.reuse:
                 parameters = self._go_on(before, parameters, loss, model, steps, stage)
