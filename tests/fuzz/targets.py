@@ -13,7 +13,7 @@ import pydicom
 import trimesh
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
-from tests.io.test_formats import write_deep_png
+from tests.radiographs.test_formats import write_deep_png
 
 from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.io.calibration import read_calibration, write_calibration
