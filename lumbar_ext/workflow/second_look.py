@@ -130,7 +130,7 @@ class SecondLook:
     misfit: float = 0.1
     glance: float = 0.15
     unclaimed: float = 0.25
-    moved_mm: float = 6.0
+    moved_mm: float = 3.0
 
     def __post_init__(self) -> None:
         if self.looks < 0 or self.looks != int(self.looks):
