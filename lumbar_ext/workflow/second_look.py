@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_dilation
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
@@ -36,6 +37,10 @@ _LARGEST_VALUE = 0.999
 """A picture is below 1: no bone absorbs everything."""
 
 _LEAST_STATED_ERROR = 0.01
+_LOOSE_BONE = 0.1
+"""Pixel values from here on are bone that some mesh should cover."""
+_RIM_PX = 4
+"""So far from a silhouette, bone may be a matter of its outline."""
 _WEIGHT_RANGE = (0.3, 3.0)
 """Limits of a pixel's weight: a statement may be wrong."""
 
@@ -107,6 +112,8 @@ class SecondLook:
         misfit: mean absolute difference of a vertebra's DRR from the corrected picture over its silhouette, in the
             worse view, from which on it "does not fit".
         glance: the same of the DRR of all vertebrae from the first glance's decomposition.
+        unclaimed: bone above L1 or below L5 that no mesh covers, in the first glance's decomposition or the look's pictures,
+            as a share of that vertebra's silhouette (`ends_unclaimed`), from which on all levels may be one off.
         moved_mm: mean movement by all looks together from which on a vertebra is not trusted either: the second look
             was trained to correct small errors.
 
@@ -122,7 +129,8 @@ class SecondLook:
     mirrored: bool = True
     misfit: float = 0.1
     glance: float = 0.15
-    moved_mm: float = 6.0
+    unclaimed: float = 0.25
+    moved_mm: float = 3.0
 
     def __post_init__(self) -> None:
         if self.looks < 0 or self.looks != int(self.looks):
@@ -149,6 +157,7 @@ class SecondLook:
         """
         yield first
         current, triangles = first, np.ascontiguousarray(model.triangles.cpu().numpy().astype(np.int32))
+        glance = {view: _glance(inputs.registration, view) for view in VIEWS}
         for _ in range(int(self.looks)):
             left = None if max_seconds is None else max_seconds - current.seconds
             if left is not None and left <= 0:
@@ -165,8 +174,13 @@ class SecondLook:
             found = register(targets, model, config, start=current, max_seconds=left)
             fit = {level: dict(own.loss) for level, own in found.vertebrae.items()}
             looked = Look(seconds=found.seconds, moved_mm=movement_mm(current, found), fit=fit)
-            errors = glance_errors(inputs.registration, found, triangles)
-            current = self._doubted(_continued(current, found, looked, errors), first)
+            lengths = path_lengths_mm(inputs.registration, found, triangles)
+            errors = glance_errors(inputs.registration, lengths)
+            bone = {view: total_picture(own.corrected) for view, own in seen.items()}
+            unclaimed = tuple(
+                max(pair) for pair in zip(*(ends_unclaimed(b, lengths) for b in (glance, bone)), strict=True)
+            )
+            current = self._doubted(_continued(current, found, looked, errors), first, unclaimed)
             yield current
             if max(looked.moved_mm.values()) < self.stop_mm:
                 return
@@ -211,11 +225,18 @@ class SecondLook:
         device = next(self.network.parameters()).device
         return self.network(torch.from_numpy(planes)[None].to(device))[0].cpu().numpy()
 
-    def _doubted(self, result: RegistrationResult, first: RegistrationResult) -> RegistrationResult:
+    def _doubted(
+        self, result: RegistrationResult, first: RegistrationResult, unclaimed: tuple[float, float]
+    ) -> RegistrationResult:
         """The result with a warning for every vertebra that the second look does not believe."""
+        ends = [
+            f"does not fit: there is bone {where} that no vertebra covers, the levels may be one off"
+            for where, share in zip(("above L1", "below L5"), unclaimed, strict=True)
+            if share > self.unclaimed
+        ]
         moved, drawn, fits, added = movement_mm(first, result), result.looks[-1].fit, {}, []
         for level, fit in result.vertebrae.items():
-            doubts = []
+            doubts = list(ends)
             misfit = max(drawn[level].values())
             if not misfit < self.misfit:
                 doubts.append(f"does not fit: differs by {misfit:.2f} from what the second look draws there")
@@ -240,24 +261,67 @@ def movement_mm(before: RegistrationResult, after: RegistrationResult) -> dict[s
     }
 
 
-def glance_errors(
+def path_lengths_mm(
     inputs: RegistrationInput, result: RegistrationResult, triangles: np.ndarray
+) -> dict[str, dict[str, np.ndarray]]:
+    """By view and level, the path length images [rows, columns] of the meshes of a result."""
+    lengths = {}
+    for view in VIEWS:
+        projector = MeshProjector(inputs.geometry[view])
+        fits = result.vertebrae.items()
+        lengths[view] = {level: projector.path_length(fit.vertices_mm, triangles) for level, fit in fits}
+    return lengths
+
+
+def glance_errors(
+    inputs: RegistrationInput, lengths_mm: Mapping[str, Mapping[str, np.ndarray]]
 ) -> dict[str, dict[str, float]]:
     """By level and view, how far the DRR of all meshes is from the first glance's decomposition.
 
     The mean absolute difference over the vertebra's silhouette, NaN outside the view: what a first registration states as
     its loss. A look fits its own pictures; these are an independent witness.
     """
-    errors = {level: {} for level in result.vertebrae}
-    for view in VIEWS:
-        projector, glance = MeshProjector(inputs.geometry[view]), inputs.decompositions[view]
-        if isinstance(glance, tuple):
-            glance = 1 - np.prod([1 - group.image for group in glance], axis=0)
-        lengths = {level: projector.path_length(fit.vertices_mm, triangles) for level, fit in result.vertebrae.items()}
-        residual = np.abs(drr_from_path_length(sum(lengths.values())) - glance)
-        for level, own in lengths.items():
-            errors[level][view] = float(residual[own > 0].mean()) if (own > 0).any() else float("nan")
+    errors = {level: {} for level in lengths_mm[VIEWS[0]]}
+    for view, own in lengths_mm.items():
+        residual = np.abs(drr_from_path_length(sum(own.values())) - _glance(inputs, view))
+        for level, length in own.items():
+            inside = length > 0
+            errors[level][view] = float(residual[inside].mean()) if inside.any() else float("nan")
     return errors
+
+
+def ends_unclaimed(
+    bone: Mapping[str, np.ndarray], lengths_mm: Mapping[str, Mapping[str, np.ndarray]]
+) -> tuple[float, float]:
+    """Bone above L1, and below L5, that no mesh covers: as shares of their silhouettes, in the view with less of it.
+
+    Decompositions show L1 to L5 alone, so there should be none. If there is, a neighbour was taken for L1 or for L5. Where the
+    outermost vertebra is another level, one was not found, and its bone has to be there: 0 then.
+
+    Args:
+        bone: by view, a decomposition of all levels [rows, columns], rows growing downwards.
+        lengths_mm: `path_lengths_mm`.
+    """
+    shares = {level: [] for level in (LEVELS[0], LEVELS[-1])}
+    for view, own in lengths_mm.items():
+        covered = binary_dilation(sum(own.values()) > 0, iterations=_RIM_PX)
+        loose = (bone[view] > _LOOSE_BONE) & ~covered
+        rows = np.arange(len(loose))[:, None]
+        for level, found in shares.items():
+            silhouette = own.get(level, np.zeros(loose.shape)) > 0
+            if not silhouette.any():
+                found.append(0.0)
+                continue
+            middle = float((rows * silhouette).sum() / silhouette.sum())
+            beyond = rows < middle if level == LEVELS[0] else rows > middle
+            found.append(float((loose & beyond).sum() / silhouette.sum()))
+    return tuple(min(found) for found in shares.values())
+
+
+def _glance(inputs: RegistrationInput, view: str) -> np.ndarray:
+    """The first glance's decomposition of all levels in a view."""
+    found = inputs.decompositions[view]
+    return 1 - np.prod([1 - group.image for group in found], axis=0) if isinstance(found, tuple) else found
 
 
 def _continued(

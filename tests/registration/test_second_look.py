@@ -23,8 +23,10 @@ from lumbar_ext.workflow.second_look import (
     RegisterAndLook,
     SecondLook,
     SeenPictures,
+    ends_unclaimed,
     glance_errors,
     movement_mm,
+    path_lengths_mm,
 )
 
 QUICK = RegistrationConfig(
@@ -98,15 +100,36 @@ def test_the_first_glance_stays_the_judge(spoilt, first, true_groups, toy_model,
     """A look brings the meshes nearer to its own pictures; the stated losses are against those of the first glance."""
     *_, result = clairvoyant(true_groups, looks=1).passes(spoilt, toy_model, QUICK, first)
     triangles = toy_model.triangles.numpy()
-    assert glance_errors(spoilt.registration, first, triangles)["L2"] == pytest.approx(
-        first.vertebrae["L2"].loss, abs=1e-4
-    )
+    errors = glance_errors(spoilt.registration, path_lengths_mm(spoilt.registration, first, triangles))
+    assert errors["L2"] == pytest.approx(first.vertebrae["L2"].loss, abs=1e-4)
     own = MeshProjector(geometry["ap"]).path_length(result.vertebrae["L3"].vertices_mm, triangles) > 0
     vertices = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
     drawn = total_picture(group_pictures(MeshProjector(geometry["ap"]), vertices, triangles))
     expected = np.abs(drawn - spoilt.registration.decompositions["ap"])[own].mean()
     assert result.vertebrae["L3"].loss["ap"] == pytest.approx(expected, rel=1e-4)
     assert result.looks[0].fit["L3"]["ap"] < 0.5 * expected
+
+
+@pytest.mark.parametrize(("first_level", "expected"), [(0, (False, False)), (1, (True, False)), (-1, (False, True))])
+def test_bone_beyond_the_outermost_level_tells_names_that_are_one_off(
+    truth, true_groups, toy_model, spoilt, first, first_level, expected
+):
+    """All five are in the picture; four are found, under the names of their neighbours."""
+    named = {LEVELS[i]: truth.vertices[i + first_level] for i in range(5) if 0 <= i + first_level < 5}
+    found = replace(
+        first, vertebrae={level: replace(first.vertebrae[level], vertices_mm=v) for level, v in named.items()}
+    )
+    lengths = path_lengths_mm(spoilt.registration, found, toy_model.triangles.numpy())
+    shares = ends_unclaimed({view: total_picture(groups) for view, groups in true_groups.items()}, lengths)
+    assert tuple(share > 0.25 for share in shares) == expected
+    assert all(share < 0.01 or share > 0.25 for share in shares)
+
+
+def test_a_lost_end_is_no_wrong_name(truth, true_groups, toy_model, spoilt, first):
+    kept = {level: replace(first.vertebrae[level], vertices_mm=truth.vertices[i]) for i, level in enumerate(LEVELS[:4])}
+    lengths = path_lengths_mm(spoilt.registration, replace(first, vertebrae=kept), toy_model.triangles.numpy())
+    shares = ends_unclaimed({view: total_picture(groups) for view, groups in true_groups.items()}, lengths)
+    assert max(shares) < 0.01
 
 
 def test_no_further_look_when_nothing_moves(spoilt, first, true_groups, toy_model):
