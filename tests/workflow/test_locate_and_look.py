@@ -21,14 +21,14 @@ from lumbar_ext.workflow.locate_and_look import middle_of_levels, observe_locate
 from tests.spine_points import spine_points
 
 SPACING_MM, NETWORK_SPACING_MM = 0.5, 0.834
-MIDDLE_PX = {"ap": np.array([390.0, 2310.0]), "lat": np.array([520.0, 2310.0])}
-SPOT_PX = {"ap": 6.0, "lat": 12.0}
+MIDDLE_PX = {"ap": np.array([390.0, 2310.0]), "lat": np.array([401.0, 2310.0])}
+SPOT_PX = {"ap": 8.0, "lat": 12.0}
 # of a vertebra's centre, pixels of the network grid: endplates, transverse processes, pedicles, spinous process
 LANDMARKS_PX = {
     "ap": [[-1, -16], [1, 16], [40, 0], [-40, 0], [16, -4], [-16, -4], [0, 20]],
     "lat": [[-1, -16], [1, 16], [32, 0], [30, 2], [24, -4], [23, -3], [68, 12]],
 }
-_LARGE_SPOT_PX = 330
+_LARGE_SPOT_PX = 560
 SIZE_PX = (800, 3200)
 
 
