@@ -34,8 +34,8 @@ SIZE_PX = (800, 3200)
 
 def spot(image):
     """Centre of the brightest place of a normalised image [H, W], or None."""
-    weight = (image - 1.2).clamp(min=0).double()
-    if weight.sum() < 0.5:
+    weight = (image > 1.45).double()
+    if weight.sum() < 4:
         return None
     rows, columns = torch.meshgrid(*(torch.arange(n) for n in image.shape), indexing="ij")
     return np.array([((axis * weight).sum() / weight.sum()).item() for axis in (columns, rows)])
