@@ -99,7 +99,7 @@ def true_study(tmp_path_factory) -> TrueStudy:
 def reconstruction(tmp_path_factory):
     """A function that makes an initialised workflow of the reconstruction bundle with a network that knows the study.
 
-    The registration is the fast one, with all shape modes; overrides give config ids with # as in MONAI.
+    The registration is the fast one, with all shape modes and no second look; overrides give config ids with # as in MONAI.
     """
     weights = tmp_path_factory.mktemp("weights") / "perfect.pt"
     weights.write_bytes(b"a perfect network has no weights")
@@ -111,6 +111,7 @@ def reconstruction(tmp_path_factory):
             "optimiser": {"_target_": "lumbar_ext.registration.GaussNewton"},
             "n_modes": 64,
             "max_seconds": 3600,
+            "looks": 0,
         }
         made = ConfigWorkflow(
             config_file=[str(BUNDLE / "configs" / name) for name in configs],

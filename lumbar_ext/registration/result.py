@@ -100,6 +100,22 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What a second look changed (`lumbar_ext.workflow.second_look`).
+
+    Args:
+        seconds: wall-clock of its registration.
+        moved_mm: by level, how far the vertices of a vertebra moved on average.
+        fit: by level and view, the mean absolute difference of its picture from the one that the look asked for, over
+            its final silhouette.
+    """
+
+    seconds: float
+    moved_mm: dict[str, float]
+    fit: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
 class RegistrationResult:
     """A finished registration.
 
@@ -114,6 +130,7 @@ class RegistrationResult:
         history: the loss on the way, at the resolution of its time.
         curvature: of the loss, near the end; None from an optimiser without derivatives.
         warnings: what its user should know of it, such as a time limit that cut it off; those of the vertebrae included.
+        looks: the second looks that led to it; none for a first pass.
     """
 
     vertebrae: dict[str, VertebraFit]
@@ -126,6 +143,7 @@ class RegistrationResult:
     history: tuple[HistoryEntry, ...]
     curvature: Curvature | None = None
     warnings: tuple[str, ...] = ()
+    looks: tuple[Look, ...] = ()
 
     @property
     def levels(self) -> tuple[str, ...]:

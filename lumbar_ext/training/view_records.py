@@ -160,6 +160,11 @@ def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.
         raise InputError(f"{path}: decomposition is empty at the centre of a vertebra; axes or study do not match")
 
 
+def studies_of(folders: Sequence[str | Path], limit: int | None = None) -> list[Path]:
+    """The studies of several folders, see `list_studies`; `limit` counts in each."""
+    return [study for folder in folders for study in list_studies(folder, limit)]
+
+
 def list_studies(folder: str | Path, limit: int | None = None) -> list[Path]:
     """Study folders (those with a `calibration.json`) directly beneath `folder`, sorted, at most `limit`.
 

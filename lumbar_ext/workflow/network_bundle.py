@@ -37,23 +37,29 @@ def start_weights(network: nn.Module, weights: str) -> nn.Module:
 
 
 def load_bundle_network(
-    bundle_root: str | Path, weights: str | Path, *, overlays: Sequence[str] = (), name: str = "network_def"
+    bundle_root: str | Path,
+    weights: str | Path,
+    *,
+    config: str = "inference.json",
+    overlays: Sequence[str] = (),
+    name: str = "network_def",
 ) -> nn.Module:
-    """A network of a bundle's `configs/inference.json` with weights, in evaluation mode on the CPU.
+    """A network of a bundle's config with weights, in evaluation mode on the CPU.
 
     Args:
         bundle_root: folder of the bundle.
         weights: file with the network's state dictionary.
+        config: file in its `configs`.
         overlays: further configs, such as `second_generation.json`.
         name: the config's entry.
 
     Raises:
         InputError: if a file is missing, or the weights are not a state dictionary that fits the network.
     """
-    configs = [Path(bundle_root) / "configs" / file for file in ("inference.json", *overlays)]
-    for config in configs:
-        if not config.is_file():
-            raise InputError(f"{config}: no such file, expected the config of the multi-task bundle")
+    configs = [Path(bundle_root) / "configs" / file for file in (config, *overlays)]
+    for file in configs:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file, expected the config of the multi-task bundle")
     parser = ConfigParser()
-    parser.read_config([str(config) for config in configs])
+    parser.read_config([str(file) for file in configs])
     return load_weights(parser.get_parsed_content(name), weights).eval()

@@ -62,6 +62,7 @@ class ReconstructionOptions(Options):
         optimiser: gauss_newton, bobyqa or paper.
         prior_weight: weight of the shape prior; null for that of the registration.
         keep_apart: whether neighbouring vertebrae may not overlap (BOBYQA does not heed it).
+        looks: second looks after the first registration; 0 for none.
         max_seconds: limit of the search; null for none.
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
@@ -78,6 +79,7 @@ class ReconstructionOptions(Options):
     n_modes: Count | None
     prior_weight: Weight | None
     keep_apart: bool
+    looks: Whole
     max_seconds: Positive | None
     write_label_map: bool
     write_pdf: bool

@@ -68,6 +68,9 @@ def registration_document(
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,
         "stop_reason": str(result.stop_reason),
+        "second_looks": [
+            {"seconds": look.seconds, "moved_mm": look.moved_mm, "fit": look.fit} for look in result.looks
+        ],
         "stage_seconds": stage_seconds,
         "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
     }

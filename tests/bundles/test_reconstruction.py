@@ -24,6 +24,7 @@ from scipy.spatial import cKDTree
 import lumbar_ext
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.evaluation.surfaces.surface_error import compare
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface
@@ -166,7 +167,7 @@ def test_one_call_from_python_gives_the_same(output, true_study, perfect_network
     result = lumbar_ext.reconstruct(*paths, n_modes="64", max_seconds=3600, **options)
     for level in LEVELS:
         written = trimesh.load(output / f"{level}.ply", process=False)
-        np.testing.assert_allclose(result.meshes[level][0], written.vertices, atol=1e-3)
+        np.testing.assert_allclose(lps_from_world(result.meshes[level][0]), written.vertices, atol=1e-3)
         np.testing.assert_array_equal(result.meshes[level][1], written.faces)
     values = {(m["subject"], m["id"]): m["value"] for m in document(output, "measurements")["measurements"]}
     for m in result.measurements:
@@ -175,6 +176,26 @@ def test_one_call_from_python_gives_the_same(output, true_study, perfect_network
     assert result.missing_levels == () and result.report is None
     assert list(tmp_path.iterdir()) == [weights], "no file is written unless a folder is named"
     assert sys.excepthook is hook and signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_second_looks_are_taken_and_accounted_for(true_study, reconstruct, tmp_path, output):
+    """With the shipped weights, after a first pass from true decompositions: no second look may spoil it."""
+    reconstruct(true_study, tmp_path, looks=1)
+    (look,) = document(tmp_path, "registration")["second_looks"]
+    assert set(look["moved_mm"]) == set(look["fit"]) == set(LEVELS) and look["seconds"] > 0
+    for level in LEVELS:
+        before, after = (read_mesh(folder / f"{level}.stl") for folder in (output, tmp_path))
+        assert not np.array_equal(before[0], after[0])
+        truth = true_study.vertebrae[LEVELS.index(level)]
+        assert compare(Surface(*after), Surface(truth.vertices_mm, truth.triangles)).numbers["mean_mm"] < MAX_ERROR_MM
+    weights = BUNDLES / "lumbar_multitask" / "models" / "second_look.pt"
+    run = document(tmp_path, "run")
+    assert run["weights"]["second_look"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert run["parameters"]["looks"] == 1
+    assert (
+        document(output, "registration")["second_looks"] == []
+        and "second_look" not in document(output, "run")["weights"]
+    )
 
 
 def inside_mm(vertices_mm, other):

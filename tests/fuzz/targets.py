@@ -13,7 +13,6 @@ import pydicom
 import trimesh
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
-from tests.io.test_formats import write_deep_png
 
 from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.io.calibration import read_calibration, write_calibration
@@ -30,6 +29,7 @@ from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.png import write_png
 from lumbar_ext.shape.sources.label_map import load_label_map
 from tests.radiographs.conftest import _write_dicom
+from tests.radiographs.test_formats import write_deep_png
 
 Facts = dict[str, Any]
 """What a reader found, by name; "shape" entries must stay in every result, all entries where a check sum guards them."""

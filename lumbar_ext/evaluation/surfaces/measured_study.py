@@ -30,6 +30,7 @@ from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.report.overlay import draw_overlay
 from lumbar_ext.workflow.error_reporting import input_error_behind
+from lumbar_ext.workflow.second_look import LookInput, SecondLook, prepare_looks
 from lumbar_ext.workflow.stages import prepare_registration
 
 
@@ -59,9 +60,17 @@ class Attempt(Transform):
             return {**data, "failure": str(cause)}
 
 
-def prepare_comparison(batch: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[RegistrationInput | None, None]:
-    """The registration's input of an attempted study, None where it failed; for `prepare_batch`."""
-    return (None, None) if "failure" in batch else prepare_registration(batch)
+LOOKED_AT = "radiographs"
+"""The kind of input that second looks are taken at: true decompositions would only be replaced by a network's."""
+
+
+def prepare_comparison(
+    batch: dict[str, Any], *args: Any, **kwargs: Any
+) -> tuple[RegistrationInput | LookInput | None, None]:
+    """What the registrations of an attempted study are given, None where it failed; for `prepare_batch`."""
+    if "failure" in batch:
+        return None, None
+    return prepare_looks(batch) if batch["inputs"] == LOOKED_AT else prepare_registration(batch)
 
 
 class CompareRegistrations(Inferer):
@@ -71,6 +80,7 @@ class CompareRegistrations(Inferer):
         methods: by name.
         chosen: names of those to compare, all by default.
         max_seconds: limit of each search, none when null.
+        second_look: how second looks are taken after each method; None for none.
     """
 
     def __init__(
@@ -78,6 +88,7 @@ class CompareRegistrations(Inferer):
         methods: Mapping[str, RegistrationConfig],
         chosen: Sequence[str] | None = None,
         max_seconds: float | None = None,
+        second_look: SecondLook | None = None,
     ) -> None:
         super().__init__()
         unknown = set(chosen or ()) - set(methods)
@@ -85,23 +96,39 @@ class CompareRegistrations(Inferer):
             raise InputError(f"methods: expected some of {', '.join(methods)}, found {', '.join(sorted(unknown))}")
         self.methods = {name: methods[name] for name in chosen or methods}
         self.max_seconds = max_seconds
+        self.second_look = second_look
 
     def __call__(
-        self, inputs: RegistrationInput | None, network: nn.Module, *args: Any, **kwargs: Any
+        self, inputs: RegistrationInput | LookInput | None, network: nn.Module, *args: Any, **kwargs: Any
     ) -> dict[str, RegistrationResult | None]:
-        """The result of each method; None where the study or the method could not be used."""
-        return {name: self._register(inputs, network, config) for name, config in self.methods.items()}
+        """The result of each method, and under `name, k looks` after each second look, of which one that ended early
+        repeats its last; None where the study or the method could not be used.
+        """
+        results = {}
+        for name, config in self.methods.items():
+            results |= dict(zip(self._names(name, inputs), self._passes(inputs, network, config), strict=True))
+        return results
 
-    def _register(
-        self, inputs: RegistrationInput | None, network: nn.Module, config: RegistrationConfig
-    ) -> RegistrationResult | None:
+    def _names(self, name: str, inputs: RegistrationInput | LookInput | None) -> list[str]:
+        looks = int(self.second_look.looks) if isinstance(inputs, LookInput) and self.second_look is not None else 0
+        return [name, *(f"{name}, {k} look{'s' if k > 1 else ''}" for k in range(1, looks + 1))]
+
+    def _passes(
+        self, inputs: RegistrationInput | LookInput | None, network: nn.Module, config: RegistrationConfig
+    ) -> list[RegistrationResult | None]:
         if inputs is None:
-            return None
+            return [None]
+        registration = inputs.registration if isinstance(inputs, LookInput) else inputs
+        count = len(self._names("", inputs))
         try:
-            return register(inputs, network, config, max_seconds=self.max_seconds)
+            first = register(registration, network, config, max_seconds=self.max_seconds)
         except InputError as error:
             print(f"a study counts as not found: {error}", file=sys.stderr)
-            return None
+            return [None] * count
+        if count == 1:
+            return [first]
+        passes = list(self.second_look.passes(inputs, network, config, first, self.max_seconds))
+        return passes + passes[-1:] * (count - len(passes))
 
 
 class MeasureSurfaceErrors(Transform):

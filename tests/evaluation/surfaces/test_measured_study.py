@@ -8,6 +8,7 @@ import pytest
 import torch
 import trimesh
 from ignite.engine import Engine
+from torch import nn
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
@@ -19,6 +20,7 @@ from lumbar_ext.evaluation.surfaces.measured_study import (
     prepare_comparison,
 )
 from lumbar_ext.mesh.files import write_stl
+from lumbar_ext.workflow.second_look import LookInput, SecondLook
 
 BALL = trimesh.creation.icosphere(subdivisions=3, radius=20.0)
 POINTS = np.array([[0, 0, 20], [0, 0, -20], [-5, 20, 0], [-5, -20, 0], [-2, 8, 2], [-2, -8, 2], [-20, 0, 0.0]])
@@ -69,6 +71,22 @@ def test_a_registration_that_refuses_its_input_counts_as_not_found(monkeypatch, 
     monkeypatch.setattr("lumbar_ext.evaluation.surfaces.measured_study.register", refuse)
     assert CompareRegistrations({"ours": None})(object(), MODEL) == {"ours": None}
     assert "outside the images" in capsys.readouterr().err
+
+
+def test_second_looks_are_rows_of_their_own(monkeypatch):
+    """Of radiographs alone; looks that ended early count with their last result."""
+    monkeypatch.setattr("lumbar_ext.evaluation.surfaces.measured_study.register", lambda *args, **kwargs: "first")
+
+    class TwoOfThree(SecondLook):
+        def passes(self, inputs, model, config, first, max_seconds=None):
+            yield from (first, "second", "third")
+
+    compare = CompareRegistrations({"ours": None}, second_look=TwoOfThree(nn.Identity(), looks=3))
+    looked = compare(LookInput("registration", {}), MODEL)
+    assert looked == {"ours": "first", "ours, 1 look": "second", "ours, 2 looks": "third", "ours, 3 looks": "third"}
+    assert compare("registration", MODEL) == {"ours": "first"}
+    none = CompareRegistrations({"ours": None}, second_look=SecondLook(None, looks=0))
+    assert none(LookInput("registration", {}), MODEL) == {"ours": "first"}
 
 
 def test_other_errors_are_not_swallowed():
