@@ -40,6 +40,8 @@ def require_file(path: str | Path, what: str, max_bytes: int) -> Path:
         if not path.is_file():
             raise InputError(f"{path}: a pipe or device, expected a regular file with {what}")
         size = path.stat().st_size
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # a name too long, a folder without permission, a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read ({reason}), expected {what}") from error

@@ -71,7 +71,10 @@ def read_volume(path: str | Path) -> Volume:
         raise InputError(f"{path}: expected one volume of three dimensions, found the shape {values.shape}")
     if not np.isfinite(values).all():
         raise InputError(f"{path}: {int((~np.isfinite(values)).sum())} voxels are not finite")
-    return Volume(np.ascontiguousarray(values), ours_from_voxel)
+    try:
+        return Volume(np.ascontiguousarray(values), ours_from_voxel)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def read_grid(path: Path, dtype: type | None = None) -> tuple[np.ndarray, np.ndarray]:

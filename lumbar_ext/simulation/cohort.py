@@ -29,6 +29,7 @@ from lumbar_ext.simulation.simulated_study import RENDERERS, simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
 from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.typed_values import typed
 
 DEFAULT_ANATOMY = default_anatomy()
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -108,7 +109,8 @@ def write_cohort(
         parameters=ranges,
     )
     spec = spec if renderer == "voxels" else replace(spec, voxel_mm=None)
-    job = CohortJob(Path(output_dir), Path(anatomy), meshes, spec)
+    # A word from Python: "false" would count as true.
+    job = CohortJob(Path(output_dir), Path(anatomy), typed("meshes", meshes, bool), spec)
     plans = plan_studies(protocol, int(n), int(seed), _label(split, pathology, variation, renderer))
     job.output_dir.mkdir(parents=True, exist_ok=True)
     remove_leftovers(job.output_dir)

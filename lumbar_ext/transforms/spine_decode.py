@@ -99,13 +99,17 @@ def spine_candidates(packed: Tensor | np.ndarray) -> list[list[Candidate]]:
     Raises:
         InputError: for another shape, or more than one image.
     """
-    maps = _maps(packed)
+    maps = read_spine(packed)
     heat = maps.heatmap[0].numpy()
     peaks = HeatmapView(heat, maps.centre_offset[0].numpy(), maps.landmark_offsets[0].numpy()).peaks
-    return [[_candidate(maps, heat, level, peak) for peak in peaks[level]] for level in range(len(SPINE_LEVELS))]
+    return [
+        [_candidate(maps, heat, level, peak.row, peak.column) for peak in peaks[level]]
+        for level in range(len(SPINE_LEVELS))
+    ]
 
 
-def _maps(packed: Tensor | np.ndarray) -> SpineMaps:
+def read_spine(packed: Tensor | np.ndarray) -> SpineMaps:
+    """The parts of one packed output, on the CPU; arguments and errors as of `spine_candidates`."""
     tensor = torch.as_tensor(packed).detach().float().cpu()
     tensor = tensor[None] if tensor.ndim == 3 else tensor
     if tensor.ndim != 4 or tensor.shape[0] != 1 or tensor.shape[1] < PACKED_CHANNELS:
@@ -113,20 +117,25 @@ def _maps(packed: Tensor | np.ndarray) -> SpineMaps:
     return unpack_spine(tensor)
 
 
-def _candidate(maps: SpineMaps, heat: np.ndarray, level: int, peak: Peak) -> Candidate:
-    centre, probability = refined_peak(heat[level], peak.row, peak.column)
+def candidate_at(packed: Tensor | np.ndarray, level: int, row: int, column: int) -> Candidate:
+    """What the network sees at the largest of the 3 x 3 cells about a cell of a level's heatmap."""
+    maps = read_spine(packed)
+    heat = maps.heatmap[0].numpy()
+    top, left = max(row - 1, 0), max(column - 1, 0)
+    around = heat[level, top : row + 2, left : column + 2]
+    down, right = np.unravel_index(around.argmax(), around.shape)
+    return _candidate(maps, heat, level, top + int(down), left + int(right))
+
+
+def _candidate(maps: SpineMaps, heat: np.ndarray, level: int, row: int, column: int) -> Candidate:
+    centre, probability = refined_peak(heat[level], row, column)
     if level == S1:
         offsets, scales, centre_offset = maps.s1_offsets[0], maps.s1_scales[0], maps.s1_offsets[0, :2]
     else:
         offsets, scales, centre_offset = maps.landmark_offsets[0], maps.landmark_scales[0], maps.centre_offset[0]
     positions, b = voted(offsets.numpy(), scales.numpy(), centre_offset.numpy(), centre)
     return Candidate(
-        SPINE_LEVELS[level],
-        probability,
-        px_from_cells(centre),
-        px_from_cells(positions),
-        b * STRIDE,
-        (peak.row, peak.column),
+        SPINE_LEVELS[level], probability, px_from_cells(centre), px_from_cells(positions), b * STRIDE, (row, column)
     )
 
 
@@ -167,7 +176,7 @@ def decode_spine(packed: Tensor | np.ndarray, threshold: float = CONFIDENCE_THRE
         packed: network output [111, H/8, W/8], or with a batch axis of one.
         threshold: smallest probability of a vertebra that is present.
     """
-    maps = _maps(packed)
+    maps = read_spine(packed)
     candidates = spine_candidates(packed)
     choice = choose_levels([[_as_peak(c) for c in level] for level in candidates], threshold)
     chosen = {

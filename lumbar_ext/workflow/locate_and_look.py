@@ -9,18 +9,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.transforms.intensity import normalise_intensity
+from lumbar_ext.transforms.joint_levels import assign_levels
+from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, choose_levels
 from lumbar_ext.transforms.locate import locate_spine
 from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 from lumbar_ext.transforms.spine_decode import decode_spine
+from lumbar_ext.transforms.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides
 
 # The crop leaves 50 px beside the spine of a usual person; if its middle is off by more than this it is cut out again.
@@ -33,6 +37,7 @@ _MIDDLE = (len(LEVELS) - 1) / 2
 @dataclass(frozen=True)
 class _Seen:
     canonical: CanonicalView
+    packed: Tensor
     decoded: DecodedView
 
     @property
@@ -43,7 +48,7 @@ class _Seen:
 def observe_located(
     network: nn.Module, locator: nn.Module, study: BiplanarStudy, calibration: ConfidenceCalibration | None = None
 ) -> ObservedStudy:
-    """Locates the lumbar spine in both views and runs the network on a crop around it.
+    """Locates the lumbar spine in both views and runs the network on crops around it; both views name the levels together.
 
     A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer of
     the vertebrae is kept.
@@ -64,13 +69,18 @@ def observe_located(
                 upright = turned
                 inverted.append(view)
         seen[view] = upright
-    decoded = {view: own.decoded for view, own in seen.items()}
+    maps = {view: level_maps(own.packed) for view, own in seen.items()}
+    levels = assign_levels(maps, _geometry(seen), SPINE_RULES)
+    decoded = {
+        view: decode_chosen(own.packed, levels.choice(view, choose_levels(maps[view].peaks, CONFIDENCE_THRESHOLD)))
+        for view, own in seen.items()
+    }
     if calibration is not None:
         decoded = {view: calibration.apply(own, view) for view, own in decoded.items()}
     for view, own in seen.items():
         if own.canonical.swap_left_right:
             decoded[view] = naming_the_persons_sides(decoded[view])
-    return ObservedStudy({view: own.canonical for view, own in seen.items()}, decoded, tuple(inverted))
+    return ObservedStudy({view: own.canonical for view, own in seen.items()}, decoded, tuple(inverted), levels)
 
 
 def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> _Seen:
@@ -88,7 +98,12 @@ def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Ca
 def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, centre_px: np.ndarray) -> _Seen:
     canonical = to_network_grid(pixels, camera, view, size_px=CROP_SIZE_PX[::-1], centre_px=centre_px)
     image = torch.from_numpy(normalise_intensity(canonical.pixels, canonical.inside))[None, None]
-    return _Seen(canonical, decode_spine(network(image.to(next(network.parameters()).device))))
+    packed = network(image.to(next(network.parameters()).device))
+    return _Seen(canonical, packed, decode_spine(packed))
+
+
+def _geometry(seen: dict[str, _Seen]) -> BiplanarGeometry:
+    return BiplanarGeometry(seen["ap"].canonical.camera, seen["lat"].canonical.camera)
 
 
 def middle_of_levels(centres_px: np.ndarray) -> np.ndarray | None:

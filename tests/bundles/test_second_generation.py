@@ -55,7 +55,7 @@ def campaign(root, name, iterations, stop_after=None):
     )
     trainer = run.parser.get_parsed_content("train#trainer")
     if stop_after:
-        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=stop_after), trainer.terminate)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=stop_after), lambda: trainer.terminate())
     run.run()
     return torch.load(root / name / "resume.pt", weights_only=True)
 

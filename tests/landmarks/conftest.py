@@ -1,5 +1,5 @@
-"""The cameras of the registration's tests."""
+"""The cameras and the spine of the registration's tests."""
 
-from tests.registration.conftest import geometry
+from tests.registration.conftest import geometry, shapes, toy_model, truth
 
-__all__ = ["geometry"]
+__all__ = ["geometry", "shapes", "toy_model", "truth"]

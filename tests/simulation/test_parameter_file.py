@@ -42,7 +42,7 @@ def test_all_values_survive_a_round_trip(tmp_path):
         ({"beam": {"energy_bins": 2.5}}, "whole number"),
         ({"beam": {"photons_per_mas": "many"}}, "photons_per_mas is 'many'"),
         ({"beam": 5}, "expected an object"),
-        ("{", "cannot be read"),
+        ("{", "not valid JSON"),
     ],
 )
 def test_bad_files_are_refused_with_the_key(tmp_path, document, message):

@@ -102,6 +102,7 @@ def test_errors_are_drawn_anew_for_training_and_fixed_for_validation(records, sh
 
 
 def test_unusable_studies_are_left_out(true_study, shape_model, tmp_path, caplog):
+    caplog.set_level("WARNING")
     (tmp_path / "broken").mkdir()
     data = LookDataset([tmp_path / "broken", true_study.folder], shape_model, repeats=2)
     assert len(data) == 4 and "broken" in caplog.text

@@ -76,6 +76,7 @@ def test_an_anchor_file_without_anchors_says_nothing(cohort):
 
 
 def test_a_black_picture_is_left_out(cohort, tmp_path, caplog):
+    caplog.set_level("WARNING")
     write_png(cohort / "study_0002" / "ap.png", np.zeros((512, 512), np.uint16))
     folder = map_folder(cohort, tmp_path / "cache")
     assert len(folder) == 5 and "study_0002" in caplog.text

@@ -103,7 +103,7 @@ def test_points_of_other_axes_are_refused(true_study, misled, reconstruct, tmp_p
 
 
 def test_a_missing_file_is_named(true_study, reconstruct, tmp_path):
-    with pytest.raises(InputError, match=r"nothing\.mrk\.json: no markups file"):
+    with pytest.raises(InputError, match=r"nothing\.mrk\.json: no such file, expected a markups file"):
         reconstruct(true_study, tmp_path / "out", landmarks=str(tmp_path / "nothing.mrk.json"))
 
 

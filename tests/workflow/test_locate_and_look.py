@@ -1,5 +1,9 @@
-"""Studies of any size through an oracle locator and an oracle network, which see one bright spot in the middle of L3."""
+"""Studies of any size through an oracle locator and an oracle network, which see one bright spot in the middle of L3.
 
+The spot of the lateral view is larger, so that the network knows which landmarks to show.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +21,30 @@ from lumbar_ext.workflow.locate_and_look import middle_of_levels, observe_locate
 from tests.spine_points import spine_points
 
 SPACING_MM, NETWORK_SPACING_MM = 0.5, 0.834
-MIDDLE_PX = {"ap": np.array([390.0, 2310.0]), "lat": np.array([520.0, 2290.0])}
+MIDDLE_PX = {"ap": np.array([390.0, 2310.0]), "lat": np.array([401.0, 2310.0])}
+SPOT_PX = {"ap": 8.0, "lat": 12.0}
+# of a vertebra's centre, pixels of the network grid: endplates, transverse processes, pedicles, spinous process
+LANDMARKS_PX = {
+    "ap": [[-1, -16], [1, 16], [40, 0], [-40, 0], [16, -4], [-16, -4], [0, 20]],
+    "lat": [[-1, -16], [1, 16], [32, 0], [30, 2], [24, -4], [23, -3], [68, 12]],
+}
+_LARGE_SPOT_PX = 560
 SIZE_PX = (800, 3200)
 
 
 def spot(image):
     """Centre of the brightest place of a normalised image [H, W], or None."""
-    weight = (image - 1.2).clamp(min=0).double()
-    if weight.sum() < 0.5:
+    weight = (image > 1.45).double()
+    if weight.sum() < 4:
         return None
     rows, columns = torch.meshgrid(*(torch.arange(n) for n in image.shape), indexing="ij")
     return np.array([((axis * weight).sum() / weight.sum()).item() for axis in (columns, rows)])
 
 
-def points_about(middle_px, scale=1.0):
-    """The spine of the tests with the centre of L3 there."""
+def points_about(middle_px, view, scale=1.0):
+    """The spine of the tests with the centre of L3 there, and the landmarks that a view shows."""
     points = spine_points()
+    points = replace(points, landmarks_px=points.centres_px[:7, None] + np.array(LANDMARKS_PX[view]))
     centre = points.centres_px[3]
     return points.moved(lambda uv: (uv - centre) * scale + middle_px)
 
@@ -63,9 +75,10 @@ class Network(nn.Module):
     def forward(self, image):
         self.calls += 1
         middle, size = spot(image[0, 0]), image.shape[-2:]
+        view = "lat" if (image[0, 0] > 1.2).sum() > _LARGE_SPOT_PX else "ap"
         if middle is None:
             return torch.zeros(1, PACKED_CHANNELS, *(n // 8 for n in size))
-        target = encode_spine_target(torch.zeros(size), points_about(middle), torch.ones(size, dtype=torch.bool))
+        target = encode_spine_target(torch.zeros(size), points_about(middle, view), torch.ones(size, dtype=torch.bool))
         return target[None, :PACKED_CHANNELS]
 
 
@@ -76,7 +89,9 @@ def study(inverted=False):
     radiographs = {}
     for view, middle in MIDDLE_PX.items():
         distance2 = (columns - middle[0]) ** 2 + (rows - middle[1]) ** 2
-        image = (rng.uniform(0, 100, SIZE_PX[::-1]) + 600 * np.exp(-distance2 / (2 * 12.0**2))).astype(np.float32)
+        image = (rng.uniform(0, 100, SIZE_PX[::-1]) + 600 * np.exp(-distance2 / (2 * SPOT_PX[view] ** 2))).astype(
+            np.float32
+        )
         pixels = image.max() - image if inverted else image
         radiographs[view] = Radiograph(pixels, Path(f"{view}.png"), 16, (SPACING_MM,) * 2, "bone_bright")
     half = np.array(SIZE_PX) * SPACING_MM / 2
@@ -91,7 +106,7 @@ def test_landmarks_are_found_in_the_films_own_pixels(error_px, inverted):
     observed = observe_located(Network(), Locator(error_px), study(inverted))
     assert observed.inverted == (("ap", "lat") if inverted else ())
     for view, middle in MIDDLE_PX.items():
-        expected = points_about(middle, NETWORK_SPACING_MM / SPACING_MM).landmarks_px[1:6]
+        expected = points_about(middle, view, NETWORK_SPACING_MM / SPACING_MM).landmarks_px[1:6]
         canonical, decoded = observed.canonical[view], observed.decoded[view]
         assert decoded.present.all()
         assert np.abs(canonical.to_original_px(decoded.landmarks_px) - expected).max() < 1.5

@@ -49,6 +49,7 @@ class ResumePoint:
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.write_if_due)
         engine.add_event_handler(Events.COMPLETED, self.write)
+        engine.add_event_handler(Events.TERMINATE, self.write_unfinished)
 
     def restore(self, engine: Engine) -> None:
         """Loads the file, if it exists, and continues the engine's epoch and iteration counts.
@@ -84,6 +85,10 @@ class ResumePoint:
     def write(self, engine: Engine) -> None:
         """Writes at the end of a run."""
         self._save(engine.state.epoch, engine.state.iteration)
+
+    def write_unfinished(self, engine: Engine) -> None:
+        """Writes where a session is ended within an epoch, which counts as not done."""
+        self._save(engine.state.epoch - 1, engine.state.iteration)
 
     def _save(self, epoch: int, iteration: int) -> None:
         self._due = self.clock() + self.every_seconds

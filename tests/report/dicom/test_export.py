@@ -267,6 +267,7 @@ def test_values_against_their_representation_are_made_valid_or_left_empty(recons
             data[keyword] = pydicom.DataElement(keyword, vr, value, validation_mode=pydicom.config.IGNORE)
         with pydicom.config.disable_value_validation():
             data.save_as(path)
+    made_from(reconstruction, *images)
     with pytest.warns(UserWarning, match="AccessionNumber is no valid SH value and is left empty"):
         write_dicom(str(reconstruction), *images, str(reconstruction / "dicom"))
     written = [pydicom.dcmread(path) for path in (reconstruction / "dicom").iterdir()]

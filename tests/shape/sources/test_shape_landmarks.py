@@ -31,7 +31,7 @@ def test_a_mirrored_set_and_a_line_are_refused(reference):
 @pytest.mark.parametrize(
     ("document", "word"),
     [
-        ("{", "cannot be read"),
+        ("{", "not valid JSON"),
         ("[]", "found list"),
         (json.dumps({"nose": [0, 0, 0]}), "nose"),
         (json.dumps({"left_pedicle": [0, 0, 0]}), "too few"),

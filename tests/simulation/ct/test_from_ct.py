@@ -149,8 +149,8 @@ def test_constant_corners_of_resampled_scans_are_missing_and_noisy_air_is_not():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "none.nii.gz"}, "no such label map"),
-        ({"ct": "none.nii.gz"}, "no such volume"),
+        ({"labels": "none.nii.gz"}, "no such file, expected a label map"),
+        ({"ct": "none.nii.gz"}, "no such file, expected a volume"),
         ({"label_values": {"L1": 99}}, "none of the labels"),
         ({"label_values": {"L7": 20}}, "L7"),
         ({"fill": "perhaps"}, "fill must be"),
