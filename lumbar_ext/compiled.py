@@ -13,12 +13,15 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 
 _PACKAGE = Path(__file__).parent
 _FOLDER = "lumbar_ext-kernels-"
@@ -48,6 +51,40 @@ def compiled(**options: Any) -> Callable[[Callable], Callable]:
             numba.config.CACHE_DIR = before
 
     return decorate
+
+
+class _CompilationClock(event.Listener):
+    """Adds up the time in which at least one kernel was being compiled."""
+
+    def __init__(self) -> None:
+        self._lock, self._depth, self._begin, self._seconds = threading.Lock(), 0, 0.0, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """So far, a compilation that is going on included."""
+        with self._lock:
+            return self._seconds + (time.perf_counter() - self._begin if self._depth else 0.0)
+
+    def on_start(self, event: event.Event) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._begin = time.perf_counter()
+            self._depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._seconds += time.perf_counter() - self._begin
+
+
+_CLOCK = _CompilationClock()
+event.register("numba:compile", _CLOCK)
+
+
+def seconds_compiling() -> float:
+    """How long this process has been compiling kernels: what limits of a search do not count."""
+    return _CLOCK.seconds
 
 
 def digest_of_kernels(package: Path) -> str:

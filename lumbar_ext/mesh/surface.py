@@ -105,8 +105,8 @@ class Surface:
         return cls(np.concatenate([surface.vertices_mm for surface in surfaces]), np.concatenate(triangles))
 
     def to_trimesh(self) -> trimesh.Trimesh:
-        """A trimesh view of this surface, without any processing."""
-        return trimesh.Trimesh(self.vertices_mm, self.triangles, process=False)
+        """A trimesh of copies, which may be changed without changing this value; nothing is merged or dropped."""
+        return trimesh.Trimesh(self.vertices_mm.copy(), self.triangles.copy(), process=False)
 
 
 def clean_surface(

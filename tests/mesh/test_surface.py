@@ -19,6 +19,15 @@ def test_normals_of_a_sphere_are_radial():
     assert np.allclose(surface.normals, surface.vertices_mm / 10.0, atol=0.03)
 
 
+def test_a_trimesh_of_it_can_be_changed_without_changing_it():
+    surface = sphere()
+    mesh = surface.to_trimesh()
+    mesh.faces[::7] = mesh.faces[::7, ::-1]
+    mesh.vertices[0] = 0
+    again = sphere()
+    assert np.array_equal(surface.triangles, again.triangles) and np.array_equal(surface.vertices_mm, again.vertices_mm)
+
+
 def test_volume_and_area_of_a_sphere():
     surface = sphere(subdivisions=5)
     assert surface.volume_mm3 == pytest.approx(4 / 3 * np.pi * 1000, rel=2e-3)

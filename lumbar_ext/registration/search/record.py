@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lumbar_ext.compiled import seconds_compiling
 from lumbar_ext.errors import InputError
 from lumbar_ext.registration.result import Curvature, HistoryEntry, LevelSearch
 
@@ -26,13 +27,13 @@ class Record:
         self.curvature: Curvature | None = None
         self.levels: dict[str, LevelSearch] = {}
         self._progress = progress
-        self._begin = time.perf_counter()
+        self._begin, self._compiling = time.perf_counter(), seconds_compiling()
         self.limit_seconds = np.inf if max_seconds is None else float(max_seconds)
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
-        return time.perf_counter() - self._begin
+        """Since the start, without the time in which kernels were compiled, so that it does not use up a limit."""
+        return time.perf_counter() - self._begin - (seconds_compiling() - self._compiling)
 
     @property
     def seconds_left(self) -> float:

@@ -12,7 +12,7 @@ def export(vertebra, tmp_path):
     """A function that writes changed copies of the analytic vertebra."""
 
     def write(change=None, scale=1.0, suffix="ply", keep=None):
-        mesh = trimesh.Trimesh(vertebra.vertices_mm * scale, vertebra.triangles, process=False)
+        mesh = vertebra.with_vertices(vertebra.vertices_mm * scale).to_trimesh()
         if keep is not None:
             mesh.update_faces(keep(vertebra.vertices_mm[vertebra.triangles].mean(axis=1)))
         if change is not None:
