@@ -81,7 +81,8 @@ def test_what_the_look_sees_better_the_meshes_follow(spoilt, first, true_groups,
     *_, result = clairvoyant(true_groups, looks=2).passes(spoilt, toy_model, QUICK, first)
     before, after = vertex_errors(first), vertex_errors(result)
     assert np.mean(list(after.values())) < 0.7 * np.mean(list(before.values()))
-    assert max(after.values()) < 0.9 and not result.warnings
+    # A vertebra that a look moves far is warned of, however right it is then.
+    assert max(after.values()) < 0.9 and not [text for text in result.warnings if "look moved it by" not in text]
     assert result.seconds > first.seconds and result.evaluations > first.evaluations
     assert result.initial_loss == first.initial_loss
 
@@ -217,7 +218,7 @@ def test_a_level_that_is_missing_stays_missing(spoilt, true_groups, toy_model):
         LookInput(seen, spoilt.radiographs), toy_model, QUICK, without
     )
     assert result.missing_levels == ("L3",)
-    assert not any("does not fit" in text for text in result.warnings)
+    assert not [text for text in result.warnings if "does not fit" in text and "look moved it by" not in text]
 
 
 @pytest.mark.parametrize("looks", [-1, 1.5])
