@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,8 +96,8 @@ def read_grid(path: Path, dtype: type | None = None) -> tuple[np.ndarray, np.nda
         return _read_itk(path, _dicom_series(path), dtype)
     if is_nifti(require_file(path, "a volume", MAX_VOLUME_BYTES)):
         return _read_nifti(path, dtype)
-    _check_text_header(path)
-    _check_itk_header(path)
+    header = _check_text_header(path)
+    _check_data_length(path, header, _check_itk_header(path))
     return _read_itk(path, str(path), dtype)
 
 
@@ -129,8 +130,10 @@ def _read_itk(path: Path, names: str | list[str], dtype: type | None) -> tuple[n
     return values, OURS_FROM_LPS @ lps_from_voxel
 
 
-def _check_text_header(path: Path) -> None:
-    """Refuses what is neither NRRD nor MetaImage, and headers that no writer makes: ITK's parsers end the process on some.
+def _check_text_header(path: Path) -> bytes:
+    """The header of an NRRD or MetaImage file, up to its first voxel.
+
+    Refuses what is neither, and headers that no writer makes: ITK's parsers end the process on some.
 
     Formats without a signature, which ITK would try next, make an image of anything.
     """
@@ -150,10 +153,44 @@ def _check_text_header(path: Path) -> None:
         or not b"".join(lines).isascii()
     ):
         raise InputError(f"{path}: cannot be read as a volume: its header is damaged")
+    if end is None:
+        return head
+    newline = re.match(rb"\r?\n", head[end.end() :]) if metaimage else None
+    return head[: end.end() + (newline.end() if newline else 0)]
 
 
-def _check_itk_header(path: Path) -> None:
-    """Refuses layers, and what is larger than any volume, before it is decoded."""
+def _check_data_length(path: Path, header: bytes, expected_bytes: int) -> None:
+    """Refuses a file whose values are fewer or more than its header says: ITK reads a part of them without a word.
+
+    Values in a file of their own are left to ITK.
+    """
+    entries = {
+        key.strip().lower(): value.strip().lower()
+        for key, _, value in (re.sub(rb"[:=]", b"\0", line, count=1).partition(b"\0") for line in header.splitlines())
+    }
+    detached = (
+        entries.get(b"data file") or entries.get(b"datafile") or entries.get(b"elementdatafile", b"local") != b"local"
+    )
+    packed = entries.get(b"encoding") in (b"gzip", b"gz") or entries.get(b"compresseddata") == b"true"
+    if detached or not (packed or entries.get(b"encoding", b"raw") == b"raw"):
+        return
+    with path.open("rb") as stream:
+        stream.seek(len(header))
+        body = stream.read()
+    try:
+        # 32 + 15: gzip or zlib, as the stream says.
+        found = len(zlib.decompressobj(47).decompress(body, expected_bytes + 1)) if packed else len(body)
+    except zlib.error as error:
+        raise InputError(f"{path}: cannot be read as a volume: its compressed values are damaged ({error})") from error
+    if found != expected_bytes:
+        more = "or more" if packed and found > expected_bytes else "of values"
+        raise InputError(
+            f"{path}: {found} bytes {more}, expected {expected_bytes} by its header; it is damaged or cut short"
+        )
+
+
+def _check_itk_header(path: Path) -> int:
+    """The bytes of all values; refuses layers, and what is larger than any volume, before it is decoded."""
     import itk
 
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
@@ -172,6 +209,7 @@ def _check_itk_header(path: Path) -> None:
         )
     if math.prod(shape) > MAX_VOXELS:
         raise InputError(f"{path}: an array of shape {shape} by its header, expected at most {MAX_VOXELS} voxels")
+    return math.prod(shape) * int(reader.GetComponentSize())
 
 
 def _dicom_series(folder: Path) -> list[str]:

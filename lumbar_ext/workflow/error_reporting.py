@@ -156,6 +156,8 @@ def _terminate(when_stopped: str, _number: int, _frame: FrameType | None) -> NoR
     line = f"terminated: {when_stopped}"
     # After the progress bar, which is closed on the way out.
     atexit.register(lambda: print(line, file=sys.stderr))
+    # The interpreter calls this before the other: a second signal must not end it in a way of its own.
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
     stop = SystemExit(line)
     stop.code = int(ExitStatus.TERMINATED)
     raise stop

@@ -184,7 +184,7 @@ def test_cut_pixels_end_in_one_clear_line(run, tmp_path):
     (study / "IM0002").write_bytes((study / "IM0002").read_bytes()[:-100_000])
     process = run(*command(tmp_path), cwd=tmp_path)
     assert process.returncode == 1 and "Traceback" not in process.stderr
-    assert last_line(process).startswith(f"error: {study / 'IM0002'}: GDCM cannot read an image")
+    assert last_line(process).startswith(f"error: {study / 'IM0002'}: pixel data are missing")
 
 
 def test_a_full_disk_ends_in_one_clear_line(run, tmp_path):
