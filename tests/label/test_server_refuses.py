@@ -252,9 +252,9 @@ def saved(server):
 @pytest.mark.parametrize(
     "content, name, image, message",
     [
-        (b"", "a.mrk.json", "case1_ap", "label of 'case1_ap': no markups file"),
+        (b"", "a.mrk.json", "case1_ap", "label of 'case1_ap': an empty file, expected a markups file"),
         (b"{}", "a.mrk.json", "case1_ap", "no point list"),
-        (pickle.dumps({"markups": []}), "a.mrk.json", "case1_ap", "no markups file"),
+        (pickle.dumps({"markups": []}), "a.mrk.json", "case1_ap", "not a text file, expected JSON"),
         (b"{}", "a.nii.gz", "case1_ap", "expected a markups file"),
         (b"{}", "a.mrk.json", "nothing", "not among the images"),
     ],
