@@ -200,7 +200,7 @@ def _check_itk_header(path: Path) -> int:
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
         shape = [int(reader.GetDimensions(axis)) for axis in range(reader.GetNumberOfDimensions())]
-        components = int(reader.GetNumberOfComponents())
+        components, voxel_bytes = int(reader.GetNumberOfComponents()), int(reader.GetComponentSize())
     except Exception as error:
         raise InputError(f"{path}: cannot be read as a volume ({one_line(error)})") from error
     if components != 1:
@@ -209,7 +209,7 @@ def _check_itk_header(path: Path) -> int:
         )
     if math.prod(shape) > MAX_VOXELS:
         raise InputError(f"{path}: an array of shape {shape} by its header, expected at most {MAX_VOXELS} voxels")
-    return math.prod(shape) * int(reader.GetComponentSize())
+    return math.prod(shape) * voxel_bytes
 
 
 def _dicom_series(folder: Path) -> list[str]:

@@ -27,6 +27,9 @@ _SCHEMA = (
 )
 _LPS_FROM = {"LPS": np.ones(3), "RAS": np.array([-1.0, -1.0, 1.0])}
 
+_SHOWN = 60
+"""Characters of a foreign label that a message shows."""
+
 
 def write_points(path: str | Path, positions_mm: np.ndarray, confidence: np.ndarray) -> None:
     """Writes one point list with all 35 landmarks; those not found are "undefined", so that a user can place them.
@@ -108,7 +111,9 @@ def _sign(path: str | Path, markup: dict[str, Any]) -> np.ndarray:
 def _index(path: str | Path, point: dict[str, Any]) -> int:
     label = point.get("label")
     if label not in NAMES:
-        raise InputError(f"{path}: a point is labelled {label!r}, expected a level and a landmark such as {NAMES[0]!r}")
+        raise InputError(
+            f"{path}: a point is labelled {str(label)[:_SHOWN]!r}, expected a level and a landmark such as {NAMES[0]!r}"
+        )
     return NAMES.index(label)
 
 
