@@ -98,7 +98,7 @@ def require_grey(path: str | Path, data: Dataset) -> str:
     samples = element_integer(data, "SamplesPerPixel", path)
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples not in (None, 1):
         raise InputError(
-            f"{path}: a DICOM image with photometric interpretation {photometric!r} and {samples} samples a pixel, "
+            f"{path}: a DICOM image with photometric interpretation {photometric[:40]!r} and {samples} samples a pixel, "
             "expected MONOCHROME1 or 2 and one"
         )
     frames = element_integer(data, "NumberOfFrames", path)

@@ -74,6 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=10**9, help="most seeds, whatever the time")
     parser.add_argument("--only", default="", help="part of the names of the targets to run")
     parser.add_argument("--most", type=int, default=5, help="violations after which to stop")
     options = parser.parse_args()
@@ -90,7 +91,7 @@ def main() -> int:
                 target.make(path)
                 originals[target.name], expected[target.name] = path.read_bytes(), target.read(path)
         end, seed = time.monotonic() + options.seconds, options.seed
-        while time.monotonic() < end and violations < options.most:
+        while time.monotonic() < end and violations < options.most and seed < options.seed + options.seeds:
             for target in targets:
                 path = Path(folder) / target.name / target.file
                 name, content = damaged(seed, originals[target.name])
