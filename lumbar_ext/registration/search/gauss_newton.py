@@ -62,9 +62,9 @@ class GaussNewtonStage:
 
 DEFAULT_STAGES = (
     GaussNewtonStage(4, 2500, Varying.POSE, 10, 0.5),
-    GaussNewtonStage(4, 2500, Varying.MODEL, 15, 0.5),
-    GaussNewtonStage(2, 5000, Varying.MODEL, 10, 0.3),
-    GaussNewtonStage(2, None, Varying.ALL, 12, 0.05, reuse=6),
+    GaussNewtonStage(4, 2500, Varying.MODEL, 10, 0.7),
+    GaussNewtonStage(2, 5000, Varying.MODEL, 5, 0.7),
+    GaussNewtonStage(2, None, Varying.ALL, 7, 0.05, reuse=6),
 )
 
 _MAX_REJECTIONS = 6
