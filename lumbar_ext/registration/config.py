@@ -109,8 +109,8 @@ def paper_config(*, n_modes: int = 14, weighted: bool = True) -> RegistrationCon
     )
 
 
-_HOLDING = 1.0
-"""Weight of the landmark term that holds what a user set: a landmark 1 mm off then costs a hundred times what the worst fit of
+_HOLDING = 10.0
+"""Weight of the landmark term that holds what a user set: a landmark 1 mm off then costs a thousand times what the worst fit of
 the pictures does, so that these only decide what the landmarks leave open."""
 
 CONFIGS: dict[str, Callable[[], RegistrationConfig]] = {
