@@ -78,11 +78,10 @@ class ConfidenceCalibration:
     def apply(self, decoded: DecodedView, view: str) -> DecodedView:
         """The decoded view with probabilities for scores; what is absent keeps zero."""
         columns = [self.landmarks[view][name](decoded.landmark_confidence[:, j]) for j, name in enumerate(LANDMARKS)]
-        known = decoded.present.astype(float)
         return replace(
             decoded,
-            confidence=known * self.vertebrae[view](decoded.confidence),
-            landmark_confidence=known[:, None] * np.stack(columns, axis=1),
+            confidence=np.where(decoded.present, self.vertebrae[view](decoded.confidence), 0.0),
+            landmark_confidence=np.where(decoded.present[:, None], np.stack(columns, axis=1), 0.0),
         )
 
     def write(self, path: str | Path) -> None:
