@@ -15,7 +15,7 @@ from lumbar_ext.measurements.uncertainty.assessment import Measurement
 from lumbar_ext.measurements.uncertainty.grade import Quality
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.workflow.bundle_workflow import run_bundle
-from lumbar_ext.workflow.summary import gathered, is_usable, reconstruction_summary
+from lumbar_ext.workflow.run_summary import gathered, is_usable, reconstruction_summary
 
 
 @dataclass(frozen=True)
