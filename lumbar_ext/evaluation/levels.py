@@ -25,7 +25,7 @@ from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
-RIGHT_MM = 13.0
+RIGHT_CENTRE_MM = 13.0
 ALONE, TOGETHER = "each view alone", "both views together"
 
 
@@ -64,7 +64,7 @@ def judged(true_height_mm: np.ndarray, found_height_mm: np.ndarray) -> list[str]
         if not found:
             outcomes.append("missed" if np.isfinite(true_height_mm[level]) else "")
         else:
-            outcomes.append("right" if own <= RIGHT_MM and own == distance[level].min() else "wrong")
+            outcomes.append("right" if own <= RIGHT_CENTRE_MM and own == distance[level].min() else "wrong")
     return outcomes
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine
 
-from lumbar_ext.evaluation.network.evaluation_report import EvaluationReport
+from lumbar_ext.evaluation.network.evaluation_report import NetworkReport
 from lumbar_ext.metrics import ViewScorer
 from lumbar_ext.networks.packing import PACKED_CHANNELS
 from lumbar_ext.transforms.multitask_targets import encode_target
@@ -16,7 +16,7 @@ def test_a_run_leaves_tables_and_rows_of_every_view(tmp_path, capsys):
         {"set_name": ["mine"], "study": ["s1"], "view": [view], "findings": ["fused; old"]} for view in ("ap", "lat")
     ]
     engine = Engine(lambda engine, batch: {"pred": target[:, :PACKED_CHANNELS], "label": target})
-    EvaluationReport(ViewScorer(0.5), tmp_path / "new", "A title.").attach(engine)
+    NetworkReport(ViewScorer(0.5), tmp_path / "new", "A title.").attach(engine)
     engine.run(batches)
     tables = (tmp_path / "new" / "tables.md").read_text()
     assert tables == capsys.readouterr().out
