@@ -20,7 +20,7 @@ from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
 from lumbar_ext.evaluation.truth import study_items
 from lumbar_ext.geometry import BiplanarGeometry, triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
-from lumbar_ext.networks.packing import px_from_cells
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
@@ -92,7 +92,12 @@ def _heights_alone(seen: SeenViews) -> np.ndarray:
         view: np.array([peak.centre_cells if peak else (np.nan, np.nan) for peak in seen.alone[view].peaks])
         for view in VIEWS
     }
-    found = triangulate(geometry.ap, geometry.lat, px_from_cells(centres["ap"]), px_from_cells(centres["lat"]))
+    found = triangulate(
+        geometry.ap,
+        geometry.lat,
+        LUMBAR_PACK.px_from_cells(centres["ap"]),
+        LUMBAR_PACK.px_from_cells(centres["lat"]),
+    )
     return found.points_mm[:, 2]
 
 

@@ -44,6 +44,10 @@ def pack_campaign(resume: str, output: str) -> None:
 def campaign_weights(state: str, output: str) -> None:
     """Writes the averaged weights of a resume point or a small state, in half precision, as inference reads them.
 
+    Args:
+        state: the resume point or the small state.
+        output: the file.
+
     Raises:
         InputError: as `pack_campaign`.
     """
