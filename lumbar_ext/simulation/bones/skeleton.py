@@ -17,6 +17,7 @@ from lumbar_ext.simulation.bones.wear import JointWear
 _MEAN_BODY_HEIGHT_MM = 27.3
 
 
+@dataclass(frozen=True)
 class Vertebra:
     """One vertebra in its own frame, with its landmarks [7, 3] in mm."""
 
