@@ -143,7 +143,7 @@ def evaluate_levels(sets: dict[str, str], *, bundle_root: str | None = None, out
     for name, folder in sets.items():
         for item in study_items(folder, folder):
             study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
-            landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).position_mm
+            landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).positions_mm
             seen = see_views(network, to_network_grids(study))
             true_height_mm = landmarks_mm[:, :2, 2].mean(1)
             outcomes += measure_levels(name, Path(item["output_dir"]).name, seen, true_height_mm)

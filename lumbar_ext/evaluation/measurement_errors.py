@@ -58,7 +58,7 @@ class MeasurementError:
 def true_meshes(truth_dir: str | Path) -> dict[str, Mesh]:
     """True meshes of a study with their true landmarks, world mm."""
     truth = TruthFolder(Path(truth_dir))
-    landmarks = read_landmarks(truth.landmarks).position_mm
+    landmarks = read_landmarks(truth.landmarks).positions_mm
     return {level: Mesh(*read_mesh(truth.mesh(level)), landmarks[i]) for i, level in enumerate(LEVELS)}
 
 

@@ -120,6 +120,4 @@ def _read(folder: Path, view: str) -> SeenRadiograph:
     (decomposition_file,) = folder.glob("*_decomposition.nii.gz")
     landmarks: StudyLandmarks = read_landmarks(landmarks_file)
     confidence = np.nan_to_num(getattr(landmarks, f"confidence_{view}"))
-    return SeenRadiograph(
-        getattr(landmarks, f"{view}_px"), confidence, np.asarray(read_nifti_image(decomposition_file)[0])
-    )
+    return SeenRadiograph(landmarks.positions_px[view], confidence, np.asarray(read_nifti_image(decomposition_file)[0]))

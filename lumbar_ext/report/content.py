@@ -146,8 +146,7 @@ def report_content(
 
 def landmark_marks(landmarks: StudyLandmarks, view: str) -> list[dict[str, Any]]:
     """The landmarks of a view that the network saw: level, name, u, v in pixels and confidence."""
-    pixels = {"ap": landmarks.ap_px, "lat": landmarks.lat_px}[view]
-    confidence = {"ap": landmarks.confidence_ap, "lat": landmarks.confidence_lat}[view]
+    pixels, confidence = landmarks.positions_px[view], landmarks.confidence[view]
     return [
         {
             "level": level,

@@ -135,7 +135,7 @@ def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[Vie
         radiograph = with_bone_bright(radiograph)
     decomposition_path = files.truth.decomposition(view)
     decomposition, _ = read_nifti_image(decomposition_path)
-    landmarks = getattr(read_landmarks(files.truth.landmarks), f"{view}_px")
+    landmarks = read_landmarks(files.truth.landmarks).positions_px[view]
     _check_truth(radiograph.pixels, decomposition, landmarks, decomposition_path)
     size_px = size_on_grid(camera, view) if whole_film else NETWORK_SIZE_PX
     seen = to_network_grid(radiograph.pixels, camera, view, size_px=size_px)

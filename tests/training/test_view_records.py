@@ -19,7 +19,9 @@ def test_a_record_keeps_the_truth_of_its_files(study):
     sample = read_view(study, "ap").as_sample()
     decomposition, _ = read_nifti_image(study / "truth" / "decomposition_ap.nii.gz")
     assert np.allclose(sample["decomposition"][0].numpy(), decomposition, atol=1e-5)
-    assert np.allclose(sample["landmarks_px"], read_landmarks(study / "truth" / "landmarks.json").ap_px, atol=1e-3)
+    assert np.allclose(
+        sample["landmarks_px"], read_landmarks(study / "truth" / "landmarks.json").positions_px["ap"], atol=1e-3
+    )
     assert sample["present"].all() and sample["view"] == "ap"
     assert np.percentile(sample["image"].numpy(), (1, 99)) == pytest.approx([0, 1], abs=1e-3)
 
