@@ -18,7 +18,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
 from lumbar_ext.evaluation.truth import study_items
-from lumbar_ext.geometry import BiplanarGeometry, triangulate
+from lumbar_ext.geometry import triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import read_study
@@ -87,17 +87,11 @@ def measure_levels(set_name: str, study: str, seen: SeenViews, true_height_mm: n
 
 def _heights_alone(seen: SeenViews) -> np.ndarray:
     """[5] heights of the centres of equal names that each view chose by itself, NaN where one has none."""
-    geometry = BiplanarGeometry(seen.canonical["ap"].camera, seen.canonical["lat"].camera)
-    centres = {
-        view: np.array([peak.centre_cells if peak else (np.nan, np.nan) for peak in seen.alone[view].peaks])
+    cells = [
+        np.array([peak.centre_cells if peak else (np.nan, np.nan) for peak in seen.views[view].alone.peaks])
         for view in VIEWS
-    }
-    found = triangulate(
-        geometry.ap,
-        geometry.lat,
-        LUMBAR_PACK.px_from_cells(centres["ap"]),
-        LUMBAR_PACK.px_from_cells(centres["lat"]),
-    )
+    ]
+    found = triangulate(seen.geometry.ap, seen.geometry.lat, *map(LUMBAR_PACK.px_from_cells, cells))
     return found.points_mm[:, 2]
 
 

@@ -109,7 +109,7 @@ def test_landmarks_are_those_of_the_truth_in_space_and_in_original_pixels(output
     for view in VIEWS:
         true_px = true_study.geometry[view].project(true_study.landmarks_mm)
         np.testing.assert_allclose(found.positions_px[view], true_px, atol=0.05)
-        assert (getattr(found, f"confidence_{view}") > 0.9).all()
+        assert (found.confidence[view] > 0.9).all()
     assert (found.gap_mm < 0.1).all()
     vertebrae = document(output, "landmarks")["vertebrae"]
     assert all(set(vertebrae[level]) == set(LANDMARKS) for level in LEVELS)
