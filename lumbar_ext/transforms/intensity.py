@@ -12,6 +12,8 @@ from monai.transforms import MapTransform, Transform
 
 LOW_PERCENTILE = 1.0
 HIGH_PERCENTILE = 99.0
+UINT16_MAX = 65535
+_LEAST_RANGE = 1e-9
 NORMALISED_RANGE = (-0.5, 1.5)
 
 
@@ -40,6 +42,22 @@ def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> 
     if high <= low:
         return np.zeros_like(image)
     return np.clip((image - np.float32(low)) / np.float32(high - low), *NORMALISED_RANGE)
+
+
+def as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values from `low` to `high` as 0..65535; beyond them they are cut off."""
+    return np.rint(np.clip((values - low) / (high - low), 0, 1) * UINT16_MAX).astype(np.uint16)
+
+
+def from_uint16(stored: np.ndarray, low: float, high: float) -> np.ndarray:
+    """float32, the inverse of `as_uint16`."""
+    return stored * np.float32((high - low) / UINT16_MAX) + np.float32(low)
+
+
+def stretched_to_uint16(image: np.ndarray) -> np.ndarray:
+    """An image of any range, its darkest pixel as 0 and its brightest as 65535; a constant one becomes 0."""
+    low, high = float(image.min()), float(image.max())
+    return as_uint16(image, low, max(high, low + _LEAST_RANGE))
 
 
 class NormaliseIntensity(Transform):

@@ -7,7 +7,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration, write_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
-from lumbar_ext.training.view_records import StudyViewDataset, halve, list_studies, read_view, record_of_sample
+from lumbar_ext.training.view_records import StudyViewDataset, list_studies, read_view, record_of_sample
 
 
 @pytest.fixture
@@ -30,13 +30,6 @@ def test_half_the_grid_keeps_positions_relative_to_the_image(study):
     full, half = read_view(study, "lat"), read_view(study, "lat", downsample=2)
     assert half.image.shape == (256, 256)
     assert np.allclose(half.landmarks_px * 2 + 0.5, full.landmarks_px, atol=1e-3)
-
-
-def test_halving_keeps_the_centroid_of_an_image():
-    image = np.zeros((8, 8))
-    image[2:4, 4:6] = 1.0
-    small = halve(image)
-    assert small[1, 2] == 1.0 and small.sum() == 1.0
 
 
 def test_a_mirrored_lateral_view_swaps_left_and_right(study):

@@ -84,9 +84,8 @@ def landmarks_of_l3():
     in_lat[2, LANDMARKS.index("left_pedicle")] = True
     for array, unknown in ((ap_px, absent), (lat_px, in_lat), (position_mm, in_lat), (gap_mm, in_lat)):
         array[unknown] = np.nan
-    return StudyLandmarks(
-        position_mm, ap_px, lat_px, np.where(absent, np.nan, confidence), np.where(in_lat, np.nan, confidence), gap_mm
-    )
+    known = {"ap": np.where(absent, np.nan, confidence), "lat": np.where(in_lat, np.nan, confidence)}
+    return StudyLandmarks(position_mm, {"ap": ap_px, "lat": lat_px}, known, gap_mm)
 
 
 def radiographs(folder, study=None, **changes):
