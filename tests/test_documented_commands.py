@@ -21,6 +21,7 @@ DOCUMENTS = sorted(
 )
 HISTORY = {ROOT / "CHANGELOG.md", ROOT / "docs" / "decisions" / "layout.md"}
 """They tell what was called otherwise before."""
+TOP = ("lumbar_ext", "benchmarks", "tests")
 PRESENT = [path for path in DOCUMENTS if path not in HISTORY]
 COMMAND = re.compile(r"(?<![\w/-])lumbar-ext ([a-z][a-z-]*)((?:[^`#|\n]|\\\n)*)")
 OPTION = re.compile(r"(?<![\w-])--([a-z]\w*)")
@@ -70,11 +71,8 @@ def test_modules_and_names_of_the_package_are_there(path):
 
 @pytest.mark.parametrize("path", PRESENT, ids=lambda path: str(path.relative_to(ROOT)))
 def test_python_files_that_are_named_are_there(path):
-    known = {
-        str(file.relative_to(ROOT))
-        for top in ("lumbar_ext", "tests", "benchmarks")
-        for file in (ROOT / top).rglob("*.py")
-    }
+    files = [*ROOT.glob("*.py"), *(file for top in TOP for file in (ROOT / top).rglob("*.py"))]
+    known = {str(file.relative_to(ROOT)) for file in files}
     for name in set(re.findall(r"`((?:\w+/)*\w+\.py)`", path.read_text(encoding="utf-8"))):
         assert any(file == name or file.endswith(f"/{name}") for file in known), f"{name}: no such file"
 
@@ -90,7 +88,7 @@ def test_links_between_documents_lead_somewhere(path):
 def test_modules_that_are_started_are_there(path):
     for module in set(re.findall(r"python -m ([\w.]+)", path.read_text(encoding="utf-8"))):
         top = module.partition(".")[0]
-        if top in ("lumbar_ext", "benchmarks", "tests"):
+        if top in TOP:
             file = ROOT / Path(*module.split("."))
             assert file.with_suffix(".py").is_file() or (file / "__main__.py").is_file(), f"{module}: no such module"
         else:
