@@ -46,7 +46,7 @@ def test_landmarks_are_projections_of_their_positions(study, folder):
     for view in VIEWS:
         projected = study.geometry[view].project(landmarks.positions_mm)
         assert np.allclose(landmarks.positions_px[view], projected, atol=1e-3)
-        assert (getattr(landmarks, f"confidence_{view}") == 1).all()
+        assert (landmarks.confidence[view] == 1).all()
 
 
 def test_decompositions_keep_values_and_spacing(study, folder):
