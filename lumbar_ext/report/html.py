@@ -14,12 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from PIL import Image
 
 from lumbar_ext.report.colours import VIRIDIS
-from lumbar_ext.report.content import ReportContent
+from lumbar_ext.report.content import VIEW_TITLES, ReportContent
+from lumbar_ext.report.film_marks import SCALE_MM
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 from lumbar_ext.report.scene3d import plotly_figure, plotly_library
-
-VIEW_TITLES = {"ap": "Anteroposterior", "lat": "Lateral"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         pictures=pictures,
         renderings=[(caption, _png_uri(picture)) for caption, picture in pictures.renderings],
         view_titles=VIEW_TITLES,
+        scale_mm=SCALE_MM,
         colours={level: "rgb({},{},{})".format(*colour) for level, colour in LEVEL_COLOURS.items()},
         scale=", ".join("rgb({},{},{})".format(*colour) for colour in VIRIDIS),
         figure_json=_script_json(figure),
