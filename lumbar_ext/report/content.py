@@ -189,17 +189,23 @@ def _table(title: str, scope: Scope, columns: tuple[str, ...], by_key: Mapping[t
 
 
 def _cell(m: Measurement) -> Cell:
-    decimals = _DECIMALS[BY_ID[m.id].unit]
+    decimals = unit_decimals(BY_ID[m.id].unit)
     reference = _range_text(m, decimals)
     if m.value is None:
         return Cell(MISSING, reference, None, "", m.reason or "")
-    text = f"{_number(m.value, decimals)}"
+    text = f"{number_text(m.value, decimals)}"
     if m.interval_90 is not None:
         text += f" ± {(m.interval_90[1] - m.interval_90[0]) / 2:.{decimals}f}"
     return Cell(text, reference, _flag(m), m.grade or "", m.reference.source if m.reference else "")
 
 
-def _number(value: float, decimals: int) -> str:
+def unit_decimals(unit: str) -> int:
+    """How many decimals a value of a unit is printed with."""
+    return _DECIMALS[unit]
+
+
+def number_text(value: float, decimals: int) -> str:
+    """A number with a true minus sign, and without one where it rounds to zero."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
@@ -233,10 +239,10 @@ def _range_text(m: Measurement, decimals: int) -> str:
         return ""
     low, high = m.reference.low, m.reference.high
     if high is None:
-        return f"≥ {_number(low, decimals)}"
+        return f"≥ {number_text(low, decimals)}"
     if low is None:
-        return f"≤ {_number(high, decimals)}"
-    return f"{_number(low, decimals)} to {_number(high, decimals)}"
+        return f"≤ {number_text(high, decimals)}"
+    return f"{number_text(low, decimals)} to {number_text(high, decimals)}"
 
 
 def _quality_row(level: str, assessment: Assessment) -> QualityRow:

@@ -155,8 +155,8 @@ def _overlay(figure: RadiographFigure) -> np.ndarray:
             draw.line([*points, points[0]], fill=LEVEL_COLOURS[level], width=_LINE_PX)
     for line in figure.marks.lines:
         ends = [tuple(end) for end in line.ends_px.tolist()]
-        draw.line(ends, fill=(0, 0, 0), width=2 * _LINE_PX)
-        draw.line(ends, fill=(255, 255, 255), width=_LINE_PX - 1)
+        draw.line(ends, fill=(0, 0, 0), width=_LINE_PX + 4)
+        draw.line(ends, fill=(255, 255, 255), width=_LINE_PX)
     _draw_marks(draw, figure)
     for level, place in figure.label_places.items():
         draw.text(place, level, fill=LEVEL_COLOURS[level], font_size=22, anchor="mm", stroke_width=2, stroke_fill=0)
