@@ -25,7 +25,7 @@ from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
-RIGHT_CENTRE_MM = 13.0
+RIGHT_CENTRE_MM = 13.0  # half the least distance of neighbouring lumbar centres, which lie 25-45 mm apart
 ALONE, TOGETHER = "each view alone", "both views together"
 
 

@@ -25,7 +25,7 @@ from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.studies.study_folder import TruthFolder
 
-_VERTICES_A_VERTEBRA = 60
+_VERTICES_A_VERTEBRA = 60  # neighbouring vertices err alike, so more add rows and no cases
 _UNSIGNED = ("cobb",)
 # The side of a nearly straight spine is a matter of chance; what counts is how large its angle is.
 

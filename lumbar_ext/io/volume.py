@@ -22,7 +22,8 @@ OURS_FROM_LPS = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0,
 OURS_FROM_RAS = OURS_FROM_LPS @ np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world is right, anterior, superior."""
 
-_SHEAR = 1e-3
+_SHEAR = 1e-3  # cosine between axes, as rounded headers need
+# bytes of a text header, of one of its lines, and digits of one of its numbers
 _LONGEST_HEADER, _LONGEST_LINE, _LONGEST_NUMBER = 2**16, 2000, 40
 
 

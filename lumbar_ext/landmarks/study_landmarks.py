@@ -16,7 +16,7 @@ from lumbar_ext.io.atomic import write_text
 from lumbar_ext.io.json_document import check_document, read_document
 
 _SCHEMA = "landmarks.schema.json"
-_DIGITS = 6
+_DIGITS = 6  # of mm, px and confidences in the file
 
 
 _SHAPE = (len(LEVELS), len(LANDMARKS))

@@ -10,7 +10,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.losses.look_loss import total_of_groups
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 
-_BONE_VALUE = 0.02
+_BONE_VALUE = 0.02  # of a picture, above which a pixel shows bone: half a millimetre of it
 LOOK_FIELDS = ("score", "groups_before", "groups_after", "total_before", "total_after")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lumbar_ext.errors import InputError
 
-BOTTLENECK_EXPANSION = 4
+BOTTLENECK_EXPANSION = 4  # He et al. 2016
 
 
 @dataclass(frozen=True)

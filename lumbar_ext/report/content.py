@@ -19,7 +19,7 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 Flag = Literal["above", "below"]
 UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "%": "%", "1": ""}
-_DECIMALS = {"mm": 1, "mm2": 0, "deg": 1, "%": 0, "1": 2}
+_DECIMALS = {"mm": 1, "mm2": 0, "deg": 1, "%": 0, "1": 2}  # by unit, one more than the uncertainty warrants
 NOT_STATED = "not stated"
 VIEW_TITLES = {"ap": "Anteroposterior", "lat": "Lateral"}
 MISSING = "\N{EN DASH}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from ignite.engine import Engine, Events
 
-_DIGITS = 5
+_DIGITS = 5  # of numbers in CSV files
 
 
 class LearningCurve:

@@ -20,7 +20,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.transforms.decode import DecodedView
 
-_DIGITS = 5
+_DIGITS = 5  # of probabilities in the file
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
 
-LOW_PERCENTILE = 1.0
-HIGH_PERCENTILE = 99.0
-UINT16_MAX = 65535
-_LEAST_RANGE = 1e-9
-NORMALISED_RANGE = (-0.5, 1.5)
+LOW_PERCENTILE = 1.0  # becomes 0: air or the shutter's edge
+HIGH_PERCENTILE = 99.0  # becomes 1
+UINT16_MAX = 65535  # of stored pictures
+_LEAST_RANGE = 1e-9  # keeps a constant image finite
+NORMALISED_RANGE = (-0.5, 1.5)  # what lies beyond is cut off
 
 
 def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:

@@ -25,8 +25,8 @@ OVERRULED_MM = 1.5
 """Mean distance of a mesh's landmarks from where a user set them, from which on the user is told. Where both agree, what is
 left is how exactly a landmark can be set: about a millimetre."""
 
-_MOVED_MM = 0.05
-_MARGIN = 0.25
+_MOVED_MM = 0.05  # a point that lies closer to the network's was not touched: files round to 0.0001
+_MARGIN = 0.25  # of the radiograph's size: how far outside of it a point may lie
 _LEAST_STEP_MM = 10.0
 """Neighbouring lumbar vertebrae lie 25-45 mm apart; landmarks of the same name less than this below each other are misnamed."""
 _LEAST_SPREAD_MM = 2.0

@@ -31,7 +31,7 @@ from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides,
 _OFF_CENTRE_PX = 25.0
 # of the sum of five probabilities: what the centred crop may lose and still be preferred
 _AS_SURE = 0.05
-_MIDDLE = (len(LEVELS) - 1) / 2
+_MIDDLE = (len(LEVELS) - 1) / 2  # index of L3
 
 
 @dataclass(frozen=True)

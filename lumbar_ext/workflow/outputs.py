@@ -29,7 +29,7 @@ RESULT_FILES = (
 )
 """Every file that a reconstruction may leave; a new one replaces them all."""
 
-_DIGITS = 6
+_DIGITS = 6  # of numbers in JSON
 _NOT_REGISTERED = "not found in both views (too few of its landmarks, or its place is outside an image)"
 
 

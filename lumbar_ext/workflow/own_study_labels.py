@@ -41,7 +41,7 @@ from lumbar_ext.transforms.intensity import stretched_to_uint16
 from lumbar_ext.workflow.outputs import write_json
 from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
 
-_FIT_MODES = 20
+_FIT_MODES = 20  # of the shape model with which levels are told apart
 
 NOT_A_VERTEBRA_MM = 2.5
 """A surface this far (mean distance of the closest instance's vertices) from every vertebra is none. Measured on 17 real ones,

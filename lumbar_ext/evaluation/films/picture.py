@@ -12,8 +12,9 @@ from lumbar_ext.evaluation.films.scores import FilmScore
 from lumbar_ext.evaluation.films.seen_film import SeenFilm
 from lumbar_ext.transforms.intensity import normalise_intensity
 
-TILE_PX = 320
-FILMS_A_ROW = 6
+TILE_PX = 320  # side of a film's tile; marks and names stay legible
+FILMS_A_ROW = 6  # tiles: the sheet is 1920 px wide
+# RGB, told apart on grey by people who do not tell red from green
 _MARK, _NAME, _TINT = (255, 215, 0), (255, 255, 255), np.array([255.0, 60.0, 60.0])
 # of the decomposition over the film: bone stays visible through it
 _OPACITY = 0.45

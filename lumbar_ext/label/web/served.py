@@ -17,7 +17,7 @@ _SERVED = re.compile(
     r"/(info|infer/[^/]+|train(/[^/]+)?|activelearning/[^/]+|datastore(/(image|label)(/info)?)?)?/?"
     r"|/(docs|openapi\.json|favicon\.ico|static/.*)"
 )
-_FORBIDDEN, _NOT_FOUND = 403, 404
+_FORBIDDEN, _NOT_FOUND = 403, 404  # status codes, RFC 9110
 
 
 def is_served(path: str) -> bool:

@@ -35,7 +35,7 @@ _Alone = Mapping[str, Sequence[Peak | None]]
 
 _IN_WORDS = {"ap": "AP", "lat": "lateral"}
 _LEFT_TIP, _RIGHT_TIP, _SPINOUS_TIP = PROCESS_LANDMARKS
-_ENOUGH_TO_JUDGE = 2
+_ENOUGH_TO_JUDGE = 2  # peaks of a view, from which on it may look as if it showed other levels
 _AMBIGUOUS = 0.05
 """A runner-up of this probability is reported."""
 _DOUBTFUL = 0.6
