@@ -37,7 +37,7 @@ class FirstPass:
 
 
 def undisturbed(first: FirstPass, rng: np.random.Generator) -> FirstPass:
-    """The first pass as it is."""
+    """The first pass as it is: the control among the displaced ones."""
     return first
 
 

@@ -63,7 +63,7 @@ def true_meshes(truth_dir: str | Path) -> dict[str, Mesh]:
 
 
 def measure_meshes(meshes: Mapping[str, Mesh]) -> Values:
-    """All values of meshes."""
+    """All values that can be measured on true meshes, by measurement and subject."""
     marks, broken = mark_spine(meshes)
     placed = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
     return measure_spine(placed, broken)
@@ -123,7 +123,7 @@ class GradedVertebra:
 
     @property
     def grade(self) -> Grade:
-        """Its grade."""
+        """How far the vertebra's measurements can be relied on, as the report grades it."""
         return self.quality.grade
 
 

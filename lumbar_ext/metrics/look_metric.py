@@ -32,7 +32,7 @@ class LookMetric(Metric):
         super().__init__(output_transform=lambda output: (output["pred"], output["label"], output["image"]))
 
     def reset(self) -> None:
-        """Forgets all views."""
+        """Begins a new epoch: the sums are zero."""
         self._sums = dict.fromkeys(LOOK_FIELDS[1:], 0.0)
         self._pixels = 0.0
 

@@ -64,7 +64,7 @@ class StudySpec:
 
     @property
     def name(self) -> str:
-        """The study in messages."""
+        """What messages call the study: split and seed."""
         return f"{self.split} seed {self.seed}"
 
     def generator(self) -> np.random.Generator:

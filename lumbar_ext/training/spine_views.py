@@ -274,7 +274,7 @@ class ConsecutiveDraws(Sampler):
             draw += self.replicas
 
     def state_dict(self) -> dict[str, int]:
-        """For checkpoints."""
+        """The iterations done, for checkpoints."""
         return {"iterations": self.iterations}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:

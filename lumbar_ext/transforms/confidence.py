@@ -55,7 +55,7 @@ class MonotoneMap:
         return np.interp(score, self.scores, self.probabilities)
 
     def as_document(self) -> dict[str, list[float]]:
-        """For JSON."""
+        """The knots as JSON holds them, the inverse of `_map`."""
         return {"score": self.scores.tolist(), "probability": self.probabilities.round(_DIGITS).tolist()}
 
 

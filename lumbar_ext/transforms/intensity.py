@@ -21,8 +21,7 @@ def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> 
     """Maps the 1st and 99th percentile of a bone-bright image to 0 and 1, clipped to [-0.5, 1.5], as float32.
 
     The clip lies outside [0, 1] because the brightest percent of a radiograph may be bone of interest. Non-finite
-    pixels
-    become the low percentile; a constant image becomes zero.
+    pixels become the low percentile; a constant image becomes zero.
 
     Args:
         image: any shape, any real dtype.

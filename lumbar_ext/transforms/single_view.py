@@ -1,12 +1,9 @@
 """One radiograph through the network without a calibration: file to network grid, and output back to the file's pixels.
 
-Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it:
-head up; AP
-with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable:
-`image`
-(path, then tensor), `view` ("ap" or "lat"), `source` (path), `original_from_network` (float64 [2, 2]: scale
-and offset
-of (u, v)), `original_size_px` (columns, rows).
+Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it: head up; AP
+with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable: `image` (path,
+then tensor), `view` ("ap" or "lat"), `source` (path), `original_from_network` (float64 [2, 2]: scale and offset of (u, v)),
+`original_size_px` (columns, rows).
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class _Places:
 
     @classmethod
     def straight(cls, grid: VoxelGrid) -> _Places:
-        """No displacement."""
+        """Places without displacement: each voxel is where it is."""
         lines = [start + grid.voxel_mm * np.arange(n) for start, n in zip(grid.origin_mm, grid.shape, strict=True)]
         return cls(np.stack(np.meshgrid(*lines, indexing="ij")).astype(np.float32), 0.0, grid)
 

@@ -129,7 +129,7 @@ class LevelAssignment:
         return float(np.sqrt(np.mean([pair.gap_mm**2 for pair in self.best.found]))) if self.best.found else 0.0
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """Levels, probabilities, runners-up and doubts, as registration.json holds them."""
         runner_up = self.runner_up
         found = {
             self.names[pair.level]: {"probability": self.level_probability[pair.level], "gap_mm": pair.gap_mm}
