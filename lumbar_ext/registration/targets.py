@@ -26,6 +26,7 @@ class ViewTarget:
         levels: names of the vertebrae that the image shows; None for all of the problem.
         view: name of the view; None where it is the name under which the problem holds the target.
         block: pixels of image and weights are means over blocks of `block` x `block` pixels of the camera.
+        samples: so many rows and columns of the camera's pixels are one of the view's own.
     """
 
     camera: Camera
@@ -34,6 +35,7 @@ class ViewTarget:
     levels: tuple[str, ...] | None = None
     view: str | None = None
     block: int = 1
+    samples: int = 1
 
     def __post_init__(self) -> None:
         expected = tuple(-(-size // self.block) for size in self.camera.size_px[::-1])
@@ -70,7 +72,7 @@ class ViewTarget:
                 centre_uv_px=(np.array(camera.size_px) - 1) / 2,
             )
         images = (block_means(own, block) for own in (self.image, self.weights))
-        return ViewTarget(camera, *images, self.levels, self.view, self.block * block * samples)
+        return ViewTarget(camera, *images, self.levels, self.view, self.block * block * samples, self.samples * samples)
 
     def coarsened(self, stride: int) -> ViewTarget:
         """The target with blocks of `stride` x `stride` pixels averaged into one, seen by a camera of larger pixels:

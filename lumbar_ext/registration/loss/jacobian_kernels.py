@@ -102,7 +102,7 @@ def number_covered_blocks(own, u0, v0, block, row_of):
 
 @compiled(fastmath=True)
 def accumulate_jacobian(
-    uvw, vertices, source, triangles, normals, motions, floor, slope, own, u0, v0, block, row_of, out
+    uvw, vertices, source, triangles, normals, motions, floor, slope, own, u0, v0, block, stride, row_of, out
 ):
     """Adds the derivative of the DRR's block means by each parameter to out [N, q], a row for each touched block.
 
@@ -112,13 +112,15 @@ def accumulate_jacobian(
         triangles, normals: [M, 3].
         motions: [M, q] how far triangles move along their normals, see `rigid_motions` and `shape_motions`.
         floor: smallest `|n.d|`.
-        slope: [rows, columns] float32 derivative of a block's mean by the path length in each pixel of the image, 1/mm.
-        own: depth fractions of the vertebra in its window; u0, v0: column and row of the image at own[0, 0].
+        slope: [rows, columns] float32 derivative of a block's mean by the path length in each pixel of the window, 1/mm.
+        own: [rows, columns] depth fractions of the vertebra in its window; u0, v0: column and row of the image at own[0, 0].
         block: edge of a block, px.
+        stride: only every so many-th row and column are looked at, and count for all; divides block.
         row_of: [rows, columns] int32 of the blocks of the whole image, from `number_covered_blocks`.
         out: [N, q] float32, added to.
     """
     rows, columns = own.shape
+    share = np.float32(stride * stride)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         va, vb, vc = uvw[a, 1] - v0, uvw[b, 1] - v0, uvw[c, 1] - v0
@@ -130,16 +132,18 @@ def accumulate_jacobian(
         area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
         if first_column >= end_column or area == 0.0:
             continue
-        steepness = np.float32(_inverse_cosine(vertices, source, normals, a, t, floor))
+        first_row += -(first_row + v0) % stride
+        first_column += -(first_column + u0) % stride
+        steepness = share * np.float32(_inverse_cosine(vertices, source, normals, a, t, floor))
         turn = 1.0 if area > 0.0 else -1.0
-        for row in range(first_row, end_row):
-            for column in range(first_column, end_column):
+        for row in range(first_row, end_row, stride):
+            for column in range(first_column, end_column, stride):
                 inside_a = turn * ((uc - ub) * (row - vb) - (vc - vb) * (column - ub))
                 inside_b = turn * ((ua - uc) * (row - vc) - (va - vc) * (column - uc))
                 inside_c = turn * ((ub - ua) * (row - va) - (vb - va) * (column - ua))
                 if own[row, column] > 1e-7 and inside_a >= 0.0 and inside_b >= 0.0 and inside_c >= 0.0:
                     target = row_of[(row + v0) // block, (column + u0) // block]
-                    gain = steepness * slope[row + v0, column + u0]
+                    gain = steepness * slope[row, column]
                     for k in range(motions.shape[1]):
                         out[target, k] += gain * motions[t, k]
 

@@ -50,26 +50,39 @@ def reweighting(residual, code, scale):
 
 
 @compiled()
-def block_picture(depth, ray_length, mu, block, transmission, out):
+def block_picture(depth, u0, v0, ray_length, mu, block, slope, out):
     """Fills out with the DRR of depth fractions, averaged over blocks of pixels.
 
     Args:
-        depth: [rows, columns] float32 depth fractions; whole blocks.
-        ray_length: the same shape, mm.
+        depth: [rows, columns] float32 depth fractions in the window outside of which there are none.
+        u0, v0: column and row of the image at depth[0, 0].
+        ray_length: of the image, whole blocks, mm.
         mu: attenuation, 1/mm.
         block: edge of a block, px.
-        transmission: [rows, columns] float32 output, `exp(-mu path length)`.
-        out: [rows / block, columns / block] float32 output.
+        slope: [rows, columns] float32 output, derivative of a block's mean by the path length in each pixel, 1/mm.
+        out: float32 output, a value for each block of the image.
     """
     share = np.float32(1.0 / (block * block))
     out[:] = 0.0
     for y in range(depth.shape[0]):
+        row = (y + v0) // block
         for x in range(depth.shape[1]):
             passed = np.float32(1.0)
             if abs(depth[y, x]) > 1e-7:
-                passed = np.float32(math.exp(-mu * depth[y, x] * ray_length[y, x]))
-                out[y // block, x // block] += share * (np.float32(1.0) - passed)
-            transmission[y, x] = passed
+                passed = np.float32(math.exp(-mu * depth[y, x] * ray_length[y + v0, x + u0]))
+                out[row, (x + u0) // block] += share * (np.float32(1.0) - passed)
+            slope[y, x] = np.float32(mu) * share * passed
+
+
+@compiled()
+def by_depth(by_block, slope, u0, v0, ray_length, block, out):
+    """Fills out with the derivative by the depth fractions in a window of what has the derivative `by_block` by the means of
+    blocks; arguments as those of `block_picture`.
+    """
+    for y in range(out.shape[0]):
+        row = (y + v0) // block
+        for x in range(out.shape[1]):
+            out[y, x] = by_block[row, (x + u0) // block] * slope[y, x] * ray_length[y + v0, x + u0]
 
 
 @compiled()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.targets import VertebraStart, ViewTarget, block_means
 from lumbar_ext.shape.model.level_shape import SurfaceModes
+
+_KEPT_STATES = 2
+"""Where a step begins and where it ends."""
 
 
 class Scene:
@@ -62,13 +66,13 @@ class Scene:
         return {name: max(weights[view], 1.0) for name, view in self.view_of.items()}
 
     def at(self, parameters: list[np.ndarray]) -> SceneState:
-        """The scene at parameters, a list of [6 + K] arrays; the last two are kept, a step and its end are asked for
+        """The scene at parameters, a list of [6 + K] arrays; those asked for last are kept, a step and its end are asked for
         often.
         """
         key = np.concatenate(parameters).tobytes()
-        if key not in self._states:
-            self._states = dict([*self._states.items()][-1:]) | {key: SceneState(self, parameters)}
-        return self._states[key]
+        state = self._states.pop(key, None) or SceneState(self, parameters)
+        self._states = dict([*self._states.items()][1 - _KEPT_STATES :]) | {key: state}
+        return state
 
     def vertices(self, index: int, parameters: np.ndarray) -> np.ndarray:
         """The rendered vertices [V, 3] float32 of one vertebra in its own frame, from parameters [6 + K]."""
@@ -132,8 +136,15 @@ class SceneState:
 
     def __init__(self, scene: Scene, parameters: list[np.ndarray]) -> None:
         self.scene, self.parameters = scene, parameters
+        self._made: dict[Hashable, Any] = {}
         # At once: terms ask for them from the threads that would have to compute them.
         self.vertices_mm = list(scene.run(lambda i: scene.vertices(i, parameters[i]), range(len(parameters))))
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` returns, kept under a key: a term's value and its derivatives need the same pictures and contacts."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     @cached_property
     def world_mm(self) -> list[np.ndarray]:
