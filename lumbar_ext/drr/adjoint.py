@@ -32,7 +32,6 @@ def accumulate_vertex_gradient(
         vertices_mm: [V, 3] world mm.
         source_mm: [3].
         triangles: [M, 3] counter-clockwise seen from outside.
-        u_offset, v_offset: column and row of depth_gradient[0, 0].
         depth_gradient: [rows, columns].
         floor: smallest `|n . d|`, taken at the first corner of a triangle.
         gradient: [V, 3] float64, added to.
@@ -41,11 +40,11 @@ def accumulate_vertex_gradient(
     normal = np.empty(3)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        va, vb, vc = uvw[a, 1] - v_offset, uvw[b, 1] - v_offset, uvw[c, 1] - v_offset
+        va, vb, vc = uvw[a, 1], uvw[b, 1], uvw[c, 1]
         first_row, end_row = max(0, math.ceil(min(va, vb, vc))), min(rows, math.ceil(max(va, vb, vc)))
         if first_row >= end_row:
             continue
-        ua, ub, uc = uvw[a, 0] - u_offset, uvw[b, 0] - u_offset, uvw[c, 0] - u_offset
+        ua, ub, uc = uvw[a, 0], uvw[b, 0], uvw[c, 0]
         first_column, end_column = max(0, math.ceil(min(ua, ub, uc))), min(columns, math.ceil(max(ua, ub, uc)))
         area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
         if first_column >= end_column or area == 0.0:

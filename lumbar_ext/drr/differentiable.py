@@ -44,8 +44,6 @@ class PathLengthFunction(torch.autograd.Function):
             ctx.vertices,
             ctx.projector.camera.source_mm,
             ctx.triangles,
-            0,
-            0,
             image_gradient.detach().cpu().double().numpy() * ctx.projector.ray_length_mm,
             ctx.floor,
             gradient,

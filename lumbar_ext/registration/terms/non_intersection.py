@@ -27,7 +27,7 @@ class NonIntersection(Term):
 
     late: ClassVar[bool] = True
 
-    weight: float = 0.3
+    weight: float = 0.8
     reach_mm: float = 4.0
 
     def __post_init__(self) -> None:
