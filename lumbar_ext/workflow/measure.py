@@ -67,7 +67,7 @@ class ReportOptions:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredReconstruction:
     """What the files of a measurement are made from; landmarks in the pixels of the radiographs.
 
     `doubts` are sentences for the report beside those about the study and the vertebrae.
@@ -81,7 +81,9 @@ class Measured:
     doubts: tuple[str, ...] = ()
 
 
-def write_measurement_files(folder: Path, measured: Measured, options: ReportOptions | None = None) -> None:
+def write_measurement_files(
+    folder: Path, measured: MeasuredReconstruction, options: ReportOptions | None = None
+) -> None:
     """Writes `measurements.json` and `.csv`, PLY meshes (LPS), the glTF scene and, on request, the label map (RAS).
 
     Args:
@@ -92,7 +94,7 @@ def write_measurement_files(folder: Path, measured: Measured, options: ReportOpt
     fits, assessment, triangles = measured.result.vertebrae, measured.assessment, measured.triangles
     poses = {level: fit.world_from_vertebra for level, fit in fits.items()}
     write_measurements(folder / "measurements.json", measurements_document(assessment, poses))
-    write_measurements_csv(folder / "measurements.csv", assessment)
+    write_measurements_csv(folder / "measurements.csv", assessment, measured.study.patient_id or "")
     meshes = {level: fit.vertices_mm for level, fit in fits.items()}
     for level, vertices in meshes.items():
         spread = assessment.vertex_sd_mm.get(level)
@@ -106,7 +108,7 @@ def write_measurement_files(folder: Path, measured: Measured, options: ReportOpt
 
 def write_report(
     folder: Path,
-    measured: Measured,
+    measured: MeasuredReconstruction,
     run: Mapping[str, Any],
     seconds: Mapping[str, float],
     options: ReportOptions | None = None,
@@ -123,7 +125,9 @@ def write_report(
     assessment, result = measured.assessment, measured.result
     content = report_content(measured.study, assessment, result.missing_levels, run, seconds, measured.doubts)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
-    pictures = build_pictures(measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm)
+    pictures = build_pictures(
+        measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm, assessment.lines
+    )
     write_text(folder / "report.html", report_html(content, pictures))
     if (options or ReportOptions()).pdf:
         write_bytes(folder / "report.pdf", report_pdf(content, pictures))
