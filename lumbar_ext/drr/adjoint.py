@@ -19,9 +19,7 @@ large derivatives, but those are true: 0.05 took 6 % of the slope of poses away 
 
 
 @compiled(error_model="numpy")
-def accumulate_vertex_gradient(
-    uvw, vertices_mm, source_mm, triangles, u_offset, v_offset, depth_gradient, floor, gradient
-):
+def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, depth_gradient, floor, gradient):
     """Adds to gradient [V, 3] the derivative of `sum(depth_gradient * depth fraction)` by the vertices.
 
     A path length is the depth fraction times the length of the pixel's ray, so what has the derivative `g` by path lengths

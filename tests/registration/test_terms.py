@@ -17,6 +17,7 @@ from lumbar_ext.registration.terms.non_intersection import NonIntersection
 from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.registration.terms.similarity import Huber, SquaredError
 from lumbar_ext.registration.terms.term import ModelSum, PreparedTerm, Term
+from tests.registration.many_rays import mean_path_lengths
 
 ODD, EVEN = ("L1", "L3", "L5"), ("L2", "L4")
 
@@ -130,11 +131,10 @@ def in_groups(problem, truth, geometry, groups):
     """The problem with the decompositions of groups of levels."""
     targets = {}
     for view in VIEWS:
-        projectors = problem.scene().projectors
         for group in groups:
-            members = [LEVELS.index(level) for level in group]
+            meshes = [truth.vertices[LEVELS.index(level)] for level in group]
             triangles = problem.vertebrae[0].shape.surface.triangles
-            length = sum(projectors[view].path_length(truth.vertices[i], triangles) for i in members)
+            length = mean_path_lengths(meshes, triangles, geometry[view])
             name = f"{view} {'+'.join(group)}"
             targets[name] = ViewTarget(
                 geometry[view], drr_from_path_length(length), np.ones((512, 512)), tuple(group), view

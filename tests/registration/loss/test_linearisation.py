@@ -3,12 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbar_ext.drr import drr_from_path_length, path_length
+from lumbar_ext.drr import drr_from_path_length
 from lumbar_ext.registration.loss.linearisation import Lineariser
 from lumbar_ext.registration.search.optimiser import start_parameters
 from lumbar_ext.registration.terms.images import ImageTerm
 from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
 from lumbar_ext.registration.terms.similarity import Huber, SquaredError
+from tests.registration.many_rays import mean_path_lengths
 
 _STEPS = np.array([0.3] * 3 + [0.01] * 3 + [0.1] * 8)
 
@@ -29,19 +30,6 @@ def finite_differences(loss, parameters, index):
     return np.array(slopes)
 
 
-def lengths_of_many_rays(scene, parameters, camera, n=4):
-    """Path lengths [rows, columns] of all vertebrae, each the mean of n x n rays over the area of a pixel."""
-    columns, rows = camera.size_px
-    fine = camera.resampled(
-        size_px=(n * columns, n * rows),
-        pixel_spacing_mm=tuple(spacing / n for spacing in camera.pixel_spacing_mm),
-        centre_uv_px=(np.array(camera.size_px) - 1) / 2,
-    )
-    triangles, world = scene.surfaces[0].triangles, scene.at(parameters).world_mm
-    total = sum(path_length(vertices, triangles, fine) for vertices in world)
-    return total.reshape(rows, n, columns, n).mean((1, 3))
-
-
 @pytest.mark.parametrize("similarity", [SquaredError(), Huber(scale=0.1)])
 def test_loss_is_that_of_the_scene(full_problem, similarity):
     problem = full_problem.with_term(ImageTerm(similarity)).averaged(2)
@@ -49,7 +37,8 @@ def test_loss_is_that_of_the_scene(full_problem, similarity):
     lineariser = Lineariser(problem)
     expected = {}
     for name, target in problem.targets.items():
-        prediction = drr_from_path_length(lengths_of_many_rays(lineariser.scene, parameters, target.camera))
+        world, triangles = lineariser.scene.at(parameters).world_mm, lineariser.scene.surfaces[0].triangles
+        prediction = drr_from_path_length(mean_path_lengths(world, triangles, target.camera))
         penalties = target.weights * similarity.penalty(prediction - target.image)
         expected[name] = penalties.sum(dtype=np.float64) / target.bone_weight
     losses = lineariser.losses(parameters)
