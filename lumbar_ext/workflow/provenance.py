@@ -10,7 +10,7 @@ from pathlib import Path
 
 import lumbar_ext
 
-PACKAGES = ("monai", "torch", "numpy", "scipy", "numba", "nlopt", "itk", "nibabel", "trimesh", "pytorch-ignite")
+PACKAGES = ("monai", "torch", "numpy", "scipy", "numba", "nlopt", "nibabel", "trimesh", "pytorch-ignite")
 """Packages whose version can change a result."""
 
 
