@@ -104,8 +104,8 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("cross-validate", "evaluation.network.cross_validation:cross_validate", "trainings by folds of subjects"),
         Verb("ablate", "evaluation.network.ablation:ablate", "the paper's ablation"),
         Verb("export-onnx", "training.onnx_export:export", "the network as an ONNX file", "export"),
-        Verb("pack-weights", "training.weights:pack", "weights in half precision, in parts if need be"),
-        Verb("join-weights", "training.weights:join", "parts of weights in one file"),
+        Verb("pack-weights", "training.weight_parts:pack", "weights in half precision, in parts if need be"),
+        Verb("join-weights", "training.weight_parts:join", "parts of weights in one file"),
     ),
     "How good it is": (
         Verb("evaluate", "cli.bundle_verbs:evaluate", "error tables of reconstructions of a cohort"),
