@@ -14,6 +14,7 @@ from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
+from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.canonical import (
@@ -207,7 +208,7 @@ def _calibrated(seen: DecodedView, calibration: ConfidenceCalibration, view: str
     return replace(known, confidence=confidence, landmark_confidence=landmarks)
 
 
-@torch.inference_mode()
+@reproducible_inference()
 def _seen(network: nn.Module, pixels: np.ndarray) -> PackedView:
     """What the network sees in one radiograph [512, 512]."""
     device = next(network.parameters()).device
