@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
-from lumbar_ext.label.names import calibration_of, dicom_radiograph, partner_of, view_of
+from lumbar_ext.label.names import calibration_of, dicom_radiograph, view_of
 from lumbar_ext.label.request_parameters import number, one_of
 from lumbar_ext.label.seen_radiograph import RECONSTRUCTION, NetworkBundle
 from lumbar_ext.label.view_tasks import temporary_answer
@@ -83,7 +83,7 @@ class ReconstructionTask(InferTask):
     def _pair(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Paths of both views by the bundle's names."""
         image_id, path = request["image_id"], Path(request["image"])
-        partner_id = request.get("partner") or partner_of(image_id)
+        partner_id = request.get("partner") or self.datastore.partner(image_id)
         partner = self.datastore.image_path(partner_id)
         views = {view_of(image_id, path): path, view_of(partner_id, partner): partner}
         if len(views) != 2:
