@@ -127,6 +127,15 @@ class Lineariser:
             term.add_to(model, state)
         return images
 
+    def sampled_images(self, parameters: list[np.ndarray]) -> float:
+        """The part of the images where these are seen along single rays, as the paper's registration and BOBYQA see them;
+        infinite if a vertebra is not in front of an X-ray source.
+        """
+        try:
+            return self._images.sampled(self.scene.predictions(parameters))
+        except ValueError:
+            return float("inf")
+
     def rest(self, parameters: list[np.ndarray], regularisation: float) -> float:
         """The part of the loss that does not come from images."""
         return self._rest(self.scene.at(parameters), 0.0, regularisation)

@@ -140,12 +140,16 @@ class ViewEquations:
     def _losses(self, state: SceneState) -> tuple[float, float]:
         """What fitted fields cost, and the pixels' penalty."""
         picture = self.picture(state)
-        if picture is None:
-            return 0.0, float("inf")
-        prediction, share = picture.bones, 0.0
-        if picture.fitted is not None:
-            prediction = picture.fitted.gain * prediction + picture.fitted.background
-            share = picture.fitted.penalty / self._n_views
+        return (0.0, float("inf")) if picture is None else self._penalties(picture.bones, picture.fitted)
+
+    def sampled_loss(self, bones: np.ndarray) -> float:
+        """The share of the loss for a DRR [rows, columns] from elsewhere."""
+        return sum(self._penalties(bones, None if self._fitter is None else self._fitter.fit(bones)))
+
+    def _penalties(self, bones: np.ndarray, fitted: FittedFields | None) -> tuple[float, float]:
+        prediction, share = bones, 0.0
+        if fitted is not None:
+            prediction, share = fitted.gain * bones + fitted.background, fitted.penalty / self._n_views
         code, scale = self._similarity.code, self._similarity.scale
         return share, view_penalty(prediction, self._target.image, self._weights, code, scale)
 
