@@ -168,10 +168,10 @@ def evaluate_levels(
     print(levels_table(outcomes))
 
 
-Measure = Callable[[str, str, BiplanarStudy, np.ndarray], list[LevelOutcome]]
+LevelMeasure = Callable[[str, str, BiplanarStudy, np.ndarray], list[LevelOutcome]]
 
 
-def _levels_of_the_first(bundle_root: Path) -> Measure:
+def _levels_of_the_first(bundle_root: Path) -> LevelMeasure:
     from lumbar_ext.workflow.network_bundle import load_bundle_network
 
     network = load_bundle_network(bundle_root, bundle_root / "models" / "model.pt")
@@ -182,7 +182,7 @@ def _levels_of_the_first(bundle_root: Path) -> Measure:
     return measure
 
 
-def _located_levels(bundle_root: Path) -> Measure:
+def _located_levels(bundle_root: Path) -> LevelMeasure:
     from lumbar_ext.workflow.locate_and_look import observe_located
     from lumbar_ext.workflow.network_bundle import load_bundle_network
 
