@@ -11,7 +11,7 @@ import trimesh
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM, drr_from_path_length, path_length
-from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
@@ -92,7 +92,7 @@ def test_image_axes_and_pixel_rule(geometry):
 
 
 def test_shape_of_an_image_is_rows_by_columns():
-    camera = Camera([1000, 0, 0], [-200, -50, 40], [0, 1, 0], [0, 0, -1], (1, 1), (101, 81))
+    camera = ConeBeam([1000, 0, 0], [-200, -50, 40], [0, 1, 0], [0, 0, -1], (1, 1), (101, 81))
     cube = trimesh.creation.box((10, 10, 10))
     image = path_length(cube.vertices + np.array([0, 30, -20]), np.asarray(cube.faces, dtype=np.int32), camera)
     assert image.shape == (81, 101) == camera.size_px[::-1]

@@ -19,20 +19,20 @@ large derivatives, but those are true: 0.05 took 6 % of the slope of poses away 
 
 
 @compiled()
-def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, image_gradient, floor, gradient):
+def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, source_step_mm, triangles, image_gradient, floor, gradient):
     """Adds to gradient [V, 3] the derivative of `sum(image_gradient * path_length)` by the vertices.
 
     Args:
         uvw: [V, 3] from `lumbar_ext.drr.rasteriser.project_vertices`.
         vertices_mm: [V, 3] world mm.
-        source_mm: [3].
+        source_mm, source_step_mm: [3] while row 0 is exposed, and how it moves from a row to the next.
         triangles: [M, 3] counter-clockwise seen from outside.
         image_gradient: [rows, columns].
         floor: smallest `|n . d|`.
         gradient: [V, 3] float64, added to.
     """
     rows, columns = image_gradient.shape
-    normal, weights = np.empty(3), np.empty(3)
+    normal, weights, source = np.empty(3), np.empty(3), np.empty(3)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         va, vb, vc = uvw[a, 1], uvw[b, 1], uvw[c, 1]
@@ -45,6 +45,8 @@ def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, image_gra
         if not _unit_normal(vertices_mm, a, b, c, normal):
             continue
         for row in range(first_row, end_row):
+            for axis in range(3):
+                source[axis] = source_mm[axis] + row * source_step_mm[axis]
             for column in range(first_column, end_column):
                 # Shares of the opposite areas, then of the inverse depths: weights on the triangle, not on the detector.
                 weights[0] = ((uc - ub) * (row - vb) - (vc - vb) * (column - ub)) / area
@@ -59,7 +61,7 @@ def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, image_gra
                 along, squared = 0.0, 0.0
                 for axis in range(3):
                     point = weights[0] * vertices_mm[a, axis] + weights[1] * vertices_mm[b, axis]
-                    ray = (point + weights[2] * vertices_mm[c, axis]) / total - source_mm[axis]
+                    ray = (point + weights[2] * vertices_mm[c, axis]) / total - source[axis]
                     along += ray * normal[axis]
                     squared += ray * ray
                 gain = image_gradient[row, column] / max(abs(along) / math.sqrt(squared), floor) / total

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, Camera, ConeBeam
 from lumbar_ext.radiographs.dicom_folder import DicomRadiograph
 from lumbar_ext.radiographs.dicom_header import element_numbers
 from lumbar_ext.radiographs.dicom_pairing import RadiographPair
@@ -78,7 +78,7 @@ def camera_from_tags(radiograph: DicomRadiograph) -> Camera:
     half_mm = (np.array(size_px) - 1) / 2 * (du, dv)
     centre_mm = (source_to_detector_mm - source_to_isocentre_mm) * to_detector
     origin_mm = centre_mm - half_mm[0] * u_axis - half_mm[1] * v_axis
-    return Camera(-source_to_isocentre_mm * to_detector, origin_mm, u_axis, v_axis, (du, dv), size_px)
+    return ConeBeam(-source_to_isocentre_mm * to_detector, origin_mm, u_axis, v_axis, (du, dv), size_px)
 
 
 def _as_stored(radiograph: DicomRadiograph, u_axis: np.ndarray, v_axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -131,13 +131,12 @@ def _settled(inputs: RegistrationInput) -> RegistrationInput:
 
 
 def _rounded(camera: Camera) -> Camera:
-    return Camera(
-        np.round(camera.source_mm, 6),
-        np.round(camera.detector_origin_mm, 6),
-        np.round(camera.u_axis, 9),
-        np.round(camera.v_axis, 9),
-        tuple(np.round(camera.pixel_spacing_mm, 9).tolist()),
-        camera.size_px,
+    return camera.replace(
+        source_mm=np.round(camera.source_mm, 6),
+        detector_origin_mm=np.round(camera.detector_origin_mm, 6),
+        u_axis=np.round(camera.u_axis, 9),
+        v_axis=np.round(camera.v_axis, 9),
+        pixel_spacing_mm=tuple(np.round(camera.pixel_spacing_mm, 9).tolist()),
     )
 
 

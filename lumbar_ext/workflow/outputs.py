@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.geometry import Camera
 from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.landmarks.markups import SUFFIX, write_points
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
@@ -117,18 +116,6 @@ def mesh_path(folder: Path, level: str) -> Path:
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Writes a document of plain values; a value that is not finite becomes null."""
     path.write_text(json.dumps(_plain(document), indent=1) + "\n", encoding="utf-8")
-
-
-def camera_document(camera: Camera) -> dict[str, Any]:
-    """A camera in the terms of the calibration file."""
-    return {
-        "source_mm": camera.source_mm,
-        "detector_origin_mm": camera.detector_origin_mm,
-        "u_axis": camera.u_axis,
-        "v_axis": camera.v_axis,
-        "pixel_spacing_mm": camera.pixel_spacing_mm,
-        "size_px": camera.size_px,
-    }
 
 
 def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:

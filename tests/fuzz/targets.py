@@ -14,7 +14,7 @@ import trimesh
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.io.calibration import read_calibration, write_calibration
 from lumbar_ext.io.volume import read_volume
 from lumbar_ext.io.weights import read_tensors
@@ -151,8 +151,8 @@ def _write_labels(path: Path) -> None:
 
 
 def _write_calibration(path: Path) -> None:
-    ap = Camera([1000, 0, 0], [-300, -32, 47], [0, 1, 0], [0, 0, -1], (1.0, 1.5), (64, 63))
-    lat = Camera([0, 1000, 0], [30, -300, 47], [-1, 0, 0], [0, 0, -1], (1.2, 1.2), (51, 80))
+    ap = ConeBeam([1000, 0, 0], [-300, -32, 47], [0, 1, 0], [0, 0, -1], (1.0, 1.5), (64, 63))
+    lat = ConeBeam([0, 1000, 0], [30, -300, 47], [-1, 0, 0], [0, 0, -1], (1.2, 1.2), (51, 80))
     write_calibration(BiplanarGeometry(ap, lat), path)
 
 

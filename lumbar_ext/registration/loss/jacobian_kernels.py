@@ -102,13 +102,13 @@ def number_covered_blocks(own, u0, v0, block, row_of):
 
 @compiled(fastmath=True)
 def accumulate_jacobian(
-    uvw, vertices, source, triangles, normals, motions, floor, slope, own, u0, v0, block, row_of, out
+    uvw, vertices, pinhole, triangles, normals, motions, floor, slope, own, u0, v0, block, row_of, out
 ):
     """Adds the derivative of the DRR's block means by each parameter to out [N, q], a row for each touched block.
 
     Args:
         uvw: [V, 3] projected vertices.
-        vertices: [V, 3] and source: [3], both in the vertebra frame.
+        vertices: [V, 3] and pinhole: [17], both in the vertebra frame; see `kernels.pinhole_from_vertebra`.
         triangles, normals: [M, 3].
         motions: [M, q] how far triangles move along their normals, see `rigid_motions` and `shape_motions`.
         floor: smallest `|n.d|`.
@@ -130,7 +130,7 @@ def accumulate_jacobian(
         area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
         if first_column >= end_column or area == 0.0:
             continue
-        steepness = np.float32(_inverse_cosine(vertices, source, normals, a, t, floor))
+        steepness = np.float32(_inverse_cosine(vertices, pinhole, uvw[a, 1], normals, a, t, floor))
         turn = 1.0 if area > 0.0 else -1.0
         for row in range(first_row, end_row):
             for column in range(first_column, end_column):
@@ -145,10 +145,10 @@ def accumulate_jacobian(
 
 
 @compiled(fastmath=True)
-def _inverse_cosine(vertices, source, normals, corner, triangle, floor):
-    """`1 / max(|n.d|, floor)` for the ray to a corner of a triangle."""
-    x = vertices[corner, 0] - source[0]
-    y = vertices[corner, 1] - source[1]
-    z = vertices[corner, 2] - source[2]
+def _inverse_cosine(vertices, pinhole, row, normals, corner, triangle, floor):
+    """`1 / max(|n.d|, floor)` for the ray of a row to a corner of a triangle."""
+    x = vertices[corner, 0] - pinhole[0] - row * pinhole[14]
+    y = vertices[corner, 1] - pinhole[1] - row * pinhole[15]
+    z = vertices[corner, 2] - pinhole[2] - row * pinhole[16]
     along = x * normals[triangle, 0] + y * normals[triangle, 1] + z * normals[triangle, 2]
     return 1.0 / max(abs(along) / math.sqrt(x * x + y * y + z * z), floor)

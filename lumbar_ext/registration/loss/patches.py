@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.drr.adjoint import accumulate_vertex_gradient
-from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
+from lumbar_ext.drr.rasteriser import accumulate_signed_depth
 from lumbar_ext.registration.loss.jacobian_kernels import (
     accumulate_jacobian,
     number_covered_blocks,
     rigid_motions,
     shape_motions,
 )
-from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra, render_window
+from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra, project_by_pinhole, render_window
 from lumbar_ext.registration.loss.pinhole import world_pinhole
 from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.loss.tangent import tangent_from_pose
@@ -33,7 +33,7 @@ class Window:
         u0, v0: first column and row.
         depth: [rows, columns] float32 depth fractions.
         uvw: [V, 3] projected vertices.
-        pinhole: [14] the camera seen from the vertebra.
+        pinhole: [17] the camera seen from the vertebra.
     """
 
     u0: int
@@ -92,9 +92,7 @@ class VertebraPatches:
     def add_depth(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> bool:
         """Adds its depth fractions to an image [rows, columns] of a target; False if it is not before the source."""
         uvw, pinhole = np.empty(vertices.shape), self._pinhole(name, parameters)
-        smallest = project_vertices(
-            vertices, pinhole[0:3], pinhole[3:6], pinhole[6:9], pinhole[9:12], pinhole[12], pinhole[13], uvw
-        )
+        smallest = project_by_pinhole(vertices, pinhole, uvw)
         if not smallest > 1e-6:
             return False
         accumulate_signed_depth(uvw, self._surface.triangles, self._orientations[name], 0, 0, depth)
@@ -125,7 +123,7 @@ class VertebraPatches:
         jacobian = np.zeros((count, self._motions.shape[1]), dtype=np.float32)
         surface = self._surface.triangles, self._normals, self._motions
         accumulate_jacobian(
-            window.uvw, vertices, window.pinhole[:3], *surface, _CURVATURE_FLOOR, slope, *own, block, row_of, jacobian
+            window.uvw, vertices, window.pinhole, *surface, _CURVATURE_FLOOR, slope, *own, block, row_of, jacobian
         )
         return Patch(np.flatnonzero(row_of.ravel() >= 0), jacobian)
 
@@ -134,7 +132,14 @@ class VertebraPatches:
         image_gradient [rows, columns] by the depth fractions' path lengths, mm.
         """
         accumulate_vertex_gradient(
-            window.uvw, vertices, window.pinhole[:3], self._surface.triangles, image_gradient, self._floor, forces
+            window.uvw,
+            vertices,
+            window.pinhole[:3],
+            window.pinhole[14:],
+            self._surface.triangles,
+            image_gradient,
+            self._floor,
+            forces,
         )
 
     def gradient(self, vertices: np.ndarray, parameters: np.ndarray, forces: np.ndarray) -> np.ndarray:
@@ -149,7 +154,7 @@ class VertebraPatches:
         return np.concatenate([pose, model, (surface.fields_mm @ own).ravel()[: n_modes - len(model)]])
 
     def _pinhole(self, name: str, parameters: np.ndarray) -> np.ndarray:
-        moved = np.empty(14)
+        moved = np.empty(17)
         start = self._start
         pinhole_from_vertebra(self._pinholes[name], start.rotation, start.translation_mm, parameters, moved)
         return moved
