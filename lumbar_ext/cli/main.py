@@ -50,6 +50,11 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb(
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
+        Verb(
+            "calibrate-slot-scan",
+            "radiographs.dicom_slot_scan:write_slot_calibration",
+            "calibration.json of a slot scanner's two films from their DICOM headers",
+        ),
         Verb("own-vertebrae", "cli.bundle_verbs:own_vertebrae", "your CT's vertebrae where two radiographs show them"),
     ),
     "Simulated studies": (

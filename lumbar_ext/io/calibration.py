@@ -19,7 +19,7 @@ from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.geometry.cone_beam import ConeBeam
 from lumbar_ext.geometry.slot_scan import SlotScan
 from lumbar_ext.io.atomic import write_text
-from lumbar_ext.io.json_document import check_document, read_document
+from lumbar_ext.io.json_document import check_document, parse_json, read_document
 
 _SCHEMA = "calibration.schema.json"
 _SLOT_SCAN = "slot_scan"
@@ -65,6 +65,18 @@ def write_calibration(geometry: BiplanarGeometry, path: str | Path) -> None:
     document = {"views": {view: camera_document(geometry[view]) for view in VIEWS}}
     check_document(document, _SCHEMA)
     write_text(path, json.dumps(document, indent=2) + "\n")
+
+
+def states_slot_scans(path: str | Path) -> bool:
+    """Whether a calibration file gives both views the type of a slot scan; it may have other faults.
+
+    Raises:
+        InputError: if the file is not JSON.
+    """
+    document = parse_json(path)
+    views = document.get("views") if isinstance(document, dict) else None
+    entries = [views.get(view) for view in VIEWS] if isinstance(views, dict) else [None]
+    return all(isinstance(entry, dict) and entry.get("type") == _SLOT_SCAN for entry in entries)
 
 
 def camera_document(camera: Camera) -> dict[str, Any]:

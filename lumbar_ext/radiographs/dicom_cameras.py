@@ -25,7 +25,7 @@ NEEDED = (
     "ImagerPixelSpacing",
 )
 _TILTS = ("DetectorPrimaryAngle", "DetectorSecondaryAngle")
-_WORLD_DIRECTIONS = {"A": (1, 0, 0), "P": (-1, 0, 0), "L": (0, 1, 0), "R": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
+WORLD_DIRECTIONS = {"A": (1, 0, 0), "P": (-1, 0, 0), "L": (0, 1, 0), "R": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 
 
 def missing_for_calibration(radiograph: DicomRadiograph) -> list[str]:
@@ -84,9 +84,9 @@ def camera_from_tags(radiograph: DicomRadiograph) -> Camera:
 def _as_stored(radiograph: DicomRadiograph, u_axis: np.ndarray, v_axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The axes turned and mirrored to what Patient Orientation says, as they are where it says nothing."""
     letters = [part.strip()[:1] for part in radiograph.text("PatientOrientation").split("\\")]
-    if len(letters) != 2 or not all(letter in _WORLD_DIRECTIONS for letter in letters):
+    if len(letters) != 2 or not all(letter in WORLD_DIRECTIONS for letter in letters):
         return u_axis, v_axis
-    along_u, along_v = (np.array(_WORLD_DIRECTIONS[letter]) for letter in letters)
+    along_u, along_v = (np.array(WORLD_DIRECTIONS[letter]) for letter in letters)
     if abs(v_axis @ along_u) > abs(u_axis @ along_u):
         u_axis, v_axis = v_axis, u_axis
     return u_axis * (-1 if u_axis @ along_u < 0 else 1), v_axis * (-1 if v_axis @ along_v < 0 else 1)
