@@ -14,14 +14,14 @@ from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.networks.packing import PACKED_CHANNELS
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
 from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.transforms.multitask_targets import encode_target
 from lumbar_ext.workflow.error_reporting import input_error_behind
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "lumbar_reconstruction"

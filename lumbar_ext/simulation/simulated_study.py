@@ -20,7 +20,7 @@ from lumbar_ext.simulation.body.assembly import assemble_scene
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.bones.anchor_points import anchors_mm
 from lumbar_ext.simulation.bones.person import afflicted, posed
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.bones.skeleton import assemble_skeleton
 from lumbar_ext.simulation.ct.ct_projection import ct_paths
 from lumbar_ext.simulation.ct.voxel_body import voxel_body

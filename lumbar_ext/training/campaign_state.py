@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
-from lumbar_ext.training.weights import half_precision
+from lumbar_ext.training.weight_parts import half_precision
 
 _LEFT_OUT = ("network", "optimizer", "average")
 _MB = 1e6

@@ -18,7 +18,7 @@ from lumbar_ext.drr import MeshProjector
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
 from lumbar_ext.mesh.files import read_stl_of_topology
-from lumbar_ext.networks.second_look import STRIDE
+from lumbar_ext.networks.look_network import STRIDE
 from lumbar_ext.shape.model.level_shape import LevelShape, level_shapes
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.training.first_pass import FirstPassErrors, TrueVertebra, first_pass, true_vertebra

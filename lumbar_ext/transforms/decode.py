@@ -1,4 +1,4 @@
-"""Packed network output to decomposition image and landmark positions, the inverse of `targets`."""
+"""Packed network output to decomposition image and landmark positions, the inverse of `multitask_targets`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from torch import Tensor
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.packing import PACKED_CHANNELS, px_from_cells, unpack
-from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, HeatmapView, LevelChoice, Peak, choose_levels
+from lumbar_ext.transforms.level_naming.level_choice import (
+    CONFIDENCE_THRESHOLD,
+    HeatmapView,
+    LevelChoice,
+    Peak,
+    choose_levels,
+)
 
 # a landmark whose neighbouring cells disagree by this many pixels (one standard deviation) keeps half its confidence
 SPREAD_PX = 3.0

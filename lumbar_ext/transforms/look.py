@@ -10,7 +10,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.geometry import Camera
-from lumbar_ext.networks.second_look import GROUPS, STRIDE
+from lumbar_ext.networks.look_network import GROUPS, STRIDE
 from lumbar_ext.transforms.intensity import normalise_intensity
 
 TRAINED_SIZE_PX = (352, 192)

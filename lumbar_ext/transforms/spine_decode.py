@@ -26,7 +26,7 @@ from lumbar_ext.networks.spine_packing import (
 )
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, SpineAnchors
-from lumbar_ext.transforms.level_choice import HeatmapView, Peak, choose_levels
+from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.spine_targets import S1
 
 # a landmark's confidence is the probability that it lies within this distance, as `confidence` has it

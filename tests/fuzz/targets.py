@@ -21,7 +21,7 @@ from lumbar_ext.io.weights import read_tensors
 from lumbar_ext.landmarks.markups import read_points, write_points
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, read_landmarks, write_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
-from lumbar_ext.radiographs.dicom_calibration import provide_calibration
+from lumbar_ext.radiographs.cameras.dicom_calibration import provide_calibration
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
 from lumbar_ext.radiographs.formats import read_radiograph

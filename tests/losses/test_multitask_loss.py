@@ -6,7 +6,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.losses import MultiTaskLoss
 from lumbar_ext.losses.multitask_loss import loss_components
 from lumbar_ext.networks.packing import CELL_WEIGHT, LANDMARK_MASK, LANDMARK_OFFSETS, PACKED_CHANNELS
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.metrics import ViewMetric, ViewScorer, view_metrics
 from lumbar_ext.metrics.view_scores import measure_view
 from lumbar_ext.networks.packing import HEATMAP, LANDMARK_OFFSETS, PACKED_CHANNELS
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 
 def score_view(prediction, target, pixel_spacing_mm):

@@ -5,7 +5,7 @@ import torch
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.packing import HEATMAP, PACKED_CHANNELS
 from lumbar_ext.transforms.decode import decode_packed, levels_in_order
-from lumbar_ext.transforms.targets import encode_target, vertebra_centres_px
+from lumbar_ext.transforms.multitask_targets import encode_target, vertebra_centres_px
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.registration.loss.linearisation import Lineariser
-from lumbar_ext.registration.loss.surfaces import stage_surfaces
+from lumbar_ext.registration.loss.stage_surfaces import stage_surfaces
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import LevelSearch, StopReason

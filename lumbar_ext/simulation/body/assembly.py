@@ -8,6 +8,7 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.composition import ageing, sample_composition
+from lumbar_ext.simulation.body.implants import disc_contents, sample_implants
 from lumbar_ext.simulation.body.inclusions import sample_arms, sample_breasts, sample_frame, sample_metal, sample_table
 from lumbar_ext.simulation.body.noise import waves
 from lumbar_ext.simulation.body.ribs import sample_ribs
@@ -15,7 +16,6 @@ from lumbar_ext.simulation.body.trunk import Build, sample_trunk
 from lumbar_ext.simulation.body.trunk_outline import sample_sections
 from lumbar_ext.simulation.bones.skeleton import Skeleton
 from lumbar_ext.simulation.imaging.material_paths import Scene, ShelledBone
-from lumbar_ext.simulation.implants import disc_contents, sample_implants
 from lumbar_ext.simulation.posture.posed_spine import Posture
 from lumbar_ext.simulation.ranges import BoneParameters, SimulationParameters
 

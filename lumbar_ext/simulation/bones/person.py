@@ -8,12 +8,12 @@ import numpy as np
 
 from lumbar_ext.simulation.bones.bridging import bridged
 from lumbar_ext.simulation.bones.fracture import deformed, with_wear
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 from lumbar_ext.simulation.bones.transitional import TRANSITIONAL
+from lumbar_ext.simulation.bones.wear import sample_wear
 from lumbar_ext.simulation.posture.posed_spine import Posture, sample_posture
 from lumbar_ext.simulation.study_spec import StudySpec
-from lumbar_ext.simulation.wear import sample_wear
 
 
 def afflicted(spec: StudySpec, skeleton: Skeleton, population: Population) -> Skeleton:

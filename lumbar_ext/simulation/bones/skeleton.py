@@ -12,13 +12,13 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.bones.endplate_planes import Endplate
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses
 from lumbar_ext.simulation.bones.neighbours import Neighbours, Thoracic
-from lumbar_ext.simulation.wear import JointWear
+from lumbar_ext.simulation.bones.wear import JointWear
 
 _MEAN_BODY_HEIGHT_MM = 27.3
 
 
 class Subject(Protocol):
-    """A person's lumbar vertebrae, as `simulation.bones.population` samples them."""
+    """A person's lumbar vertebrae, as `simulation.bones.simulated_population` samples them."""
 
     vertices_mm: np.ndarray
     """[5, V, 3], each in its vertebra frame."""

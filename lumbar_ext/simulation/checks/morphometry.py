@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.checks.dimensions import DIMENSIONS, Calliper
 from lumbar_ext.simulation.checks.published_dimensions import PUBLISHED, Published
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY

@@ -5,7 +5,7 @@ from ignite.engine import Engine
 from lumbar_ext.evaluation.network.evaluation_report import EvaluationReport
 from lumbar_ext.metrics import ViewScorer
 from lumbar_ext.networks.packing import PACKED_CHANNELS
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 
 def test_a_run_leaves_tables_and_rows_of_every_view(tmp_path, capsys):

@@ -7,8 +7,8 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
-from lumbar_ext.radiographs.dicom_calibration import provide_calibration
-from lumbar_ext.radiographs.dicom_cameras import camera_from_tags
+from lumbar_ext.radiographs.cameras.dicom_calibration import provide_calibration
+from lumbar_ext.radiographs.cameras.dicom_cameras import camera_from_tags
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
 from tests.radiographs.dicom_study import write_image

@@ -4,7 +4,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.losses import SpineLoss
-from lumbar_ext.losses.spine import heatmap_loss, laplace_loss, spine_loss_components
+from lumbar_ext.losses.spine_loss import heatmap_loss, laplace_loss, spine_loss_components
 from lumbar_ext.networks.spine_packing import HEATMAP, HEATMAP_WEIGHT, PACKED_CHANNELS, S1_OFFSETS
 from lumbar_ext.transforms.spine_targets import SpinePoints, encode_spine_target
 from tests.spine_points import spine_points

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.second_look import GROUPS, SecondLookNet
+from lumbar_ext.networks.look_network import GROUPS, SecondLookNet
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks import LumbarMultitaskNet
-from lumbar_ext.training.weights import join, pack
+from lumbar_ext.training.weight_parts import join, pack
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.second_look import GROUPS, OUTPUT_PLANES
+from lumbar_ext.networks.look_network import GROUPS, OUTPUT_PLANES
 
 
 def total_of_groups(groups: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class SecondLookLoss(nn.Module):
         self.latest: dict[str, float] = {}
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of predictions [B, 4, H, W] (`networks.second_look.OUTPUT_PLANES`) for true pictures [B, 2, H, W].
+        """The loss of predictions [B, 4, H, W] (`networks.look_network.OUTPUT_PLANES`) for true pictures [B, 2, H, W].
 
         Raises:
             InputError: for other shapes.

@@ -52,7 +52,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb(
             "calibrate-slot-scan",
-            "radiographs.dicom_slot_scan:write_slot_calibration",
+            "radiographs.cameras.dicom_slot_scan:write_slot_calibration",
             "calibration.json of a slot scanner's two films from their DICOM headers",
         ),
         Verb("own-vertebrae", "cli.bundle_verbs:own_vertebrae", "your CT's vertebrae where two radiographs show them"),
@@ -109,8 +109,8 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("cross-validate", "evaluation.network.cross_validation:cross_validate", "trainings by folds of subjects"),
         Verb("ablate", "evaluation.network.ablation:ablate", "the paper's ablation"),
         Verb("export-onnx", "training.onnx_export:export", "the network as an ONNX file", "export"),
-        Verb("pack-weights", "training.weights:pack", "weights in half precision, in parts if need be"),
-        Verb("join-weights", "training.weights:join", "parts of weights in one file"),
+        Verb("pack-weights", "training.weight_parts:pack", "weights in half precision, in parts if need be"),
+        Verb("join-weights", "training.weight_parts:join", "parts of weights in one file"),
     ),
     "How good it is": (
         Verb("evaluate", "cli.bundle_verbs:evaluate", "error tables of reconstructions of a cohort"),

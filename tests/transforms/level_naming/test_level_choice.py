@@ -4,8 +4,8 @@ import torch
 
 from lumbar_ext.networks.packing import HEATMAP, PACKED_CHANNELS
 from lumbar_ext.transforms.decode import decode_packed
-from lumbar_ext.transforms.level_choice import Peak, choose_levels, same_vertebra
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.transforms.level_naming.level_choice import Peak, choose_levels, same_vertebra
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 HEIGHT = 10.0
 

@@ -15,8 +15,8 @@ from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.networks.packing import px_from_cells as px_from_fine_cells
 from lumbar_ext.networks.spine_packing import cells_from_px
 from lumbar_ext.transforms.decode import DecodedView
-from lumbar_ext.transforms.level_choice import HeatmapView, LevelChoice, Peak
-from lumbar_ext.transforms.level_readings import LevelRules
+from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, LevelChoice, Peak
+from lumbar_ext.transforms.level_naming.level_readings import LevelRules
 from lumbar_ext.transforms.spine_decode import Candidate, assemble_view, candidate_at, read_spine, spine_candidates
 from lumbar_ext.transforms.spine_targets import S1
 

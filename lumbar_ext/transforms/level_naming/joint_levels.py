@@ -20,7 +20,7 @@ import numpy as np
 from lumbar_ext.anatomy import PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry, triangulate
 from lumbar_ext.networks.packing import px_from_cells
-from lumbar_ext.transforms.level_choice import (
+from lumbar_ext.transforms.level_naming.level_choice import (
     HeatmapView,
     LevelChoice,
     Peak,
@@ -28,7 +28,7 @@ from lumbar_ext.transforms.level_choice import (
     local_maxima,
     same_vertebra,
 )
-from lumbar_ext.transforms.level_readings import LevelPair, LevelRules, Reading, Readings, may_follow
+from lumbar_ext.transforms.level_naming.level_readings import LevelPair, LevelRules, Reading, Readings, may_follow
 
 _Alone = Mapping[str, Sequence[Peak | None]]
 """For each view, the sure peak of each level that it chooses by itself."""

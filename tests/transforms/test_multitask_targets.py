@@ -4,7 +4,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.packing import CELL_WEIGHT, HEATMAP, LANDMARK_MASK, TARGET_CHANNELS
-from lumbar_ext.transforms.targets import EncodeTargetd, encode_target, gaussian_radius, vertebra_centres_px
+from lumbar_ext.transforms.multitask_targets import EncodeTargetd, encode_target, gaussian_radius, vertebra_centres_px
 
 
 def overlap(shift_first: float, shift_second: float, height: float, width: float) -> float:

@@ -7,8 +7,8 @@ from ignite.metrics import Metric
 from torch import Tensor
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.losses.second_look import total_of_groups
-from lumbar_ext.networks.second_look import GROUPS
+from lumbar_ext.losses.look_loss import total_of_groups
+from lumbar_ext.networks.look_network import GROUPS
 
 _BONE_VALUE = 0.02
 FIELDS = ("score", "groups_before", "groups_after", "total_before", "total_after")

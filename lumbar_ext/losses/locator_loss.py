@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lumbar_ext.losses.spine import heatmap_loss, laplace_loss
+from lumbar_ext.losses.spine_loss import heatmap_loss, laplace_loss
 from lumbar_ext.networks.locator import (
     LOCATOR_HEATMAP,
     LOCATOR_HEATMAP_WEIGHT,

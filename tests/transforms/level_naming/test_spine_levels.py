@@ -7,10 +7,10 @@ import torch
 from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.networks.spine_packing import HEATMAP
-from lumbar_ext.transforms.joint_levels import assign_levels
-from lumbar_ext.transforms.level_choice import choose_levels
+from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
+from lumbar_ext.transforms.level_naming.level_choice import choose_levels
+from lumbar_ext.transforms.level_naming.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.spine_decode import decode_spine
-from lumbar_ext.transforms.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.spine_targets import SpinePoints, encode_spine_target
 
 SIZE_PX, SPACING_MM = (256, 384), 0.834
