@@ -5,13 +5,13 @@ import pytest
 import trimesh
 
 from lumbar_ext.drr import path_length
-from lumbar_ext.geometry import ConeBeam, RigidTransform, euler_rotation
+from lumbar_ext.geometry import ConeBeam, RigidTransform, SlotScan, euler_rotation
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids, carved_path_length, weighted_path_length
 
 
-@pytest.fixture
-def camera():
-    return ConeBeam([900.0, 0, 0], [-300.0, -95, 95], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (96, 96))
+@pytest.fixture(params=[ConeBeam, SlotScan])
+def camera(request):
+    return request.param([900.0, 0, 0], [-300.0, -95, 95], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (96, 96))
 
 
 def one(centre, radii, rotation=None, contrast=1.0):
@@ -50,7 +50,7 @@ def test_carving_removes_the_common_part_only(camera):
 
 def test_moving_ellipsoids_and_camera_together_changes_nothing(camera):
     move = RigidTransform.from_euler(0.2, 0.3, -0.4, np.array([5.0, -7, 3]))
-    turned = ConeBeam(
+    turned = type(camera)(
         move.apply(camera.source_mm),
         move.apply(camera.detector_origin_mm),
         move.rotation @ camera.u_axis,

@@ -1,0 +1,69 @@
+"""Random but plausible biplanar slot scans: two sources that move down beside a person, and the films they expose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lumbar_ext.geometry import BiplanarGeometry, SlotScan, euler_rotation
+from lumbar_ext.simulation.imaging.exposure import Exposure
+from lumbar_ext.simulation.ranges import AppearanceParameters, SimulationParameters, SlotParameters
+
+_MARGIN_MM = 6.0
+
+
+def sample_slot_scans(
+    rng: np.random.Generator, landmarks_mm: np.ndarray, parameters: SimulationParameters
+) -> BiplanarGeometry:
+    """Both films of a scan, in canonical display orientation, with the isocentre at the world's origin.
+
+    One row of both films is scanned at one height. The spacing of pixels holds at the isocentre.
+
+    Args:
+        rng: the source of randomness.
+        landmarks_mm: [..., 3] world points that the films show, as far as they are long enough.
+        parameters: ranges.
+    """
+    slot, room = parameters.slot, parameters.geometry
+    rig = euler_rotation(*np.radians(rng.uniform(-1, 1, 3) * slot.tilt_deg))
+    angle = np.radians(rng.uniform(*slot.view_angle_deg))
+    up, front, side = rig[:, 2], rig[:, 0], rig @ np.array([np.cos(angle), np.sin(angle), 0.0])
+    behind, from_right = rng.random() < room.posteroanterior_share, rng.random() < room.lateral_from_right_share
+    rows = round(rng.uniform(*slot.film_height_mm) / slot.pixel_mm)
+    top_mm = _top_mm(rng, landmarks_mm.reshape(-1, 3) @ up, (rows - 1) * slot.pixel_mm)
+    ap = _camera(rng, front * (-1 if behind else 1), np.cross(up, front), up, slot, rows, top_mm)
+    lat = _camera(rng, side * (-1 if from_right else 1), np.cross(up, side), up, slot, rows, top_mm)
+    return BiplanarGeometry(ap, lat)
+
+
+def scanned(exposure: Exposure, slot: SlotParameters) -> Exposure:
+    """An exposure row by row: little scatter, and no fall of the beam along the height."""
+    return replace(exposure, scatter_ratio=slot.scatter_share * exposure.scatter_ratio, heel=(exposure.heel[0], 0.0))
+
+
+def unstitched(appearance: AppearanceParameters) -> AppearanceParameters:
+    """What becomes of a film that needs no stitching, however long it is."""
+    return replace(appearance, stitched_from_mm=float("inf"))
+
+
+def _top_mm(rng: np.random.Generator, heights_mm: np.ndarray, length_mm: float) -> float:
+    """The height of row 0, such that all points are on the film; they are centred on one that is too short."""
+    low, high = heights_mm.min() - _MARGIN_MM, heights_mm.max() + _MARGIN_MM
+    share, room = rng.uniform(), length_mm - (high - low)
+    return float(high + (share * room if room > 0 else room / 2))
+
+
+def _camera(
+    rng: np.random.Generator,
+    to_source: np.ndarray,
+    u_axis: np.ndarray,
+    up: np.ndarray,
+    slot: SlotParameters,
+    rows: int,
+    top_mm: float,
+) -> SlotScan:
+    distance, columns = rng.uniform(*slot.source_isocentre_mm), round(rng.uniform(*slot.film_width_mm) / slot.pixel_mm)
+    left_mm = rng.normal(0, slot.column_offset_mm) - (columns - 1) / 2 * slot.pixel_mm
+    spacing = (slot.pixel_mm, slot.pixel_mm)
+    return SlotScan(distance * to_source, left_mm * u_axis + top_mm * up, u_axis, -up, spacing, (columns, rows))
