@@ -26,6 +26,8 @@ _SLOT_SCAN = "slot_scan"
 _VIEW_AXES = {"ap": (0, "X (front-back)"), "lat": (1, "Y (left-right)")}
 _MAX_VIEW_DEVIATION_DEG = 45.0
 _SOURCE_DISTANCE_RANGE_MM = (100.0, 20_000.0)
+_BEYOND_ISOCENTRE = 1.4
+"""The detectors of slot scanners stand at about this multiple of the distance from the source to the isocentre."""
 _ROOM_MM = 20_000.0
 """The origin is anywhere near the person. STL files store single precision: 0.001 mm at 20 m, but 64 mm at 1e9 mm."""
 
@@ -153,7 +155,7 @@ def _check_scene(path: str | Path, geometry: BiplanarGeometry) -> None:
     sources, centres = _central_ends(geometry)
     nearest = {view: sources[view] + fractions[view] * (centres[view] - sources[view]) for view in VIEWS}
     for view in VIEWS:
-        if not 0 < fractions[view] < 1:
+        if not 0 < fractions[view] < _farthest(geometry[view]):
             side = "behind the source" if fractions[view] <= 0 else "beyond the detector"
             raise InputError(
                 f"{path}: views/{view}: the central rays meet near {np.round(nearest[view], 1).tolist()} mm, which is "
@@ -169,6 +171,13 @@ def _check_scene(path: str | Path, geometry: BiplanarGeometry) -> None:
                 f"{path}: the views look at no common region: their central rays pass {gap_mm:.0f} mm apart and the "
                 f"middle of that gap lies outside the {view} image; expected both views to show the same vertebrae"
             )
+
+
+def _farthest(camera: Camera) -> float:
+    """Where the scene ends: fractions of the way to the plane of the pixels, which of a slot scan may be in its middle."""
+    if isinstance(camera, SlotScan):
+        return _BEYOND_ISOCENTRE * camera.source_isocentre_mm / abs(camera.source_distance_mm)
+    return 1.0
 
 
 def _meeting_fractions(geometry: BiplanarGeometry) -> dict[str, float]:

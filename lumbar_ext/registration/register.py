@@ -98,15 +98,20 @@ def register(
         InputError: if an image does not fit its camera, or no vertebra starts inside both images.
     """
     config = config or RegistrationConfig()
+    return config.optimiser.run(problem_of(inputs, model, config, start), progress, max_seconds)
+
+
+def problem_of(
+    inputs: RegistrationInput, model, config: RegistrationConfig, start: RegistrationResult | None = None
+) -> RegistrationProblem:
+    """What `register` minimises; arguments and errors as its own."""
     inputs = _settled(inputs)
     shapes = level_shapes(model, config.n_modes)
     poses = initial_poses(inputs.landmarks3d, shapes, config.initial_pose)
     if config.free_form is not None:
         shapes = config.free_form.extend(shapes)
     problem = build_problem(inputs, shapes, poses, config)
-    if start is not None:
-        problem = _going_on(problem, start)
-    return config.optimiser.run(problem, progress, max_seconds)
+    return problem if start is None else _going_on(problem, start)
 
 
 def _settled(inputs: RegistrationInput) -> RegistrationInput:
