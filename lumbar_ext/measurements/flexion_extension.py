@@ -88,7 +88,7 @@ def compare_studies(first: tuple[Measurement, ...], second: tuple[Measurement, .
     return tuple(_motion(f"{upper}-{lower}", studies) for upper, lower in pairwise(LEVELS))
 
 
-def compare(first_dir: str, second_dir: str, output: str | None = None) -> None:
+def compare_postures(first_dir: str, second_dir: str, output: str | None = None) -> None:
     """Compares two reconstructions of one person and prints a table.
 
     Args:

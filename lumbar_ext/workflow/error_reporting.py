@@ -120,7 +120,7 @@ class _Stop:
 _stop = _Stop()
 
 
-def one_line(error: BaseException, when_stopped: str = "no result was written") -> tuple[str, ExitStatus] | None:
+def error_line(error: BaseException, when_stopped: str = "no result was written") -> tuple[str, ExitStatus] | None:
     """What is said of an exception, and the status it ends with; None for an error of the program."""
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted: {when_stopped}", ExitStatus.INTERRUPTED
@@ -168,7 +168,7 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     if isinstance(interrupted, KeyboardInterrupt):
         # Who presses Ctrl-C again while the line is written must not get a traceback for it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    said = one_line(interrupted, _stop.when_stopped)
+    said = error_line(interrupted, _stop.when_stopped)
     if said is None:
         traceback.print_exception(kind, error, trace)
         return

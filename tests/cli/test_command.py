@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from lumbar_ext.cli.arguments import bound_arguments, help_text
-from lumbar_ext.cli.command import GROUPS, VERBS, overview, run
+from lumbar_ext.cli.command import VERB_GROUPS, VERBS, overview, run
 from lumbar_ext.errors import InputError
 
 
@@ -70,7 +70,7 @@ def test_the_overview_has_a_line_for_each_verb_and_needs_no_torch():
     assert done.stdout == overview() + "\n"
     for verb in VERBS:
         assert re.search(rf"^  {verb} +\S", done.stdout, re.M)
-    assert sum(map(len, GROUPS.values())) == len(VERBS)
+    assert sum(map(len, VERB_GROUPS.values())) == len(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -42,7 +42,7 @@ def afflicted(spec: StudySpec, skeleton: Skeleton, population: Population) -> Sk
     return with_wear(rng, skeleton, wear, population.reference, parameters.pathology) if wear else skeleton
 
 
-def posed(
+def posed_skeleton(
     rng: np.random.Generator,
     skeleton: Skeleton,
     spec: StudySpec,
@@ -68,4 +68,4 @@ def posed_person(population: Population, spec: StudySpec) -> Posture:
     spec = replace(spec, pathology=spec.drawn_pathology())
     subject = population.sample(rng, spec.split)
     skeleton = assemble_skeleton(rng, subject, population.triangles, population.background)
-    return posed(rng, afflicted(spec, skeleton, population), spec, population)
+    return posed_skeleton(rng, afflicted(spec, skeleton, population), spec, population)
