@@ -105,12 +105,20 @@ def refine_cameras(
         problem = problem_of(inputs, model, config, start=result)
         motion, reach_mm = _motion(problem, errors, moved)
         geometry = inputs.geometry
-        inputs = replace(inputs, geometry=BiplanarGeometry(geometry.ap, _moved(geometry.lat, motion)))
+        inputs = replace(inputs, geometry=BiplanarGeometry(geometry.ap, moved_camera(geometry.lat, motion)))
         moved = motion @ moved
         result = _continued(first, result, register(inputs, model, config, start=result, max_seconds=left))
         if reach_mm <= errors.enough_mm:
             break
     return RefinedRegistration(inputs, result, moved)
+
+
+def with_camera_motion(result: RegistrationResult, motion: RigidTransform) -> RegistrationResult:
+    """The result with the motion of its lateral camera, and a warning that says how far that is."""
+    centre = np.mean([fit.world_from_vertebra.translation_mm for fit in result.vertebrae.values()], axis=0)
+    shift_mm, turn_deg = np.linalg.norm(motion.apply(centre) - centre), np.degrees(motion.angle_rad())
+    text = f"the lateral camera was moved by {shift_mm:.2f} mm and {turn_deg:.2f} deg against the calibration"
+    return replace(result, camera_motion=motion, warnings=(*result.warnings, text))
 
 
 def _continued(first: RegistrationResult, before: RegistrationResult, after: RegistrationResult) -> RegistrationResult:
@@ -187,7 +195,8 @@ def _about(motion: RigidTransform, pivot_mm: np.ndarray) -> np.ndarray:
     return np.concatenate([motion.apply(pivot_mm) - pivot_mm, [skew[2, 1], skew[0, 2], skew[1, 0]]])
 
 
-def _moved(camera: Camera, motion: RigidTransform) -> Camera:
+def moved_camera(camera: Camera, motion: RigidTransform) -> Camera:
+    """A camera after a motion in the room."""
     return camera.replace(
         source_mm=motion.apply(camera.source_mm),
         detector_origin_mm=motion.apply(camera.detector_origin_mm),

@@ -131,6 +131,7 @@ class RegistrationResult:
         curvature: of the loss, near the end; None from an optimiser without derivatives.
         warnings: what its user should know of it, such as a time limit that cut it off; those of the vertebrae included.
         looks: the second looks that led to it; none for a first pass.
+        camera_motion: how the lateral camera was moved in the room against the stated one; None where cameras were believed.
     """
 
     vertebrae: dict[str, VertebraFit]
@@ -144,6 +145,7 @@ class RegistrationResult:
     curvature: Curvature | None = None
     warnings: tuple[str, ...] = ()
     looks: tuple[Look, ...] = ()
+    camera_motion: RigidTransform | None = None
 
     @property
     def levels(self) -> tuple[str, ...]:

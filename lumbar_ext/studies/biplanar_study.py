@@ -77,8 +77,7 @@ def read_study(
             polarity is unclear.
     """
     radiographs = {
-        view: read_radiograph(image, slot_scans=True)
-        for view, image in (("ap", ap_image), ("lat", lat_image))
+        view: read_radiograph(image, slot_scans=True) for view, image in (("ap", ap_image), ("lat", lat_image))
     }
     _check_distinct(radiographs)
     spacings = {view: radiographs[view].pixel_spacing_mm for view in VIEWS}

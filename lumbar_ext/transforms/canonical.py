@@ -158,9 +158,7 @@ def to_network_grid(
         view=view,
         pixels=_resample(orientation.apply_image(pixels), mapping, target_size, _border_value(pixels)),
         inside=inside(mapping, target_size, laid_camera.size_px),
-        camera=laid_camera.resampled(
-            size_px=target_size, pixel_spacing_mm=target_spacing_mm, centre_uv_px=centre
-        ),
+        camera=laid_camera.resampled(size_px=target_size, pixel_spacing_mm=target_spacing_mm, centre_uv_px=centre),
         swap_left_right=view == "lat" and source_on_right(camera),
         orientation=orientation,
         laid_size_px=laid_camera.size_px,

@@ -15,6 +15,7 @@ from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.radiographs.nifti import write_nifti_image
+from lumbar_ext.registration.refined_cameras import moved_camera
 from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 from lumbar_ext.report.overlay import draw_overlay
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
@@ -70,6 +71,7 @@ def registration_document(
         "second_looks": [
             {"seconds": look.seconds, "moved_mm": look.moved_mm, "fit": look.fit} for look in result.looks
         ],
+        "lateral_camera_motion": None if result.camera_motion is None else result.camera_motion.to_matrix(),
         "stage_seconds": stage_seconds,
         "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
     }
@@ -104,7 +106,10 @@ def write_reconstruction(
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", observed.decoded[view].decomposition, spacing_mm)
-        overlay = draw_overlay(study[view].pixels, study.geometry[view], meshes, triangles)
+        camera = study.geometry[view]
+        if view == "lat" and result.camera_motion is not None:
+            camera = moved_camera(camera, result.camera_motion)
+        overlay = draw_overlay(study[view].pixels, camera, meshes, triangles)
         overlay.save(folder / f"overlay_{view}.png")
 
 
