@@ -1,12 +1,12 @@
-"""A lateral camera that is stated a little wrong is put right, one that is right stays, and what no film tells is left alone."""
+"""A lateral camera that is stated a little wrong is put right, and one that is right stays."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lumbar_ext.geometry import BiplanarGeometry, RigidTransform, triangulate
-from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.geometry import BiplanarGeometry, RigidTransform
+from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.config import gauss_newton_config
 from lumbar_ext.registration.refined_cameras import CameraErrors, moved_camera, refine_cameras, with_camera_motion
 from lumbar_ext.registration.register import RegistrationInput, register
@@ -17,9 +17,7 @@ CONFIG = replace(gauss_newton_config(), free_form=None)
 def stated(truth, geometry, motion):
     """The made-up spine with a lateral camera that is stated moved by a motion about the spine."""
     wrong = BiplanarGeometry(geometry.ap, moved_camera(geometry.lat, motion))
-    seen = triangulate(*(wrong[v] for v in ("ap", "lat")), *(truth.landmarks[v].positions_px for v in ("ap", "lat")))
-    space = Landmarks3D(seen.points_mm, seen.gap_mm, np.ones((5, 7)))
-    return RegistrationInput(truth.images, wrong, space, truth.landmarks)
+    return RegistrationInput(truth.images, wrong, triangulate_landmarks(wrong, truth.landmarks), truth.landmarks)
 
 
 def mean_error(result, truth):
