@@ -113,7 +113,7 @@ def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
     scene = assemble_scene(habitus_rng, posture, parameters)
     exposures = sample_exposures(rng, parameters.beam)
     if spec.geometry == "slot":
-        geometry = sample_slot_scans(spec.scanner_generator(), landmarks, parameters)
+        geometry = sample_slot_scans(spec.scanner_generator(), landmarks, parameters, size_px=spec.size_px)
         exposures = {view: scanned(exposure, parameters.slot) for view, exposure in exposures.items()}
     pictures = _pictures(rng, spec, scene, geometry, exposures, landmarks)
     images = {view: bone_images(vertebrae, geometry[view]) for view in VIEWS}

@@ -34,7 +34,7 @@ class StudySpec:
         level: 1 (slight) to 3 (full), random if omitted; 0 only with "neutral".
         variation: one of `VARIATIONS`.
         geometry: one of `GEOMETRIES`. Person and posture are the same either way.
-        size_px: pixels along the panel of cone beams.
+        size_px: pixels along the panel; those of slot scans grow and shrink alike.
         voxel_mm: edge of the voxels of the voxel renderer; meshes are rendered if omitted. Person, posture, geometry
             and truth are the same either way.
         parameters: ranges.

@@ -11,10 +11,11 @@ from lumbar_ext.simulation.imaging.exposure import Exposure
 from lumbar_ext.simulation.ranges import AppearanceParameters, SimulationParameters, SlotParameters
 
 _MARGIN_MM = 6.0
+_NETWORK_SIZE_PX = 512
 
 
 def sample_slot_scans(
-    rng: np.random.Generator, landmarks_mm: np.ndarray, parameters: SimulationParameters
+    rng: np.random.Generator, landmarks_mm: np.ndarray, parameters: SimulationParameters, *, size_px: int = 512
 ) -> BiplanarGeometry:
     """Both films of a scan, in canonical display orientation, with the isocentre at the world's origin.
 
@@ -24,14 +25,17 @@ def sample_slot_scans(
         rng: the source of randomness.
         landmarks_mm: [..., 3] world points that the films show, as far as they are long enough.
         parameters: ranges.
+        size_px: 512 for pixels of `parameters.slot.pixel_mm`, less for larger ones.
     """
     slot, room = parameters.slot, parameters.geometry
+    slot = replace(slot, pixel_mm=slot.pixel_mm * _NETWORK_SIZE_PX / size_px)
     rig = euler_rotation(*np.radians(rng.uniform(-1, 1, 3) * slot.tilt_deg))
     angle = np.radians(rng.uniform(*slot.view_angle_deg))
     up, front, side = rig[:, 2], rig[:, 0], rig @ np.array([np.cos(angle), np.sin(angle), 0.0])
     behind, from_right = rng.random() < room.posteroanterior_share, rng.random() < room.lateral_from_right_share
     rows = round(rng.uniform(*slot.film_height_mm) / slot.pixel_mm)
-    top_mm = _top_mm(rng, landmarks_mm.reshape(-1, 3) @ up, (rows - 1) * slot.pixel_mm)
+    above = rng.uniform() if rng.random() < room.off_centre_share else 0.5
+    top_mm = _top_mm(landmarks_mm.reshape(-1, 3) @ up, (rows - 1) * slot.pixel_mm, above)
     ap = _camera(rng, front * (-1 if behind else 1), np.cross(up, front), up, slot, rows, top_mm)
     lat = _camera(rng, side * (-1 if from_right else 1), np.cross(up, side), up, slot, rows, top_mm)
     return BiplanarGeometry(ap, lat)
@@ -47,11 +51,13 @@ def unstitched(appearance: AppearanceParameters) -> AppearanceParameters:
     return replace(appearance, stitched_from_mm=float("inf"))
 
 
-def _top_mm(rng: np.random.Generator, heights_mm: np.ndarray, length_mm: float) -> float:
-    """The height of row 0, such that all points are on the film; they are centred on one that is too short."""
+def _top_mm(heights_mm: np.ndarray, length_mm: float, above: float) -> float:
+    """The height of row 0, such that all points are on the film, with the share `above` of the room above them; they are
+    centred on a film that is too short.
+    """
     low, high = heights_mm.min() - _MARGIN_MM, heights_mm.max() + _MARGIN_MM
-    share, room = rng.uniform(), length_mm - (high - low)
-    return float(high + (share * room if room > 0 else room / 2))
+    room = length_mm - (high - low)
+    return float(high + (above if room > 0 else 0.5) * room)
 
 
 def _camera(
