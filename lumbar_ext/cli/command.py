@@ -53,6 +53,11 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
         Verb(
+            "calibrate-phantom",
+            "radiographs.cameras.phantom_points:write_phantom_calibration",
+            "calibration.json of two cone beams from the markers of a phantom",
+        ),
+        Verb(
             "calibrate-slot-scan",
             "radiographs.cameras.dicom_slot_scan:write_slot_calibration",
             "calibration.json of a slot scanner's two films from their DICOM headers",
