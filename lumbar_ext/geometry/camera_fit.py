@@ -45,7 +45,7 @@ def fit_cone_beam(
         pixel_spacing_mm: (du, dv) on the detector.
 
     Raises:
-        InputError: if the points are too few or in one plane.
+        InputError: if the points are too few, in one plane, or fit no camera.
     """
     points_mm, uv_px = np.asarray(points_mm, dtype=np.float64), np.asarray(uv_px, dtype=np.float64)
     if len(points_mm) < MIN_POINTS or points_mm.shape[1:] != (3,) or uv_px.shape != (len(points_mm), 2):
@@ -67,7 +67,10 @@ def fit_cone_beam(
         return ((camera(numbers).project(points_mm) - uv_px) * spacing).ravel()
 
     frame, start = _linear(points_mm, uv_px, spacing)
-    found = least_squares(offsets_mm, start, x_scale=[10, 10, 10, 0.01, 0.01, 0.01, 10, 10, 10], method="lm")
+    try:
+        found = least_squares(offsets_mm, start, x_scale=[10, 10, 10, 0.01, 0.01, 0.01, 10, 10, 10], method="lm")
+    except InputError as error:
+        raise InputError("the points fit no cone beam: were two of them exchanged?") from error
     return FittedCamera(camera(found.x), np.linalg.norm(offsets_mm(found.x).reshape(-1, 2), axis=1))
 
 

@@ -44,7 +44,7 @@ def test_marks_give_the_calibration(tmp_path, capsys):
     [
         ({"header": "view,x,y,z,u,v"}, "expected view, x_mm"),
         ({"marks": MARKERS_MM[:5]}, "ap view: 5 points, expected at least 6"),
-        ({"exchanged": True}, "lat view: marker . is seen .* were two markers exchanged"),
+        ({"exchanged": True}, "lat view: .* exchanged"),
     ],
 )
 def test_what_cannot_be_used_is_said(tmp_path, change, message):
