@@ -24,7 +24,9 @@ def spine(seed, bend_deg=0.0):
     for i, mean in enumerate(MEANS):
         flexion = np.radians((14 + bend_deg) * (i - 2))
         height = np.array([8 - 2 * (i - 2) ** 2, 0, 72 - 36 * i])
-        pose = RigidTransform.from_euler(*(rng.normal(0, 0.03, 3) + np.array([0, flexion, 0])), height + rng.normal(0, 1, 3))
+        pose = RigidTransform.from_euler(
+            *(rng.normal(0, 0.03, 3) + np.array([0, flexion, 0])), height + rng.normal(0, 1, 3)
+        )
         points.append(pose.apply(1.03 * mean + rng.normal(0, 1, (7, 3))))
     return np.stack(points)
 
