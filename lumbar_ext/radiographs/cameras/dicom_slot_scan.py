@@ -117,7 +117,8 @@ def write_slot_calibration(ap_image: str, lat_image: str, output: str, *, spacin
     """Writes the calibration of two slot scans from their DICOM headers.
 
     Args:
-        ap_image, lat_image: DICOM files of one scan.
+        ap_image: DICOM file of the frontal film.
+        lat_image: that of the lateral film of the same scan.
         output: the JSON file to write.
         spacing_plane: "isocentre" or "detector", where the Imager Pixel Spacing of the headers holds.
 

@@ -27,7 +27,8 @@ def write_phantom_calibration(
         points: CSV file with the columns view (ap or lat), x_mm, y_mm, z_mm (the marker in the room: X to the front of the
             person who will stand there, Y to the left, Z up), u_px, v_px (column and row of the marker on the film); at
             least six markers a view, not in one plane.
-        ap_image, lat_image: films of the phantom, or of the person by the same cameras.
+        ap_image: AP film of the phantom, or of the person by the same camera.
+        lat_image: lateral film, likewise.
         output: the JSON file to write.
         pixel_spacing_mm: on the detector, of films that do not state it (PNG).
 
