@@ -1,9 +1,10 @@
 """Small errors of the stated cameras, found along with the vertebrae.
 
 Two films show one spine, so they tell how the cameras stand to each other better than a calibration that is half a
-millimetre off: at which heights they see it, how they are rolled and tilted, which of them is the nearer. They do not tell
-where the pair stands in the room, and a shift of one view along its rows looks like a shift of the person; there the stated
-cameras are believed. So the lateral camera gets a rigid motion, small by a prior, and the AP camera stays.
+millimetre off: above all at which height either sees it, then which of them is the nearer, and little of how they are
+turned. They do not tell where the pair stands in the room; and a shift of one view along its rows, or its roll, looks like a
+shift or a lean of the person. There the stated cameras are believed. So the lateral camera gets a rigid motion against the
+AP camera, small by a prior, and as either may be wrong, each is moved by half of it.
 
 What that motion does to the lateral film is what the opposite motion of all vertebrae would do to it, so its derivatives
 are combinations of those of the poses that the registration has already. One Newton step over poses, shapes and motion
@@ -64,14 +65,12 @@ class RefinedRegistration:
     """A registration and the cameras that it ended with.
 
     Args:
-        inputs: what was registered, with the corrected lateral camera.
-        result: the registration.
-        corrected_from_stated: the motion of the lateral camera in the room.
+        inputs: what was registered, with the corrected cameras.
+        result: the registration; it holds the motions of the cameras.
     """
 
     inputs: RegistrationInput
     result: RegistrationResult
-    corrected_from_stated: RigidTransform
 
 
 def refine_cameras(
@@ -83,7 +82,7 @@ def refine_cameras(
     *,
     max_seconds: float | None = None,
 ) -> RefinedRegistration:
-    """Corrects the lateral camera and registers again, from where a registration ended.
+    """Corrects the cameras and registers again, from where a registration ended.
 
     A registration without curvature (by an optimiser that has no derivatives) or without a shape prior, whose scale the
     prior of the cameras needs, is left as it is.
@@ -97,28 +96,34 @@ def refine_cameras(
         max_seconds: limit of all registrations together, the first included.
     """
     errors = errors or CameraErrors()
-    first, moved = result, RigidTransform.identity()
+    first, stated, so_far = result, inputs.geometry, np.zeros(6)
+    pivot = np.mean([fit.world_from_vertebra.translation_mm for fit in result.vertebrae.values()], axis=0)
     for _ in range(errors.rounds):
         left = None if max_seconds is None else max_seconds - result.seconds
         if result.curvature is None or (left is not None and left <= 0):
             break
         problem = problem_of(inputs, model, config, start=result)
-        motion, reach_mm = _motion(problem, errors, moved)
-        geometry = inputs.geometry
-        inputs = replace(inputs, geometry=BiplanarGeometry(geometry.ap, moved_camera(geometry.lat, motion)))
-        moved = motion @ moved
+        step, reach_mm = _step(problem, errors, so_far, pivot)
+        so_far = so_far + step
+        motions = {"ap": _motion(-so_far / 2, pivot), "lat": _motion(so_far / 2, pivot)}
+        cameras = {view: moved_camera(stated[view], motion) for view, motion in motions.items()}
+        inputs = replace(inputs, geometry=BiplanarGeometry(**cameras))
         result = _continued(first, result, register(inputs, model, config, start=result, max_seconds=left))
+        result = replace(result, camera_motions=motions)
         if reach_mm <= errors.enough_mm:
             break
-    return RefinedRegistration(inputs, result, moved)
+    return RefinedRegistration(inputs, result)
 
 
-def with_camera_motion(result: RegistrationResult, motion: RigidTransform) -> RegistrationResult:
-    """The result with the motion of its lateral camera, and a warning that says how far that is."""
+def with_camera_motions(result: RegistrationResult, motions: dict[str, RigidTransform]) -> RegistrationResult:
+    """The result with the motions of its cameras, and a warning that says how far these are."""
     centre = np.mean([fit.world_from_vertebra.translation_mm for fit in result.vertebrae.values()], axis=0)
-    shift_mm, turn_deg = np.linalg.norm(motion.apply(centre) - centre), np.degrees(motion.angle_rad())
-    text = f"the lateral camera was moved by {shift_mm:.2f} mm and {turn_deg:.2f} deg against the calibration"
-    return replace(result, camera_motion=motion, warnings=(*result.warnings, text))
+    apart = motions["lat"] @ motions["ap"].inverse()
+    shift_mm, turn_deg = np.linalg.norm(apart.apply(centre) - centre), np.degrees(apart.angle_rad())
+    text = (
+        f"the cameras were moved by {shift_mm:.2f} mm and {turn_deg:.2f} deg against each other, from the calibration"
+    )
+    return replace(result, camera_motions=motions, warnings=(*result.warnings, text))
 
 
 def _continued(first: RegistrationResult, before: RegistrationResult, after: RegistrationResult) -> RegistrationResult:
@@ -137,13 +142,17 @@ def _continued(first: RegistrationResult, before: RegistrationResult, after: Reg
     )
 
 
-def _motion(problem: RegistrationProblem, errors: CameraErrors, so_far: RigidTransform) -> tuple[RigidTransform, float]:
-    """The motion of the lateral camera that lowers the loss most, and how far it moves a point of the spine at most.
+def _step(
+    problem: RegistrationProblem, errors: CameraErrors, so_far: np.ndarray, pivot: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The change [6] of the motion of the lateral camera that lowers the loss most (shift in mm and turn in rad, about a
+    pivot), and how far it moves the middle of a vertebra at most, in mm.
 
     Args:
         problem: its starts are the ends of a registration.
         errors: the prior.
-        so_far: what earlier rounds moved the camera by, which counts for the prior.
+        so_far: [6] what earlier rounds moved the camera by, which counts for the prior.
+        pivot: [3] world mm.
     """
     parameters = start_parameters(problem)
     both = Lineariser(problem.averaged(_BLOCK)).model(parameters)
@@ -161,18 +170,14 @@ def _motion(problem: RegistrationProblem, errors: CameraErrors, so_far: RigidTra
     cross = share * np.einsum("njia,iak->njk", own.hessian[..., :POSE_SIZE], by_motion)
     curvature = np.einsum("nak,nal->kl", by_motion, cross[:, :POSE_SIZE])
     # The vertebrae appear to move as the camera does not.
-    stated = -_about(so_far, pivot)
     precision = both.prior / errors.sd**2
-    gradient, curvature = gradient + precision * stated, curvature + np.diag(precision)
+    gradient, curvature = gradient - precision * so_far, curvature + np.diag(precision)
     size = both.gradient.size
     cross, hessian = cross.reshape(size, -1), both.hessian.reshape(size, size)
     hessian = hessian + 1e-9 * np.trace(hessian) / size * np.eye(size)
     solved = np.linalg.solve(hessian, np.column_stack([cross, both.gradient.reshape(size)]))
-    step = -np.linalg.solve(curvature - cross.T @ solved[:, :-1], gradient - cross.T @ solved[:, -1])
-    reach = step[:3] + np.cross(step[3:], centres - pivot)
-    seen = RigidTransform.from_euler(*step[3:], np.zeros(3)).rotation
-    apparent = RigidTransform(seen, pivot + step[:3] - seen @ pivot)
-    return apparent.inverse(), float(np.linalg.norm(reach, axis=1).max())
+    step = np.linalg.solve(curvature - cross.T @ solved[:, :-1], gradient - cross.T @ solved[:, -1])
+    return step, float(np.linalg.norm(step[:3] + np.cross(step[3:], centres - pivot), axis=1).max())
 
 
 def _placed(problem: RegistrationProblem, parameters: list[np.ndarray]):
@@ -189,10 +194,10 @@ def _pose_change(start, parameters: np.ndarray, pivot_mm: np.ndarray) -> np.ndar
     return np.linalg.solve(tangent_from_pose(parameters[:POSE_SIZE]), tangent)
 
 
-def _about(motion: RigidTransform, pivot_mm: np.ndarray) -> np.ndarray:
-    """[6] a small motion as shift of a pivot in mm and turn in rad."""
-    skew = (motion.rotation - motion.rotation.T) / 2
-    return np.concatenate([motion.apply(pivot_mm) - pivot_mm, [skew[2, 1], skew[0, 2], skew[1, 0]]])
+def _motion(numbers: np.ndarray, pivot_mm: np.ndarray) -> RigidTransform:
+    """The motion of a shift in mm and a small turn in rad about a pivot [6]."""
+    turn = RigidTransform.from_euler(*numbers[3:]).rotation
+    return RigidTransform(turn, pivot_mm + numbers[:3] - turn @ pivot_mm)
 
 
 def moved_camera(camera: Camera, motion: RigidTransform) -> Camera:

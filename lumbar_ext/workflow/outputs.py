@@ -71,7 +71,7 @@ def registration_document(
         "second_looks": [
             {"seconds": look.seconds, "moved_mm": look.moved_mm, "fit": look.fit} for look in result.looks
         ],
-        "lateral_camera_motion": None if result.camera_motion is None else result.camera_motion.to_matrix(),
+        "camera_motions": {view: motion.to_matrix() for view, motion in result.camera_motions.items()},
         "stage_seconds": stage_seconds,
         "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
     }
@@ -107,8 +107,8 @@ def write_reconstruction(
         spacing_mm = canonical.camera.pixel_spacing_mm
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", observed.decoded[view].decomposition, spacing_mm)
         camera = study.geometry[view]
-        if view == "lat" and result.camera_motion is not None:
-            camera = moved_camera(camera, result.camera_motion)
+        if view in result.camera_motions:
+            camera = moved_camera(camera, result.camera_motions[view])
         overlay = draw_overlay(study[view].pixels, camera, meshes, triangles)
         overlay.save(folder / f"overlay_{view}.png")
 

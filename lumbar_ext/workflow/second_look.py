@@ -24,7 +24,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.refined_cameras import refine_cameras, with_camera_motion
+from lumbar_ext.registration.refined_cameras import refine_cameras, with_camera_motions
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
 from lumbar_ext.registration.targets import BONE_VALUE
@@ -362,14 +362,14 @@ class RegisterAndLook(Register):
         with self.progress.stage(STAGES[3]):
             limit = self.max_seconds
             result = register(inputs.registration, network, self.config, progress=self._show, max_seconds=limit)
-            motion = None
+            motions = {}
             if self.refine:
                 refined = refine_cameras(inputs.registration, network, self.config, result, max_seconds=limit)
                 inputs, result = replace(inputs, registration=refined.inputs), refined.result
-                motion = refined.corrected_from_stated
+                motions = result.camera_motions
                 self.progress.note("cameras refined")
             if self.second_look is not None:
                 for looked in self.second_look.passes(inputs, network, self.config, result, limit):
                     self.progress.note(f"second look {len(looked.looks)}")
                     result = looked
-        return result if motion is None else with_camera_motion(result, motion)
+        return with_camera_motions(result, motions) if motions else result
