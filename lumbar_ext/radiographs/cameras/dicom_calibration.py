@@ -26,8 +26,8 @@ def provide_calibration(pair: RadiographPair, input_path: str | Path, work_folde
         work_folder: an existing folder for a calibration from headers.
 
     Raises:
-        InputError: for several sidecar files, if there is no sidecar and the headers do not suffice, or for a slot scanner
-            with the calibration of a cone beam.
+        InputError: for several sidecar files, one that is a link out of the folder, if there is no sidecar and the headers
+            do not suffice, or for a slot scanner with the calibration of a cone beam.
     """
     devices = {view: slot_scanner(pair[view].header, pair[view].path) for view in VIEWS}
     scanned = [view for view in VIEWS if devices[view]]
@@ -66,8 +66,11 @@ def _sidecars(pair: RadiographPair, input_path: Path) -> list[Path]:
 
 def _nearest_sidecar(folder: Path, root: Path) -> Path | None:
     for candidate in (folder, *folder.parents):
-        if (candidate / SIDECAR).is_file():
-            return candidate / SIDECAR
+        sidecar = candidate / SIDECAR
+        if sidecar.is_file():
+            if not sidecar.resolve().is_relative_to(root):
+                raise InputError(f"{sidecar}: a link that leads out of {root}")
+            return sidecar
         if candidate == root:
             return None
     return None

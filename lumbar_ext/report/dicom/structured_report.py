@@ -43,6 +43,7 @@ from lumbar_ext.report.dicom.header import (
     own_code,
     reference,
 )
+from lumbar_ext.report.dicom.ownership import bundle_versions
 
 MEASUREMENTS = "measurements.json"
 _UNITS = {
@@ -84,7 +85,8 @@ def measurement_report(folder: Path, radiographs: Mapping[str, Dataset]) -> dict
         if level in found:
             own = [_volume(folder / f"{level}.stl"), *_distances(place, landmarks, images)]
             measured[level] = own + measured.get(level, [])
-    groups = [_group(subject, values, images) for subject, values in measured.items()]
+    algorithm = AlgorithmIdentification(MODEL_NAME, bundle_versions(folder) or __version__)
+    groups = [_group(subject, values, images, algorithm) for subject, values in measured.items()]
     series = NewSeries.make(0, "measurements")
     report = MeasurementReport(
         observation_context=_observer(),
@@ -134,10 +136,12 @@ def _measured(path: Path) -> dict[str, list[Measurement]]:
     return by_subject
 
 
-def _group(subject: str, values: list[Measurement], images: list[Dataset]) -> MeasurementsAndQualitativeEvaluations:
+def _group(
+    subject: str, values: list[Measurement], images: list[Dataset], algorithm: AlgorithmIdentification
+) -> MeasurementsAndQualitativeEvaluations:
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=generate_uid(None), identifier=subject),
-        algorithm_id=AlgorithmIdentification(MODEL_NAME, __version__),
+        algorithm_id=algorithm,
         finding_sites=[FindingSite(site) for site in _sites(subject)],
         measurements=values,
         source_images=[SourceImageForMeasurementGroup.from_source_image(image) for image in images],
