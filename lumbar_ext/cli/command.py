@@ -56,6 +56,11 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
         Verb(
+            "calibrate-films",
+            "cli.uncalibrated_films:calibrate_films",
+            "calibration.json of two films that nobody calibrated, from the landmarks on them",
+        ),
+        Verb(
             "calibrate-phantom",
             "radiographs.cameras.phantom_points:write_phantom_calibration",
             "calibration.json of two cone beams from the markers of a phantom",

@@ -130,6 +130,11 @@ def self_calibrate(
     )
 
 
+def expected_geometry(films: Mapping[str, FilmPrior]) -> BiplanarGeometry:
+    """Both cameras as they are expected: distances as stated, 90 deg apart, central rays through the middle of the films."""
+    return BiplanarGeometry(*(_camera(films[view], view, np.zeros(_POSES)) for view in VIEWS))
+
+
 def geometry_angle_deg(geometry: BiplanarGeometry) -> float:
     """The angle between the normals of both films, which of a lateral film that is turned too far is above 90 deg."""
     normals = [geometry[view].normal * np.sign(geometry[view].source_distance_mm) for view in VIEWS]
@@ -188,7 +193,7 @@ class _Adjustment:
         numbers = np.zeros(len(self.prior_sd))
         heights = {}
         for view in VIEWS:
-            camera = self._camera(numbers, view)
+            camera = _camera(self._films[view], view, numbers)
             middle = self._seen[view] - camera.principal_point_px
             film = self._films[view]
             scale = film.source_person_mm[0] / film.source_detector_mm[0]
@@ -204,13 +209,13 @@ class _Adjustment:
 
     def geometry(self, numbers: np.ndarray) -> BiplanarGeometry:
         """Both cameras."""
-        return BiplanarGeometry(*(self._camera(numbers, view) for view in VIEWS))
+        return BiplanarGeometry(*(_camera(self._films[view], view, numbers) for view in VIEWS))
 
     def residuals(self, numbers: np.ndarray) -> np.ndarray:
         """What is seen, then the priors."""
         points, seen = self._points(numbers), []
         for view in VIEWS:
-            offset = self._camera(numbers, view).project(points) - self._seen[view]
+            offset = _camera(self._films[view], view, numbers).project(points) - self._seen[view]
             weighted = offset * self._films[view].pixel_spacing_mm * self._weight[view][..., None]
             seen.append(weighted[np.isfinite(offset).all(-1)].ravel())
         return np.concatenate([*seen, numbers / self.prior_sd])
@@ -222,24 +227,6 @@ class _Adjustment:
         source = "the distances of the sources from the person" if known < self._spine.size else "the size of people"
         return f"{source}, to {size_sd:.1%}"
 
-    def _camera(self, numbers: np.ndarray, view: str) -> ConeBeam:
-        film, first = self._films[view], _VIEWS[view]
-        distance = film.source_detector_mm[0] + numbers[first]
-        person = film.source_person_mm[0] + numbers[first + 1]
-        to_source, u_axis = (np.array(axis, dtype=float) for axis in _AXES[view])
-        to_source = -to_source if film.reversed_beam else to_source
-        v_axis = np.array([0, 0, -1.0])
-        spacing = np.array(film.pixel_spacing_mm)
-        foot_mm = (np.array(film.size_px) - 1) / 2 * spacing + numbers[first + 2 : first + 4]
-        source = person * to_source
-        origin = source - distance * to_source - foot_mm[0] * u_axis - foot_mm[1] * v_axis
-        if view == "lat":
-            turn = Rotation.from_rotvec(numbers[_TURN : _TURN + 3]).as_matrix()
-            lift = np.array([0, 0, numbers[_HEIGHT]])
-            source, origin = turn @ source + lift, turn @ origin + lift
-            u_axis, v_axis = turn @ u_axis, turn @ v_axis
-        return ConeBeam(source, origin, u_axis, v_axis, film.pixel_spacing_mm, film.size_px)
-
     def _points(self, numbers: np.ndarray) -> np.ndarray:
         """[n, 7, 3] world places of the landmarks."""
         count = len(self._levels)
@@ -249,6 +236,26 @@ class _Adjustment:
         shapes = (1 + numbers[_SIZE]) * (self._means + own)
         placed = np.einsum("nij,nkj->nki", self._base[:, :3, :3] @ turned, shapes)
         return placed + (self._base[:, :3, 3] + poses[:, 3:])[:, None]
+
+
+def _camera(film: FilmPrior, view: str, numbers: np.ndarray) -> ConeBeam:
+    """The camera of a view, whose numbers are among the first of all."""
+    first = _VIEWS[view]
+    distance = film.source_detector_mm[0] + numbers[first]
+    person = film.source_person_mm[0] + numbers[first + 1]
+    to_source, u_axis = (np.array(axis, dtype=float) for axis in _AXES[view])
+    to_source = -to_source if film.reversed_beam else to_source
+    v_axis = np.array([0, 0, -1.0])
+    spacing = np.array(film.pixel_spacing_mm)
+    foot_mm = (np.array(film.size_px) - 1) / 2 * spacing + numbers[first + 2 : first + 4]
+    source = person * to_source
+    origin = source - distance * to_source - foot_mm[0] * u_axis - foot_mm[1] * v_axis
+    if view == "lat":
+        turn = Rotation.from_rotvec(numbers[_TURN : _TURN + 3]).as_matrix()
+        lift = np.array([0, 0, numbers[_HEIGHT]])
+        source, origin = turn @ source + lift, turn @ origin + lift
+        u_axis, v_axis = turn @ u_axis, turn @ v_axis
+    return ConeBeam(source, origin, u_axis, v_axis, film.pixel_spacing_mm, film.size_px)
 
 
 def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray) -> None:
