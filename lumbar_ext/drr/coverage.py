@@ -206,7 +206,8 @@ def accumulate_piece_gradient(
             sum_a += gain * share_a
             sum_b += gain * share_b
             sum_c += gain * share_c
-        steepness = piece_steepness(vertices, source, source_step, uvw[a, 1], a, b, c, normal)
+        row = (uvw[a, 1] + uvw[b, 1] + uvw[c, 1]) / 3.0
+        steepness = piece_steepness(vertices, source, source_step, row, a, b, c, normal)
         for axis in range(3):
             gradient[a, axis] += steepness * wa * sum_a * normal[axis]
             gradient[b, axis] += steepness * wb * sum_b * normal[axis]
@@ -215,8 +216,8 @@ def accumulate_piece_gradient(
 
 @compiled(error_model="numpy")
 def piece_steepness(vertices, source, source_step, row, a, b, c, normal):
-    """One over the distance of the source, in the row of the first corner, from a triangle's plane; fills its outward unit
-    normal [3].
+    """One over the distance of the source, while a row is exposed, from a triangle's plane; fills its outward unit normal
+    [3].
     """
     length = 0.0
     for axis in range(3):

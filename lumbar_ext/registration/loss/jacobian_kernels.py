@@ -116,7 +116,8 @@ def accumulate_jacobian(
             continue
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         inverse = (uvw[a, 2] + uvw[b, 2] + uvw[c, 2]) / 3.0
-        steepness = piece_steepness(vertices, source, source_step, uvw[a, 1], a, b, c, normal) / inverse
+        row = (uvw[a, 1] + uvw[b, 1] + uvw[c, 1]) / 3.0
+        steepness = piece_steepness(vertices, source, source_step, row, a, b, c, normal) / inverse
         for p in range(first[t], first[t + 1]):
             target = rows[pixels[p]]
             if target < 0:
