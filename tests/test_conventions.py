@@ -176,8 +176,8 @@ def test_examples_of_the_page_are_read(geometry, tmp_path):
     path = tmp_path / "landmarks.json"
     path.write_text(json.dumps(EXAMPLES[2]))
     landmarks = read_landmarks(path)
-    np.testing.assert_allclose(landmarks.position_mm[2, 6], [-55.2, 1.3, -12.0])
-    assert np.isnan(landmarks.position_mm[0]).all() and landmarks.confidence_lat[2, 6] == 0.88
+    np.testing.assert_allclose(landmarks.positions_mm[2, 6], [-55.2, 1.3, -12.0])
+    assert np.isnan(landmarks.positions_mm[0]).all() and landmarks.confidence["lat"][2, 6] == 0.88
 
 
 def test_the_page_s_slot_scanner_magnifies_widths_about_its_isocentre_and_no_heights(tmp_path):

@@ -69,9 +69,9 @@ def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, source_step_mm, tria
         if (sum_a == 0.0 and sum_b == 0.0 and sum_c == 0.0) or not _unit_normal(vertices_mm, a, b, c, normal):
             continue
         # `|n . d|` is the distance of the source from the triangle's plane over the distance of the point from the source.
-        along, squared, row = 0.0, 0.0, (va + vb + vc) / 3.0
+        along, squared, middle = 0.0, 0.0, (va + vb + vc) / 3.0
         for axis in range(3):
-            ray = vertices_mm[a, axis] - source_mm[axis] - row * source_step_mm[axis]
+            ray = vertices_mm[a, axis] - source_mm[axis] - middle * source_step_mm[axis]
             along += ray * normal[axis]
             squared += ray * ray
         steepness = 1.0 / max(abs(along), floor * math.sqrt(squared))

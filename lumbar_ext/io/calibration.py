@@ -24,7 +24,8 @@ from lumbar_ext.io.json_document import check_document, parse_json, read_documen
 _SCHEMA = "calibration.schema.json"
 _SLOT_SCAN = "slot_scan"
 _VIEW_AXES = {"ap": (0, "X (front-back)"), "lat": (1, "Y (left-right)")}
-_MAX_VIEW_DEVIATION_DEG = 45.0
+_MAX_VIEW_DEVIATION_DEG = 45.0  # beyond half a right angle a beam is nearer to the other view's axis
+# from source to detector: beyond it the unit is wrong
 _SOURCE_DISTANCE_RANGE_MM = (100.0, 20_000.0)
 _BEYOND_ISOCENTRE = 1.4
 """The detectors of slot scanners stand at about this multiple of the distance from the source to the isocentre."""
