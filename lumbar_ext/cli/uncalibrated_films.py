@@ -73,13 +73,7 @@ def calibrate_films(
         print(f"{output}: what is expected of two films 90 deg apart, not what they show; see --landmarks")
         return
     found = read_landmarks(landmarks)
-    seen = {
-        view: ViewLandmarks(pixels, np.nan_to_num(confidence))
-        for view, pixels, confidence in (
-            ("ap", found.ap_px, found.confidence_ap),
-            ("lat", found.lat_px, found.confidence_lat),
-        )
-    }
+    seen = {view: ViewLandmarks(found.positions_px[view], np.nan_to_num(found.confidence[view])) for view in VIEWS}
     model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
     calibrated = self_calibrate(seen, [shape.landmark_mean_mm for shape in level_shapes(model)], films)
     write_calibration(calibrated.geometry, output)

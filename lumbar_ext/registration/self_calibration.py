@@ -201,7 +201,7 @@ class _Adjustment:
         numbers[_HEIGHT] = float(np.nanmedian(heights["ap"] - heights["lat"]))
         nominal = triangulate_landmarks(self.geometry(numbers), self._landmarks)
         for row, level in enumerate(self._levels):
-            points = nominal.points_mm[level]
+            points = nominal.positions_mm[level]
             known = np.isfinite(points).all(1)
             pose = fit_rigid(self._means[row][known], points[known])
             self._base[row] = pose.to_matrix()

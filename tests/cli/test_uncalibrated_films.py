@@ -44,9 +44,10 @@ def test_landmarks_turn_the_lateral_film(films, tmp_path, capsys):
     heights = np.array([[0, 0, 72.0 - 36 * i] for i in range(5)])
     points = np.stack([shape.landmark_mean_mm for shape in level_shapes(model)]) + heights[:, None]
     turn = Rotation.from_euler("z", 8, degrees=True)
-    seen = {"ap": expected.ap.project(points), "lat": expected.lat.project(turn.inv().apply(points.reshape(-1, 3)))}
-    sure = np.ones((5, 7))
-    marks = StudyLandmarks(points, seen["ap"], seen["lat"].reshape(5, 7, 2), sure, sure, 0 * sure)
+    turned = turn.inv().apply(points.reshape(-1, 3)).reshape(points.shape)
+    seen = {"ap": expected.ap.project(points), "lat": expected.lat.project(turned)}
+    sure = {view: np.ones((5, 7)) for view in VIEWS}
+    marks = StudyLandmarks(points, seen, sure, np.zeros((5, 7)))
     write_landmarks(tmp_path / "landmarks.json", marks)
     calibrate_films(*films, landmarks=str(tmp_path / "landmarks.json"), pixel_spacing_mm=0.834, **known)
     assert geometry_angle_deg(read_calibration(films[2])) == pytest.approx(98, abs=3)

@@ -77,7 +77,7 @@ def test_known_distances_give_angles_and_sizes_back(angle_deg):
     assert found.angle_deg[0] == pytest.approx(angle_deg, abs=2.5 * found.angle_deg[1])
     assert geometry_angle_deg(geometry) == pytest.approx(angle_deg)
     exact = seen(geometry, points, noise_px=0)
-    again = triangulate_landmarks(found.geometry, exact).points_mm
+    again = triangulate_landmarks(found.geometry, exact).positions_mm
     laid = fit_rigid(again.reshape(-1, 3), points.reshape(-1, 3))
     length = np.linalg.norm(points[0, :2].mean(0) - points[4, :2].mean(0))
     scale = np.linalg.norm(again[0, :2].mean(0) - again[4, :2].mean(0)) / length
