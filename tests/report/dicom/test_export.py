@@ -13,6 +13,7 @@ from pydicom.uid import generate_uid
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.io.input_file import sha256
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_values
@@ -20,7 +21,6 @@ from lumbar_ext.measurements.uncertainty.grade import missing_quality
 from lumbar_ext.measurements.values.definitions import BY_ID
 from lumbar_ext.measurements.values.spine_values import Values
 from lumbar_ext.mesh.files import write_stl
-from lumbar_ext.workflow.provenance import sha256
 from tests.radiographs.conftest import _write_dicom
 
 pytest.importorskip("highdicom")
