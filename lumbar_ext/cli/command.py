@@ -55,6 +55,21 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb(
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
+        Verb(
+            "calibrate-films",
+            "cli.uncalibrated_films:calibrate_films",
+            "calibration.json of two films that nobody calibrated, from the landmarks on them",
+        ),
+        Verb(
+            "calibrate-phantom",
+            "radiographs.cameras.phantom_points:write_phantom_calibration",
+            "calibration.json of two cone beams from the markers of a phantom",
+        ),
+        Verb(
+            "calibrate-slot-scan",
+            "radiographs.cameras.dicom_slot_scan:write_slot_calibration",
+            "calibration.json of a slot scanner's two films from their DICOM headers",
+        ),
         Verb("own-vertebrae", "cli.bundle_verbs:own_vertebrae", "your CT's vertebrae where two radiographs show them"),
     ),
     "Simulated studies": (

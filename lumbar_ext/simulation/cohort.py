@@ -4,6 +4,7 @@
     lumbar-ext simulate --output_dir DIR --n 50 --split test --pathology mixed --meshes true
     lumbar-ext simulate --output_dir DIR --n 8 --split test --protocol poses18
     lumbar-ext simulate --output_dir DIR --n 16 --split test --variation none --renderer voxels
+    lumbar-ext simulate --output_dir DIR --n 10 --split test --geometry slot
 
 A run that was interrupted is resumed by the same command.
 """
@@ -69,6 +70,7 @@ def write_cohort(
     variation: str = "full",
     renderer: str = "meshes",
     voxel_mm: float = 1.0,
+    geometry: str = "cone",
 ) -> None:
     """Writes studies of `n` people, named by split, pathology, variation, renderer and seed, skipping those that exist.
 
@@ -89,10 +91,11 @@ def write_cohort(
         variation: "full", people drawn from the population, or "none", the real subjects of a held-out split as they are.
         renderer: "meshes", or "voxels": rays through a volume of CT numbers, which training never sees.
         voxel_mm: edge of its voxels, 0.4 to 2.
+        geometry: "cone", two cone beams, or "slot", the films of a biplanar slot scanner of the same people.
 
     Raises:
-        InputError: for an unknown split, parameter, pathology, protocol, variation or renderer, voxels out of range, a
-            missing anatomy file, or a folder with other parameters.
+        InputError: for an unknown split, parameter, pathology, protocol, variation, renderer or geometry, voxels out of
+            range, a missing anatomy file, or a folder with other parameters.
     """
     if renderer not in RENDERERS:
         raise InputError(f"renderer must be one of {', '.join(RENDERERS)}, found {renderer!r}")
@@ -104,6 +107,7 @@ def write_cohort(
         split,
         pathology=pathology,
         variation=variation,
+        geometry=geometry,
         size_px=int(size_px),
         voxel_mm=float(voxel_mm),
         parameters=ranges,
@@ -111,7 +115,7 @@ def write_cohort(
     spec = spec if renderer == "voxels" else replace(spec, voxel_mm=None)
     # A word from Python: "false" would count as true.
     job = CohortJob(Path(output_dir), Path(anatomy), typed("meshes", meshes, bool), spec)
-    plans = plan_studies(protocol, int(n), int(seed), _label(split, pathology, variation, renderer))
+    plans = plan_studies(protocol, int(n), int(seed), _label(spec, renderer))
     job.output_dir.mkdir(parents=True, exist_ok=True)
     remove_leftovers(job.output_dir)
     record_parameters(ranges, job.output_dir / "parameters.json")
@@ -126,10 +130,11 @@ def write_cohort(
     print(f"{len(todo)} studies written, {len(plans) - len(todo)} found, {elapsed:.1f} s, {rate:.2f} studies/s")
 
 
-def _label(split: str, pathology: str, variation: str, renderer: str) -> str:
+def _label(spec: StudySpec, renderer: str) -> str:
     """How the names of the folders begin: what is not the default."""
-    parts = [split, pathology if pathology != "none" else "", "real" if variation == "none" else ""]
-    return "-".join(part for part in [*parts, renderer if renderer != "meshes" else ""] if part)
+    parts = [spec.split, spec.pathology if spec.pathology != "none" else "", "real" if spec.variation == "none" else ""]
+    parts += [renderer if renderer != "meshes" else "", spec.geometry if spec.geometry != "cone" else ""]
+    return "-".join(part for part in parts if part)
 
 
 def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
