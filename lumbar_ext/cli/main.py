@@ -52,6 +52,12 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb("own-vertebrae", "cli.bundle_verbs:own_vertebrae", "your CT's vertebrae where two radiographs show them"),
     ),
+    "Many people": (
+        Verb("cohort", "cohort.commands:cohort", "all studies of a manifest; again, those that are missing", "cohort"),
+        Verb("cohort-status", "cohort.commands:cohort_status", "how many ended how, how long it will go on", "cohort"),
+        Verb("cohort-retry", "cohort.commands:cohort_retry", "what crashed or timed out once more", "cohort"),
+        Verb("cohort-report", "cohort.commands:cohort_report", "tables and page as they are now", "cohort"),
+    ),
     "Simulated studies": (
         Verb("simulate", "simulation.cohort:write_cohort", "study folders of simulated people"),
         Verb("simulate-ct", "simulation.ct.from_ct:write_ct_studies", "study folders of a real CT with labels"),
