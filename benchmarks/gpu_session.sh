@@ -15,7 +15,7 @@ if [ -d "$WHEELS" ] && [ -z "$(ls -A "$RUN/site")" ]; then
     "$PYTHON" -m pip install -q --no-index --no-deps --target "$RUN/site" "$WHEELS"/*.whl
 fi
 # seeds far from those of the test and validation cohorts on disk elsewhere; found studies are not made again
-LUMBAR_EXT=("$PYTHON" -c "from lumbar_ext.cli.main import main; main()")
+LUMBAR_EXT=("$PYTHON" -c "from lumbar_ext.cli.command import main; main()")
 "${LUMBAR_EXT[@]}" simulate --output_dir "$RUN/cohort/validation" --n "${VALIDATION:-8}" --seed 700000 \
     --split validation --workers "$(nproc)" --anatomy "$ROOT/bundles/lumbar_reconstruction/models/anatomy.pt"
 # every session simulates people that no session before it has shown

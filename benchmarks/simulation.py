@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.simulation import simulated_study as study_module
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.stream import SimulatedViews, view_sample

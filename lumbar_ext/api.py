@@ -15,7 +15,7 @@ from lumbar_ext.measurements.uncertainty.assessment import Measurement
 from lumbar_ext.measurements.uncertainty.grade import Quality
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.workflow.bundle_workflow import run_bundle
-from lumbar_ext.workflow.summary import gathered, is_usable, reconstruction_summary
+from lumbar_ext.workflow.run_summary import gathered, is_usable, reconstruction_summary
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,19 @@ def reconstruct(
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """The bundle's config takes over the error hook and SIGTERM, which belong to the program that calls."""
+    """The bundle's config takes over the error hook, Ctrl-C and SIGTERM, which belong to the program that calls."""
     import signal
     import sys
     import threading
 
     hook, in_main_thread = sys.excepthook, threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         sys.excepthook = hook
         if in_main_thread:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                # None stands for a handler that is not Python's, which stays where it is.
+                if handler is not None:
+                    signal.signal(number, handler)

@@ -13,15 +13,15 @@ from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, LEVELS, VIEWS
 from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.mesh.surface import Surface
-from lumbar_ext.networks.packing import PACKED_CHANNELS
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import write_study
 from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.transforms.multitask_targets import encode_target
 from lumbar_ext.workflow.error_reporting import input_error_behind
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "lumbar_reconstruction"
@@ -70,7 +70,7 @@ class PerfectNetwork(nn.Module):
         for known, packed in self.answers:
             if np.corrcoef(known.ravel(), image.cpu().numpy().ravel())[0, 1] > SAME_PICTURE:
                 return packed[None]
-        return torch.zeros(1, PACKED_CHANNELS, *(n // 4 for n in image.shape[-2:]))
+        return torch.zeros(1, LUMBAR_PACK.channels, *(n // 4 for n in image.shape[-2:]))
 
 
 def _answer(study: TrueStudy, view: str, hidden: tuple[str, ...]) -> tuple[np.ndarray, torch.Tensor]:
@@ -81,7 +81,7 @@ def _answer(study: TrueStudy, view: str, hidden: tuple[str, ...]) -> tuple[np.nd
         landmarks_px = landmarks_px[:, list(LEFT_RIGHT_SWAP)]
     seen = np.array([level not in hidden for level in LEVELS])
     bones = torch.from_numpy(decomposition(study.vertebrae, canonical.camera))
-    return normalise_intensity(canonical.pixels), encode_target(bones, landmarks_px, seen)[:PACKED_CHANNELS]
+    return normalise_intensity(canonical.pixels), encode_target(bones, landmarks_px, seen)[: LUMBAR_PACK.channels]
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
-from lumbar_ext.networks.packing import px_from_cells, unpack
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
 from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.shape.model.frame import world_from_vertebra
@@ -153,10 +153,10 @@ def test_left_and_right_are_exchanged_when_the_lateral_source_is_on_the_right(ge
 
 
 def test_packed_network_output():
-    maps = unpack(torch.zeros(2, 37, 32, 24))
+    maps = LUMBAR_PACK.unpack(torch.zeros(2, 37, 32, 24))
     shapes = [tuple(part.shape) for part in maps]
     assert shapes == [(2, 1, 128, 96), (2, 5, 32, 24), (2, 2, 32, 24), (2, 14, 32, 24)]
-    assert (px_from_cells(0.0), px_from_cells(3.0)) == (1.5, 13.5)
+    assert (LUMBAR_PACK.px_from_cells(0.0), LUMBAR_PACK.px_from_cells(3.0)) == (1.5, 13.5)
 
 
 def test_triangles_are_counter_clockwise_seen_from_outside(geometry, tmp_path):

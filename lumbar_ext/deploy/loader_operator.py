@@ -12,8 +12,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.radiographs.dicom_calibration import provide_calibration
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
-
-INPUTS = ("ap_image", "lat_image", "calibration")
+from lumbar_ext.workflow.stages import INPUTS
 
 
 class StudyLoaderOperator(Operator):

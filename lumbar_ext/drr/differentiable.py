@@ -86,7 +86,7 @@ def drr_of(path_length_mm: torch.Tensor, mu_per_mm: float = MU_BONE_800HU_PER_MM
     return -torch.expm1(-mu_per_mm * path_length_mm)
 
 
-def posed(vertices_mm: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+def posed_vertices(vertices_mm: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
     """Points [..., 3] after pose parameters [6]: (tx, ty, tz) mm, then lateral, flexion, axial rad.
 
     `R = Rz(axial) @ Ry(flexion) @ Rx(lateral)`, then the translation, as everywhere (docs/conventions.md).

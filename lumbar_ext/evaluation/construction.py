@@ -25,7 +25,7 @@ from lumbar_ext.measurements.values.frames import (
     relative_rotation,
     unit,
 )
-from lumbar_ext.measurements.values.spine import Key, Mesh
+from lumbar_ext.measurements.values.spine_values import Key, Mesh
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.bones.endplate_planes import EndplatePair, find_endplates
 from lumbar_ext.studies.study_folder import TruthFolder

@@ -24,7 +24,7 @@ from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 from lumbar_ext.workflow.second_look import LookInput, SecondLook
 
-RIGHT_MM = 2.0
+RIGHT_SURFACE_MM = 2.0
 """A vertebra is right if its mean vertex to surface distance is below this."""
 
 
@@ -137,7 +137,7 @@ class DisplacedTable:
         self.errors += engine.state.output["surface_errors"]
 
     def table(self) -> str:
-        """One row a kind; `right` is below `RIGHT_MM`."""
+        """One row a kind; `right` is below `RIGHT_SURFACE_MM`."""
         header = (
             "first pass",
             "right",
@@ -157,7 +157,7 @@ def outcome_counts(errors: Sequence[SurfaceError]) -> tuple[int, int, int, int, 
     """Vertebrae that ended right, right but warned of, wrong and warned of, wrong and not warned of, and not found."""
     found = [error for error in errors if not error.missing]
     counts = [
-        sum((error.mean_mm < RIGHT_MM) == right and error.flagged == flagged for error in found)
+        sum((error.mean_mm < RIGHT_SURFACE_MM) == right and error.flagged == flagged for error in found)
         for right, flagged in ((True, False), (True, True), (False, True), (False, False))
     ]
     return (*counts, len(errors) - len(found))

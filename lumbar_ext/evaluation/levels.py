@@ -20,12 +20,12 @@ from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
 from lumbar_ext.evaluation.truth import study_items
 from lumbar_ext.geometry import BiplanarGeometry, triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
-from lumbar_ext.networks.packing import px_from_cells
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
-RIGHT_MM = 13.0
+RIGHT_CENTRE_MM = 13.0
 ALONE, TOGETHER = "each view alone", "both views together"
 
 
@@ -64,7 +64,7 @@ def judged(true_height_mm: np.ndarray, found_height_mm: np.ndarray) -> list[str]
         if not found:
             outcomes.append("missed" if np.isfinite(true_height_mm[level]) else "")
         else:
-            outcomes.append("right" if own <= RIGHT_MM and own == distance[level].min() else "wrong")
+            outcomes.append("right" if own <= RIGHT_CENTRE_MM and own == distance[level].min() else "wrong")
     return outcomes
 
 
@@ -92,7 +92,12 @@ def _heights_alone(seen: SeenViews) -> np.ndarray:
         view: np.array([peak.centre_cells if peak else (np.nan, np.nan) for peak in seen.alone[view].peaks])
         for view in VIEWS
     }
-    found = triangulate(geometry.ap, geometry.lat, px_from_cells(centres["ap"]), px_from_cells(centres["lat"]))
+    found = triangulate(
+        geometry.ap,
+        geometry.lat,
+        LUMBAR_PACK.px_from_cells(centres["ap"]),
+        LUMBAR_PACK.px_from_cells(centres["lat"]),
+    )
     return found.points_mm[:, 2]
 
 

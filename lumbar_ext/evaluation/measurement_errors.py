@@ -19,7 +19,7 @@ from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.uncertainty.grade import Grade, Quality, vertebra_quality
 from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX, shipped_calibration
 from lumbar_ext.measurements.uncertainty.registered import measure_registration
-from lumbar_ext.measurements.values.spine import Mesh, Values, mark_spine, measure_spine
+from lumbar_ext.measurements.values.spine_values import Mesh, Values, mark_spine, measure_spine
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration.result import RegistrationResult

@@ -18,11 +18,11 @@ from monailabel.tasks.activelearning.random import Random
 import lumbar_ext
 from lumbar_ext.bundle_paths import bundles_dir
 from lumbar_ext.errors import InputError
+from lumbar_ext.label.active_learning import Uncertainty
 from lumbar_ext.label.datastore import GuardedDatastore
 from lumbar_ext.label.reconstruction_task import ReconstructionTask
 from lumbar_ext.label.seen_radiograph import MULTITASK, NetworkBundle
 from lumbar_ext.label.training_task import TrainingTask
-from lumbar_ext.label.uncertainty import Uncertainty
 from lumbar_ext.label.view_tasks import DecompositionTask, LandmarkTask
 
 

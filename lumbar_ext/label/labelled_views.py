@@ -18,8 +18,8 @@ from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.training.view_records import UINT16_MAX, ViewRecord
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
+from lumbar_ext.transforms.multitask_targets import ENDPLATES
 from lumbar_ext.transforms.single_view import displayed_camera
-from lumbar_ext.transforms.targets import ENDPLATES
 
 
 def labelled_view(image: Path, markups: Path, parameters: ViewParameters, network: NetworkBundle) -> ViewRecord:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lumbar_ext.errors import InputError
 from lumbar_ext.losses.detection import focal_loss, masked_l1
 from lumbar_ext.losses.image_similarity import l1_loss, l2_loss, ncc_loss
-from lumbar_ext.networks.packing import CELL_WEIGHT, LANDMARK_MASK, TARGET_CHANNELS, unpack
+from lumbar_ext.losses.weighted_loss import WeightedLoss
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,15 @@ def loss_components(packed: Tensor, target: Tensor) -> LossComponents:
     """All six terms for a packed prediction [B, 37, h, w] and a packed target [B, 45, h, w].
 
     Offsets count only at the cells around a centre (channel 37), landmark offsets only where the landmark lies
-    within the
-    image (channels 38-44).
+    within the image (channels 38-44).
 
     Raises:
         InputError: when the target lacks the mask channels.
     """
-    if target.ndim != 4 or target.shape[1] != TARGET_CHANNELS:
-        raise InputError(f"target: expected [B, {TARGET_CHANNELS}, H/4, W/4], found {tuple(target.shape)}")
-    predicted, true = unpack(packed.float()), unpack(target)
-    weight = target[:, CELL_WEIGHT]
-    landmark_weight = (weight * target[:, LANDMARK_MASK]).repeat_interleave(2, dim=1)
+    LUMBAR_PACK.check_target(target)
+    predicted, true = LUMBAR_PACK.unpack(packed.float()), LUMBAR_PACK.unpack(target)
+    weight = target[:, LUMBAR_PACK["cell_weight"]]
+    landmark_weight = (weight * target[:, LUMBAR_PACK["landmark_mask"]]).repeat_interleave(2, dim=1)
     return LossComponents(
         ncc=ncc_loss(predicted.decomposition, true.decomposition),
         l2=l2_loss(predicted.decomposition, true.decomposition),
@@ -50,7 +47,7 @@ def loss_components(packed: Tensor, target: Tensor) -> LossComponents:
     )
 
 
-class MultiTaskLoss(nn.Module):
+class MultiTaskLoss(WeightedLoss):
     """Weighted sum of `loss_components`; a weight of zero drops that term (single-task ablation).
 
     The paper does not give its weights. The defaults bring the terms to the same order of magnitude late in training:
@@ -70,19 +67,10 @@ class MultiTaskLoss(nn.Module):
         centre_offset: float = 0.5,
         landmark_offsets: float = 0.5,
     ) -> None:
-        super().__init__()
-        self.weights = {
-            "ncc": ncc,
-            "l2": l2,
-            "l1": l1,
-            "focal": focal,
-            "centre_offset": centre_offset,
-            "landmark_offsets": landmark_offsets,
-        }
-        self.latest: dict[str, float] = {}
+        super().__init__(
+            ncc=ncc, l2=l2, l1=l1, focal=focal, centre_offset=centre_offset, landmark_offsets=landmark_offsets
+        )
 
-    def forward(self, packed: Tensor, target: Tensor) -> Tensor:
-        """Total loss (scalar); `latest` then holds the unweighted terms as floats, for logging."""
-        parts = vars(loss_components(packed, target))
-        self.latest = {name: float(value.detach()) for name, value in parts.items()}
-        return torch.stack([self.weights[name] * parts[name] for name in self.weights if self.weights[name] > 0]).sum()
+    def terms(self, packed: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """See `loss_components`."""
+        return vars(loss_components(packed, target))

@@ -24,7 +24,7 @@ INTENDED_USE = (
 )
 
 SCHEMA = "measurements.schema.json"
-COLUMNS = (
+CSV_COLUMNS = (
     "subject",
     "id",
     "title",
@@ -90,7 +90,7 @@ def write_measurements_csv(path: str | Path, assessment: Assessment) -> None:
     """Writes one row a value; what is unknown stays empty."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows.writerow(CSV_COLUMNS)
     for m in assessment.measurements:
         definition, interval = BY_ID[m.id], m.interval_90 or (None, None)
         reference = (m.reference.low, m.reference.high) if m.reference else (None, None)

@@ -21,7 +21,7 @@ from lumbar_ext.io.atomic import write_text
 from lumbar_ext.measurements.document import read_measurements
 from lumbar_ext.measurements.uncertainty.assessment import Measurement
 from lumbar_ext.measurements.values.frames import cardan_rad, cardan_rotation
-from lumbar_ext.measurements.values.spine import Key
+from lumbar_ext.measurements.values.spine_values import Key
 
 TRANSLATION_LIMIT_MM = 4.0
 """Sagittal translation from flexion to extension above which a segment is called unstable on radiographs: more than 3 to
@@ -88,7 +88,7 @@ def compare_studies(first: tuple[Measurement, ...], second: tuple[Measurement, .
     return tuple(_motion(f"{upper}-{lower}", studies) for upper, lower in pairwise(LEVELS))
 
 
-def compare(first_dir: str, second_dir: str, output: str | None = None) -> None:
+def compare_postures(first_dir: str, second_dir: str, output: str | None = None) -> None:
     """Compares two reconstructions of one person and prints a table.
 
     Args:

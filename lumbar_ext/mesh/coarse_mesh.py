@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from lumbar_ext.compiled import compiled
+from lumbar_ext.mesh.sampling import farthest_points
 
 
 @dataclass(frozen=True)
@@ -62,21 +62,3 @@ def _surface_groups(vertices_mm: np.ndarray, triangles: np.ndarray, n_groups: in
     rank = np.full(len(vertices_mm), -1, dtype=np.int32)
     rank[seeds] = np.arange(n_groups)
     return rank[nearest]
-
-
-@compiled()
-def farthest_points(points, count):
-    """Indices [count] of points [N, 3] float64, the first point and then each the one farthest from all before it."""
-    chosen = np.zeros(count, dtype=np.int64)
-    nearest = np.full(len(points), np.inf)
-    for i in range(1, count):
-        farthest = 0
-        for j in range(len(points)):
-            squared = 0.0
-            for axis in range(3):
-                squared += (points[j, axis] - points[chosen[i - 1], axis]) ** 2
-            nearest[j] = min(nearest[j], squared)
-            if nearest[j] > nearest[farthest]:
-                farthest = j
-        chosen[i] = farthest
-    return chosen

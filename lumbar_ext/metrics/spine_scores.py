@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.metrics.view_scores import MeasuredView, measure_decoded
-from lumbar_ext.networks.spine_packing import LANDMARK_WEIGHT, cells_from_px
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.transforms.spine_decode import decode_spine
 
@@ -26,9 +26,9 @@ def measure_spine_view(prediction: Tensor, target: Tensor, pixel_spacing_mm: flo
 
 def _visible(target: Tensor, true: DecodedView) -> np.ndarray:
     """[5, 7] bool: which true landmarks lie on the picture, from the target's weights at the centre cells."""
-    weights = target[LANDMARK_WEIGHT].detach().cpu().numpy()
+    weights = target[SPINE_PACK["landmark_weight"]].detach().cpu().numpy()
     visible = np.zeros((len(LEVELS), len(LANDMARKS)), bool)
     for level in np.flatnonzero(true.present):
-        column, row = np.rint(cells_from_px(true.centres_px[level])).astype(int)
+        column, row = np.rint(SPINE_PACK.cells_from_px(true.centres_px[level])).astype(int)
         visible[level] = weights[:, np.clip(row, 0, weights.shape[1] - 1), np.clip(column, 0, weights.shape[2] - 1)] > 0
     return visible

@@ -15,7 +15,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.metrics.view_scores import MeasuredView, ViewScores, measure_view
 
-FIELDS = tuple(field.name for field in fields(ViewScores))
+VIEW_FIELDS = tuple(field.name for field in fields(ViewScores))
 
 
 class ViewScorer:
@@ -54,8 +54,8 @@ class ViewMetric(Metric):
     """
 
     def __init__(self, field: str, scorer: ViewScorer, view: str | None = None) -> None:
-        if field not in FIELDS:
-            raise InputError(f"field: expected one of {FIELDS}, found {field!r}")
+        if field not in VIEW_FIELDS:
+            raise InputError(f"field: expected one of {VIEW_FIELDS}, found {field!r}")
         if view not in (None, *VIEWS):
             raise InputError(f"view: expected one of {VIEWS} or null, found {view!r}")
         self.field, self.scorer, self.view = field, scorer, view
@@ -92,6 +92,6 @@ class ViewMetric(Metric):
 
 def view_metrics(scorer: ViewScorer) -> dict[str, ViewMetric]:
     """All metrics but the score, over both views (`dice`) and for each (`ap_dice`, `lat_dice`)."""
-    names = [name for name in FIELDS if name != "score"]
+    names = [name for name in VIEW_FIELDS if name != "score"]
     metrics = {name: ViewMetric(name, scorer) for name in names}
     return metrics | {f"{view}_{name}": ViewMetric(name, scorer, view) for view in VIEWS for name in names}

@@ -15,7 +15,7 @@ from lumbar_ext.metrics.landmark_scores import (
     success_detection_rate,
     wrong_levels,
 )
-from lumbar_ext.networks.packing import LANDMARK_MASK
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.transforms.decode import DecodedView, decode_packed
 
 # a millimetre of mean landmark error weighs as much as 0.05 of Dice in the score that picks the best weights
@@ -143,7 +143,7 @@ def _scores(seen: DecodedView, true: DecodedView, levels: ViewLevels) -> ViewSco
 
 def _visible(target: Tensor, true: DecodedView) -> np.ndarray:
     """[5, 7] bool: which true landmarks lie within the image, from the target's masks at the centre cells."""
-    masks = target[LANDMARK_MASK].detach().cpu().numpy()
+    masks = target[LUMBAR_PACK["landmark_mask"]].detach().cpu().numpy()
     visible = np.zeros((len(true.present), masks.shape[0]), bool)
     for level in np.flatnonzero(true.present):
         column, row = np.rint((true.centres_px[level] - 1.5) / 4).astype(int)

@@ -2,6 +2,6 @@
 
 from lumbar_ext.networks.locator import SpineLocator
 from lumbar_ext.networks.multitask import LumbarMultitaskNet
-from lumbar_ext.networks.spine import LumbarSpineNet
+from lumbar_ext.networks.spine_network import LumbarSpineNet
 
 __all__ = ["LumbarMultitaskNet", "LumbarSpineNet", "SpineLocator"]

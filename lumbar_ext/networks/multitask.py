@@ -8,15 +8,11 @@ from torch import Tensor, nn
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.fusion import TwinDecoder
 from lumbar_ext.networks.hrnet import PRESETS, HRNet, conv_bn
-from lumbar_ext.networks.packing import CENTRE_OFFSET, DECOMPOSITION, HEATMAP, LANDMARK_OFFSETS, STRIDE
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 
 TASKS = ("both", "decomposition", "landmarks")
 # sigmoid(-2.19) = 0.1, the usual start of a centre heatmap (few positives): the focal loss starts small
 HEATMAP_BIAS = -2.19
-
-
-def _channels(part: slice) -> int:
-    return part.stop - part.start
 
 
 class LumbarMultitaskNet(nn.Module):
@@ -24,7 +20,7 @@ class LumbarMultitaskNet(nn.Module):
 
     Both views share the weights. `forward` takes the normalised, bone-bright radiograph [B, 1, H, W] (H and W
     multiples
-    of 32) and returns the packed tensor [B, 37, H/4, W/4] of `lumbar_ext.networks.packing`, float32. The
+    of 32) and returns the packed tensor [B, 37, H/4, W/4] of `lumbar_ext.networks.lumbar_packing`, float32. The
     decomposition
     channels are linear (the decoder clamps them), the heatmaps are probabilities, offsets are in cells.
 
@@ -52,15 +48,15 @@ class LumbarMultitaskNet(nn.Module):
         self.keeps_landmarks = tasks != "decomposition"
         self.encoder = HRNet(config)
         self.decoder = TwinDecoder(config.branch_channels(), width, ffm=ffm and tasks == "both")
-        pixels = _channels(DECOMPOSITION)
+        pixels = LUMBAR_PACK.count("decomposition")
         # the full-resolution image as 16 channels at 1/4: the detail that the stem's strides lose
-        self.image_blocks = nn.PixelUnshuffle(STRIDE)
+        self.image_blocks = nn.PixelUnshuffle(LUMBAR_PACK.stride)
         self.decomposition_head = nn.Sequential(
             conv_bn(width + pixels, width), conv_bn(width, width), nn.Conv2d(width, pixels, 1)
         )
         self.landmark_trunk = conv_bn(width, width)
-        self.heatmap_head = nn.Sequential(conv_bn(width, width), nn.Conv2d(width, _channels(HEATMAP), 1))
-        offsets = _channels(CENTRE_OFFSET) + _channels(LANDMARK_OFFSETS)
+        self.heatmap_head = nn.Sequential(conv_bn(width, width), nn.Conv2d(width, LUMBAR_PACK.count("heatmap"), 1))
+        offsets = LUMBAR_PACK.count("centre_offset") + LUMBAR_PACK.count("landmark_offsets")
         self.offset_head = nn.Sequential(conv_bn(width, width), nn.Conv2d(width, offsets, 1))
         self._initialise()
 

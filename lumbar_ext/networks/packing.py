@@ -1,87 +1,116 @@
-"""How the two tasks share ONE tensor [B, 37, H/4, W/4], and where a cell lies in the image.
+"""How several maps share ONE tensor, and where its cells lie in the image.
 
-One tensor, because MONAI Deploy and `verify_net_in_out` take a single output. Channels:
-
-====== =====================================================================================
-0-15   decomposition DRR, pixel-unshuffled by 4 (`F.pixel_shuffle(., 4)` restores [B, 1, H, W])
-16-20  centre heatmaps of L1..L5, probabilities
-21-22  centre offset (u, v), cells
-23-36  landmark offsets, seven times (u, v), cells, in the order of `anatomy.LANDMARKS`
-====== =====================================================================================
-
-Training targets append 37 (weight of the offsets at a cell) and 38-44 (one mask per landmark).
-
-Cell (column i, row j) covers the image pixels 4i..4i+3, 4j..4j+3; its centre is pixel 4i + 1.5, 4j + 1.5. So
-`cell = (px - 1.5) / 4`; a centre or landmark lies at cell position + offset.
+One tensor, because MONAI Deploy and `verify_net_in_out` take a single output. The networks' own layouts are
+`lumbar_packing` and `spine_packing`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 
-STRIDE = 4
-DECOMPOSITION = slice(0, STRIDE * STRIDE)
-HEATMAP = slice(DECOMPOSITION.stop, DECOMPOSITION.stop + len(LEVELS))
-CENTRE_OFFSET = slice(HEATMAP.stop, HEATMAP.stop + 2)
-LANDMARK_OFFSETS = slice(CENTRE_OFFSET.stop, CENTRE_OFFSET.stop + 2 * len(LANDMARKS))
-PACKED_CHANNELS = LANDMARK_OFFSETS.stop
-CELL_WEIGHT = slice(PACKED_CHANNELS, PACKED_CHANNELS + 1)
-LANDMARK_MASK = slice(CELL_WEIGHT.stop, CELL_WEIGHT.stop + len(LANDMARKS))
-TARGET_CHANNELS = LANDMARK_MASK.stop
-
+Maps = TypeVar("Maps")
 Positions = TypeVar("Positions", float, np.ndarray, Tensor)
 
 
-class PackedMaps(NamedTuple):
-    """The parts of a packed tensor, each [B, channels, H/4, W/4] but `decomposition`, which is [B, 1, H, W]."""
+class Packing(Generic[Maps]):
+    """The channels of packed tensors [B, C, H / stride, W / stride].
 
-    decomposition: Tensor
-    heatmap: Tensor
-    centre_offset: Tensor
-    landmark_offsets: Tensor
+    First the decomposition, pixel-unshuffled by the stride (`F.pixel_shuffle` restores [B, 1, H, W]), then the other maps of
+    an output in their order, then, in a training target, what tells how much each of them counts. `packing["heatmap"]`
+    is the slice of channels of a part.
 
+    Cell (column i, row j) covers the image pixels s i .. s i + s - 1, s j .. s j + s - 1, where s is the stride; its centre is
+    pixel s i + (s - 1) / 2, s j + (s - 1) / 2.
 
-def unpack(packed: Tensor) -> PackedMaps:
-    """Splits a packed tensor [B, >=37, H/4, W/4]; further channels (training targets' masks) are ignored.
-
-    Raises:
-        InputError: when the tensor does not have four axes or has fewer than 37 channels.
+    Args:
+        maps: named tuple of the maps of an output, `decomposition` among them.
+        stride: pixels of a cell.
+        counts: channels of each other map of an output.
+        target_counts: channels of each part that only targets have.
     """
-    if packed.ndim != 4 or packed.shape[1] < PACKED_CHANNELS:
-        raise InputError(f"packed: expected [B, >={PACKED_CHANNELS}, H/4, W/4], found {tuple(packed.shape)}")
-    return PackedMaps(
-        decomposition=F.pixel_shuffle(packed[:, DECOMPOSITION], STRIDE),
-        heatmap=packed[:, HEATMAP],
-        centre_offset=packed[:, CENTRE_OFFSET],
-        landmark_offsets=packed[:, LANDMARK_OFFSETS],
-    )
 
+    def __init__(
+        self, maps: type[Maps], stride: int, counts: Mapping[str, int], target_counts: Mapping[str, int]
+    ) -> None:
+        self.maps, self.stride = maps, stride
+        self._parts: dict[str, slice] = {}
+        end = 0
+        for name, count in ({"decomposition": stride**2} | dict(counts) | dict(target_counts)).items():
+            self._parts[name] = slice(end, end + count)
+            end += count
+        self.target_channels = end
+        """Channels of a training target."""
+        self.channels = end - sum(target_counts.values())
+        """Channels of an output."""
 
-def cells_from_px(px: Positions) -> Positions:
-    """Image pixels (u or v) to cell coordinates; whole numbers are cell centres."""
-    return (px - (STRIDE - 1) / 2) / STRIDE
+    def __getitem__(self, part: str) -> slice:
+        """The channels of a part."""
+        return self._parts[part]
 
+    def count(self, part: str) -> int:
+        """Channels of a part."""
+        return self._parts[part].stop - self._parts[part].start
 
-def px_from_cells(cells: Positions) -> Positions:
-    """Cell coordinates to image pixels, the inverse of `cells_from_px`."""
-    return cells * STRIDE + (STRIDE - 1) / 2
+    def unpack(self, packed: Tensor) -> Maps:
+        """The maps of an output or a target: [B, channels, H / s, W / s] each but `decomposition`, which is [B, 1, H, W].
+
+        Raises:
+            InputError: when the tensor does not have four axes or has too few channels.
+        """
+        if packed.ndim != 4 or packed.shape[1] < self.channels:
+            raise InputError(f"packed: expected {self._shape(f'B, >={self.channels}')}, found {tuple(packed.shape)}")
+        parts = {name: packed[:, part] for name, part in self._parts.items() if part.stop <= self.channels}
+        return self.maps(**parts | {"decomposition": F.pixel_shuffle(parts["decomposition"], self.stride)})
+
+    def one_image(self, packed: Tensor | np.ndarray) -> Tensor:
+        """The output for one image [C, H / s, W / s] or [1, C, H / s, W / s], as float32 [1, C, H / s, W / s] on the CPU.
+
+        Raises:
+            InputError: for another shape, or more than one image.
+        """
+        tensor = torch.as_tensor(packed).detach().float().cpu()
+        tensor = tensor[None] if tensor.ndim == 3 else tensor
+        if tensor.ndim != 4 or tensor.shape[0] != 1 or tensor.shape[1] < self.channels:
+            raise InputError(f"packed: expected {self._shape(self.channels)} of one image, found {tuple(tensor.shape)}")
+        return tensor
+
+    def check_target(self, target: Tensor) -> None:
+        """Raises InputError unless this is a batch of targets [B, C, H / s, W / s] with all their channels."""
+        if target.ndim != 4 or target.shape[1] != self.target_channels:
+            raise InputError(
+                f"target: expected {self._shape(f'B, {self.target_channels}')}, found {tuple(target.shape)}"
+            )
+
+    def empty_target(self, height: int, width: int) -> Tensor:
+        """A target of zeros [C, H / s, W / s] for an image of the given size in pixels.
+
+        Raises:
+            InputError: when a size is no multiple of the stride.
+        """
+        check_image_size(height, width, self.stride)
+        return torch.zeros(self.target_channels, height // self.stride, width // self.stride)
+
+    def cells_from_px(self, px: Positions) -> Positions:
+        """Image pixels (u or v) to cell coordinates; whole numbers are cell centres."""
+        return (px - (self.stride - 1) / 2) / self.stride
+
+    def px_from_cells(self, cells: Positions) -> Positions:
+        """Cell coordinates to image pixels, the inverse of `cells_from_px`."""
+        return cells * self.stride + (self.stride - 1) / 2
+
+    def _shape(self, channels: int | str) -> str:
+        return f"[{channels}, H/{self.stride}, W/{self.stride}]"
 
 
 def check_image_size(height: int, width: int, multiple: int = 32) -> None:
     """Raises InputError unless both sizes are positive multiples of `multiple` (the coarsest branch's stride)."""
     if height < multiple or width < multiple or height % multiple or width % multiple:
         raise InputError(f"image size must be multiples of {multiple}, found {height} x {width}")
-
-
-def empty_target(height: int, width: int) -> Tensor:
-    """A target of zeros [45, H/4, W/4] for an image of the given size in pixels."""
-    check_image_size(height, width, STRIDE)
-    return torch.zeros(TARGET_CHANNELS, height // STRIDE, width // STRIDE)

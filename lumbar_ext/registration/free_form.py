@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from lumbar_ext.mesh.coarse_mesh import farthest_points
+from lumbar_ext.mesh.sampling import farthest_points
 from lumbar_ext.shape.model.level_shape import LevelShape
 
 

@@ -19,7 +19,7 @@ from lumbar_ext.registration.initial_pose import initial_poses
 from lumbar_ext.registration.register import RegistrationInput, build_problem
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
-from lumbar_ext.registration.search.record import Progress
+from lumbar_ext.registration.search.record import ReportProgress
 from lumbar_ext.registration.terms.images import ImageTerm
 from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.registration.terms.similarity import Huber
@@ -84,7 +84,7 @@ def register_rigidly(
     vertebrae: Mapping[str, SubjectVertebra],
     config: RegistrationConfig | None = None,
     *,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     max_seconds: float | None = None,
     start_offsets: Mapping[str, np.ndarray] | None = None,
 ) -> RegistrationResult:

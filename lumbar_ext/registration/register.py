@@ -15,7 +15,7 @@ from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.initial_pose import InitialPose, initial_poses
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import RegistrationResult
-from lumbar_ext.registration.search.record import Progress
+from lumbar_ext.registration.search.record import ReportProgress
 from lumbar_ext.registration.targets import ObservedLandmarks, VertebraStart, ViewTarget
 from lumbar_ext.registration.terms.landmark_weights import LandmarkWeights
 from lumbar_ext.shape.model.level_shape import LevelShape, level_shapes
@@ -80,7 +80,7 @@ def register(
     config: RegistrationConfig | None = None,
     *,
     start: RegistrationResult | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     max_seconds: float | None = None,
 ) -> RegistrationResult:
     """Fits the shape model to two decompositions.

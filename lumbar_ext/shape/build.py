@@ -31,7 +31,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.shape.correspondence.choose_reference import choose_reference
 from lumbar_ext.shape.correspondence.cohort_registration import RegisteredShape, register_cohort
 from lumbar_ext.shape.correspondence.mirror import mirror_map
-from lumbar_ext.shape.correspondence.registration_table import registration_rows, write_csv
+from lumbar_ext.shape.correspondence.registration_table import registration_rows, write_registration_csv
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel, fit_level_shapes, fit_shape_model
 from lumbar_ext.shape.model.reference import Reference
 from lumbar_ext.shape.population.atlas import Atlas
@@ -119,7 +119,7 @@ class ShapeModelBuild:
         with logging_redirect_tqdm():
             cohort, reference = choose_reference(self.cohort, data, work, self.options.n_vertices, orientation)
             registered = register_cohort(cohort, reference, data, work)
-            write_csv(output / "registration.csv", registration_rows(cohort, registered))
+            write_registration_csv(output / "registration.csv", registration_rows(cohort, registered))
             shapes = registered.shapes
             _refuse_too_few({s.shape.subject for s in shapes if s.shape.split == "train" and s.shape.weight > 0})
             atlas = build_atlas(cohort, reference, shapes, data, self.options)
@@ -128,11 +128,11 @@ class ShapeModelBuild:
             model.save(output / "model.pt")
             _LOG.info("wrote %s and %s", output / "anatomy.pt", output / "model.pt")
             scree = scree_rows(model)
-            write_csv(output / "scree.csv", scree)
+            write_registration_csv(output / "scree.csv", scree)
             quality = measure(cohort, reference, shapes, atlas, model, self.options) if self.options.quality else []
             if quality:
-                write_csv(output / "quality.csv", quality)
-                write_csv(output / "quality_summary.csv", summary_rows(quality))
+                write_registration_csv(output / "quality.csv", quality)
+                write_registration_csv(output / "quality_summary.csv", summary_rows(quality))
             plot_quality(output, scree, quality)
 
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from lumbar_ext.bundle_paths import default_anatomy
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import remove_leftovers
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters, record_parameters
 from lumbar_ext.simulation.protocol import StudyPlan, plan_studies
 from lumbar_ext.simulation.simulated_study import RENDERERS, simulate_study

@@ -19,14 +19,14 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.assembly import assemble_scene
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.bones.anchor_points import anchors_mm
-from lumbar_ext.simulation.bones.person import afflicted, posed
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.person import afflicted, posed_skeleton
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.bones.skeleton import assemble_skeleton
 from lumbar_ext.simulation.ct.ct_projection import ct_paths
 from lumbar_ext.simulation.ct.voxel_body import voxel_body
 from lumbar_ext.simulation.imaging.acquisition import sample_geometry, sample_stated
 from lumbar_ext.simulation.imaging.exposure import Exposure, expose, sample_exposures
-from lumbar_ext.simulation.imaging.material_paths import Scene, material_paths
+from lumbar_ext.simulation.imaging.material_paths import BodyScene, material_paths
 from lumbar_ext.simulation.imaging.picture_processing import Picture, finish
 from lumbar_ext.simulation.posture.posed_spine import Posture, posed_landmarks_mm, posed_vertebrae
 from lumbar_ext.simulation.study_spec import StudySpec
@@ -105,7 +105,7 @@ def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
     spec = replace(spec, pathology=spec.drawn_pathology())
     skeleton = assemble_skeleton(person_rng, subject, population.triangles, population.background)
     skeleton = afflicted(spec, skeleton, population)
-    posture = posed(rng, skeleton, spec, population, person_rng=person_rng)
+    posture = posed_skeleton(rng, skeleton, spec, population, person_rng=person_rng)
     vertebrae = posed_vertebrae(posture)
     landmarks = posed_landmarks_mm(posture, posture.skeleton.landmarks_mm)
     geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=spec.size_px)
@@ -136,7 +136,7 @@ def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
 def _pictures(
     rng: np.random.Generator,
     spec: StudySpec,
-    scene: Scene,
+    scene: BodyScene,
     geometry: BiplanarGeometry,
     exposures: dict[str, Exposure],
     landmarks_mm: np.ndarray,

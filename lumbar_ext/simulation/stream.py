@@ -20,10 +20,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.shape.sources.cohort_file import SPLITS
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import SimulatedStudy, simulate_study
-from lumbar_ext.simulation.study_spec import SPLITS, StudySpec
+from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.intensity import normalise_intensity
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.shape.sources.cohort_file import SPLITS
 from lumbar_ext.simulation.bones.pathology import CHOICES, Pathology, sample_pathology
 from lumbar_ext.simulation.ranges import SimulationParameters
 
-SPLITS = ("train", "validation", "test")
 VARIATIONS = ("full", "none")
 """People drawn from the population, or the real subjects that a split starts from as they are."""
 

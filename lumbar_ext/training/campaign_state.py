@@ -1,7 +1,7 @@
 """A campaign's state in a few megabytes, to be kept beside the code: another machine goes on from it.
 
-    python -m lumbar_ext.training.campaign_state pack --resume runs/second_generation/resume.pt --output state.pt
-    python -m lumbar_ext.training.campaign_state weights --state state.pt --output models/second_generation.pt
+    lumbar-ext pack-campaign --resume runs/second_generation/resume.pt --output state.pt
+    lumbar-ext campaign-weights --state state.pt --output models/second_generation.pt
 
 The state holds the averaged weights in half precision and all counts, but neither the latest weights nor the optimiser's
 moments: copied to the place of `resume.pt` it lets a campaign go on from the average, at the iteration and the draw where
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
-from lumbar_ext.training.weights import half_precision
+from lumbar_ext.training.weight_parts import half_precision
 
 _LEFT_OUT = ("network", "optimizer", "average")
 _MB = 1e6
 
 
-def pack(resume: str, output: str) -> None:
+def pack_campaign(resume: str, output: str) -> None:
     """Writes the small state of a campaign.
 
     Args:
@@ -41,23 +41,18 @@ def pack(resume: str, output: str) -> None:
     print(f"{output}: {Path(output).stat().st_size / _MB:.1f} MB, iteration {state['iteration']}")
 
 
-def weights(state: str, output: str) -> None:
+def campaign_weights(state: str, output: str) -> None:
     """Writes the averaged weights of a resume point or a small state, in half precision, as inference reads them.
 
+    Args:
+        state: the resume point or the small state.
+        output: the file.
+
     Raises:
-        InputError: as `pack`.
+        InputError: as `pack_campaign`.
     """
     content = read_checkpoint(state)
     if not isinstance(content, dict) or "average" not in content:
         raise InputError(f"{state}: holds no averaged weights, expected the state of a campaign")
     write_checkpoint(output, half_precision(content["average"]["average"]))
     print(f"{output}: {Path(output).stat().st_size / _MB:.1f} MB, iteration {content['iteration']}")
-
-
-if __name__ == "__main__":
-    import fire
-
-    from lumbar_ext.workflow.error_reporting import report_input_errors
-
-    report_input_errors()
-    fire.Fire({"pack": pack, "weights": weights})

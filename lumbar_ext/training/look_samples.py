@@ -18,7 +18,7 @@ from lumbar_ext.drr import MeshProjector
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
 from lumbar_ext.mesh.files import read_stl_of_topology
-from lumbar_ext.networks.second_look import STRIDE
+from lumbar_ext.networks.look_network import LOOK_STRIDE
 from lumbar_ext.shape.model.level_shape import LevelShape, level_shapes
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.training.first_pass import FirstPassErrors, TrueVertebra, first_pass, true_vertebra
@@ -141,8 +141,8 @@ class RandLook(RandomizableTransform):
         fixed_seed: int | None = None,
     ) -> None:
         super().__init__()
-        if any(size < STRIDE or size % STRIDE for size in size_px):
-            raise InputError(f"size_px: expected multiples of {STRIDE}, found {size_px}")
+        if any(size < LOOK_STRIDE or size % LOOK_STRIDE for size in size_px):
+            raise InputError(f"size_px: expected multiples of {LOOK_STRIDE}, found {size_px}")
         self.shapes = level_shapes(shape_model)
         self.errors = errors or FirstPassErrors()
         self.size_px = (int(size_px[0]), int(size_px[1]))

@@ -21,7 +21,7 @@ from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
 from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, CanonicalView, size_on_grid, to_network_grid
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
-from lumbar_ext.transforms.targets import ENDPLATES
+from lumbar_ext.transforms.multitask_targets import ENDPLATES
 
 UINT16_MAX = 65535
 

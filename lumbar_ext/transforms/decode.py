@@ -1,17 +1,21 @@
-"""Packed network output to decomposition image and landmark positions, the inverse of `targets`."""
+"""Packed network output to decomposition image and landmark positions, the inverse of `multitask_targets`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LEFT_RIGHT_SWAP
-from lumbar_ext.errors import InputError
-from lumbar_ext.networks.packing import PACKED_CHANNELS, px_from_cells, unpack
-from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, HeatmapView, LevelChoice, Peak, choose_levels
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.transforms.level_naming.level_choice import (
+    CONFIDENCE_THRESHOLD,
+    HeatmapView,
+    LevelChoice,
+    Peak,
+    choose_levels,
+)
 
 # a landmark whose neighbouring cells disagree by this many pixels (one standard deviation) keeps half its confidence
 SPREAD_PX = 3.0
@@ -122,11 +126,7 @@ def read_packed(packed: Tensor | np.ndarray) -> PackedView:
     Raises:
         InputError: for another shape, or more than one image.
     """
-    tensor = torch.as_tensor(packed).detach().float().cpu()
-    tensor = tensor[None] if tensor.ndim == 3 else tensor
-    if tensor.ndim != 4 or tensor.shape[0] != 1 or tensor.shape[1] < PACKED_CHANNELS:
-        raise InputError(f"packed: expected [{PACKED_CHANNELS}, H/4, W/4] of one image, found {tuple(tensor.shape)}")
-    maps = unpack(tensor)
+    maps = LUMBAR_PACK.unpack(LUMBAR_PACK.one_image(packed))
     heatmap, centre, landmarks = (part[0].numpy() for part in (maps.heatmap, maps.centre_offset, maps.landmark_offsets))
     return PackedView(maps.decomposition[0, 0].clamp(0, 1).numpy(), HeatmapView(heatmap, centre, landmarks))
 
@@ -139,8 +139,8 @@ def decode_view(view: PackedView, choice: LevelChoice) -> DecodedView:
     offsets = np.concatenate([view.levels.centre_offset, view.levels.landmark_offsets]).astype(float)
     for level in np.flatnonzero(present):
         cells, spread = _read_level(offsets, view.levels.heatmap[level].astype(float), choice.peaks[level])
-        positions[level] = px_from_cells(cells)
-        relative = px_from_cells(spread[1:]) - px_from_cells(0.0)
+        positions[level] = LUMBAR_PACK.px_from_cells(cells)
+        relative = LUMBAR_PACK.px_from_cells(spread[1:]) - LUMBAR_PACK.px_from_cells(0.0)
         landmark_confidence[level] = choice.confidence[level] / (1 + (relative / SPREAD_PX) ** 2)
     return DecodedView(
         decomposition=view.decomposition,

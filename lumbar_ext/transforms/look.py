@@ -10,7 +10,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.geometry import Camera
-from lumbar_ext.networks.second_look import GROUPS, STRIDE
+from lumbar_ext.networks.look_network import LOOK_GROUPS, LOOK_STRIDE
 from lumbar_ext.transforms.intensity import normalise_intensity
 
 TRAINED_SIZE_PX = (352, 192)
@@ -22,7 +22,7 @@ _OUTLINE_POINTS = 200
 
 def group_of(level: str) -> int:
     """The picture in which a level is drawn: 0 for L1, L3, L5 (odd), 1 for L2, L4 (even)."""
-    return LEVELS.index(level) % GROUPS
+    return LEVELS.index(level) % LOOK_GROUPS
 
 
 def group_pictures(
@@ -35,7 +35,7 @@ def group_pictures(
         vertices_mm: by level, [V, 3] in world mm.
         triangles: [M, 3] int32, those of every level.
     """
-    lengths = np.zeros((GROUPS, *projector.ray_length_mm.shape), np.float32)
+    lengths = np.zeros((LOOK_GROUPS, *projector.ray_length_mm.shape), np.float32)
     for level, vertices in vertices_mm.items():
         lengths[group_of(level)] += projector.path_length(vertices, triangles)
     return drr_from_path_length(lengths)
@@ -112,7 +112,7 @@ def crop_around(camera: Camera, vertices_mm: Iterable[np.ndarray], margin_px: in
     """
     outline = camera.project(np.concatenate([own[:: max(1, len(own) // _OUTLINE_POINTS)] for own in vertices_mm]))
     low, high = outline.min(axis=0), outline.max(axis=0)
-    needed = np.ceil((high - low + 2 * margin_px) / STRIDE) * STRIDE
+    needed = np.ceil((high - low + 2 * margin_px) / LOOK_STRIDE) * LOOK_STRIDE
     columns, rows = np.maximum(needed, TRAINED_SIZE_PX[::-1]).astype(int)
     u0, v0 = np.round((low + high - (columns - 1, rows - 1)) / 2).astype(int)
     return Crop(int(u0), int(v0), int(columns), int(rows))

@@ -11,22 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, S1_LANDMARKS, SPINE_LEVELS
-from lumbar_ext.errors import InputError
-from lumbar_ext.networks.spine_packing import (
-    LOG_SCALE_RANGE,
-    PACKED_CHANNELS,
-    STRIDE,
-    SpineMaps,
-    px_from_cells,
-    unpack_spine,
-)
+from lumbar_ext.networks.spine_packing import LOG_SCALE_RANGE, SPINE_PACK, SpineMaps
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, SpineAnchors
-from lumbar_ext.transforms.level_choice import HeatmapView, Peak, choose_levels
+from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.spine_targets import S1
 
 # a landmark's confidence is the probability that it lies within this distance, as `confidence` has it
@@ -110,11 +101,7 @@ def spine_candidates(packed: Tensor | np.ndarray) -> list[list[Candidate]]:
 
 def read_spine(packed: Tensor | np.ndarray) -> SpineMaps:
     """The parts of one packed output, on the CPU; arguments and errors as of `spine_candidates`."""
-    tensor = torch.as_tensor(packed).detach().float().cpu()
-    tensor = tensor[None] if tensor.ndim == 3 else tensor
-    if tensor.ndim != 4 or tensor.shape[0] != 1 or tensor.shape[1] < PACKED_CHANNELS:
-        raise InputError(f"packed: expected [{PACKED_CHANNELS}, H/8, W/8] of one image, found {tuple(tensor.shape)}")
-    return unpack_spine(tensor)
+    return SPINE_PACK.unpack(SPINE_PACK.one_image(packed))
 
 
 def candidate_at(packed: Tensor | np.ndarray, level: int, row: int, column: int) -> Candidate:
@@ -135,7 +122,12 @@ def _candidate(maps: SpineMaps, heat: np.ndarray, level: int, row: int, column: 
         offsets, scales, centre_offset = maps.landmark_offsets[0], maps.landmark_scales[0], maps.centre_offset[0]
     positions, b = voted(offsets.numpy(), scales.numpy(), centre_offset.numpy(), centre)
     return Candidate(
-        SPINE_LEVELS[level], probability, px_from_cells(centre), px_from_cells(positions), b * STRIDE, (row, column)
+        SPINE_LEVELS[level],
+        probability,
+        SPINE_PACK.px_from_cells(centre),
+        SPINE_PACK.px_from_cells(positions),
+        b * SPINE_PACK.stride,
+        (row, column),
     )
 
 
@@ -192,7 +184,7 @@ def _as_peak(candidate: Candidate) -> Peak:
     """For `choose_levels`; S1 has no height, so that it may lie close beneath L5."""
     height = 0.0
     if candidate.level != SPINE_LEVELS[S1]:
-        height = float(np.linalg.norm(candidate.landmarks_px[0] - candidate.landmarks_px[1])) / STRIDE
+        height = float(np.linalg.norm(candidate.landmarks_px[0] - candidate.landmarks_px[1])) / SPINE_PACK.stride
     return Peak(*candidate.cell, candidate.probability, height)
 
 

@@ -18,22 +18,7 @@ from torch.nn import functional as F
 
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LANDMARKS, S1_LEFT_RIGHT_SWAP, SPINE_LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.packing import check_image_size
-from lumbar_ext.networks.spine_packing import (
-    CENTRE_OFFSET,
-    CENTRE_WEIGHT,
-    DECOMPOSITION,
-    HEATMAP,
-    HEATMAP_WEIGHT,
-    LANDMARK_OFFSETS,
-    LANDMARK_WEIGHT,
-    PIXEL_WEIGHT,
-    S1_OFFSETS,
-    S1_WEIGHT,
-    STRIDE,
-    TARGET_CHANNELS,
-    cells_from_px,
-)
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 
 HEATMAP_SIGMA_CELLS = 1.5
 S1 = SPINE_LEVELS.index("S1")
@@ -120,29 +105,30 @@ def encode_spine_target(decomposition: Tensor, points: SpinePoints, visible: Ten
         InputError: for a size that is no multiple of 8.
     """
     height, width = decomposition.shape[-2:]
-    check_image_size(height, width, STRIDE)
-    target = np.zeros((TARGET_CHANNELS, height // STRIDE, width // STRIDE), np.float32)
+    target = SPINE_PACK.empty_target(height, width).numpy()
     weight = visible.reshape(1, height, width).float()
-    target[DECOMPOSITION] = F.pixel_unshuffle(decomposition.reshape(1, height, width).float() * weight, STRIDE).numpy()
-    target[PIXEL_WEIGHT] = F.pixel_unshuffle(weight, STRIDE).numpy()
-    target[HEATMAP_WEIGHT] = points.known[:, None, None]
+    target[SPINE_PACK["decomposition"]] = F.pixel_unshuffle(
+        decomposition.reshape(1, height, width).float() * weight, SPINE_PACK.stride
+    ).numpy()
+    target[SPINE_PACK["pixel_weight"]] = F.pixel_unshuffle(weight, SPINE_PACK.stride).numpy()
+    target[SPINE_PACK["heatmap_weight"]] = points.known[:, None, None]
     cells = np.stack(np.meshgrid(np.arange(target.shape[2]), np.arange(target.shape[1])), axis=-1).astype(float)
     seen = _seen(points.centres_px, visible)
-    centres = cells_from_px(points.centres_px)
+    centres = SPINE_PACK.cells_from_px(points.centres_px)
     for level in np.flatnonzero(seen & points.known):
         squares = ((cells - centres[level]) ** 2).sum(axis=-1)
-        target[HEATMAP][level] = np.exp(-squares / (2 * HEATMAP_SIGMA_CELLS**2))
+        target[SPINE_PACK["heatmap"]][level] = np.exp(-squares / (2 * HEATMAP_SIGMA_CELLS**2))
         if level == S1:
             on_it = squares <= _S1_RADIUS_CELLS**2
-            _write_offsets(target[S1_OFFSETS], cells_from_px(points.s1_px), cells, on_it)
-            target[S1_WEIGHT] = _seen(points.s1_px, visible)[:, None, None] & on_it
+            _write_offsets(target[SPINE_PACK["s1_offsets"]], SPINE_PACK.cells_from_px(points.s1_px), cells, on_it)
+            target[SPINE_PACK["s1_weight"]] = _seen(points.s1_px, visible)[:, None, None] & on_it
             continue
-        landmarks = cells_from_px(points.landmarks_px[level])
+        landmarks = SPINE_PACK.cells_from_px(points.landmarks_px[level])
         on_it = _on_body(cells, centres[level], landmarks)
-        _write_offsets(target[CENTRE_OFFSET], centres[level : level + 1], cells, on_it)
-        _write_offsets(target[LANDMARK_OFFSETS], landmarks, cells, on_it)
-        target[CENTRE_WEIGHT][:, on_it] = 1.0
-        target[LANDMARK_WEIGHT][:, on_it] = _seen(points.landmarks_px[level], visible)[:, None]
+        _write_offsets(target[SPINE_PACK["centre_offset"]], centres[level : level + 1], cells, on_it)
+        _write_offsets(target[SPINE_PACK["landmark_offsets"]], landmarks, cells, on_it)
+        target[SPINE_PACK["centre_weight"]][:, on_it] = 1.0
+        target[SPINE_PACK["landmark_weight"]][:, on_it] = _seen(points.landmarks_px[level], visible)[:, None]
     return torch.from_numpy(target)
 
 

@@ -11,8 +11,8 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
-from functools import partial
 from types import FrameType, TracebackType
 from typing import NoReturn
 
@@ -97,13 +97,33 @@ def report_input_errors(when_stopped: str = "no result was written") -> None:
     """
     for name in _ENGINE_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    sys.excepthook = partial(_report, when_stopped)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, partial(_terminate, when_stopped))
+    _stop.when_stopped, _stop.asked = when_stopped, None
+    sys.excepthook = _report
+    if threading.current_thread() is threading.main_thread():
+        for number, handler, own in (
+            (signal.SIGINT, signal.default_int_handler, _interrupt),
+            (signal.SIGTERM, signal.SIG_DFL, _terminate),
+        ):
+            if signal.getsignal(number) is handler:
+                signal.signal(number, own)
 
 
-def one_line(error: BaseException, when_stopped: str = "no result was written") -> tuple[str, ExitStatus] | None:
+@dataclass
+class _Stop:
+    """Whether a person or the machine has asked this process to stop, and what is then said to be left of the run.
+
+    Compiled code and engines can put an exception of their own in place of the one that a signal has raised; what was
+    asked for decides how the run ends all the same.
+    """
+
+    when_stopped: str = ""
+    asked: ExitStatus | None = None
+
+
+_stop = _Stop()
+
+
+def error_line(error: BaseException, when_stopped: str = "no result was written") -> tuple[str, ExitStatus] | None:
     """What is said of an exception, and the status it ends with; None for an error of the program."""
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted: {when_stopped}", ExitStatus.INTERRUPTED
@@ -145,8 +165,14 @@ def full_disk_behind(error: BaseException | None) -> str | None:
     return f"{cause.filename or 'the output'}: the disk is full"
 
 
-def _report(when_stopped: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    said = one_line(error, when_stopped)
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if _stop.asked == ExitStatus.TERMINATED:  # said on the way out
+        raise SystemExit(int(_stop.asked))
+    interrupted = KeyboardInterrupt() if _stop.asked == ExitStatus.INTERRUPTED else error
+    if isinstance(interrupted, KeyboardInterrupt):
+        # Who presses Ctrl-C again while the line is written must not get a traceback for it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    said = error_line(interrupted, _stop.when_stopped)
     if said is None:
         traceback.print_exception(kind, error, trace)
         return
@@ -156,12 +182,19 @@ def _report(when_stopped: str, kind: type[BaseException], error: BaseException, 
     raise SystemExit(int(status))
 
 
-def _terminate(when_stopped: str, _number: int, _frame: FrameType | None) -> NoReturn:
-    line = f"terminated: {when_stopped}"
-    # After the progress bar, which is closed on the way out.
-    atexit.register(lambda: print(line, file=sys.stderr))
-    # The interpreter calls this before the other: a second signal must not end it in a way of its own.
-    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    _stop.asked = _stop.asked or ExitStatus.INTERRUPTED
+    raise KeyboardInterrupt
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    line = f"terminated: {_stop.when_stopped}"
+    if _stop.asked != ExitStatus.TERMINATED:
+        # After the progress bar, which is closed on the way out.
+        atexit.register(lambda: print(line, file=sys.stderr))
+        # The interpreter calls this before the other: a second signal must not end it in a way of its own.
+        atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+    _stop.asked = ExitStatus.TERMINATED
     stop = SystemExit(line)
     stop.code = int(ExitStatus.TERMINATED)
     raise stop

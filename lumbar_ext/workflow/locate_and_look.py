@@ -19,12 +19,12 @@ from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.transforms.intensity import normalise_intensity
-from lumbar_ext.transforms.joint_levels import assign_levels
-from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, choose_levels
+from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
+from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, choose_levels
+from lumbar_ext.transforms.level_naming.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.locate import locate_spine
 from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 from lumbar_ext.transforms.spine_decode import decode_spine
-from lumbar_ext.transforms.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides
 
 # The crop leaves 50 px beside the spine of a usual person; if its middle is off by more than this it is cut out again.

@@ -67,7 +67,7 @@ class ReportOptions:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredReconstruction:
     """What the files of a measurement are made from; landmarks in the pixels of the radiographs.
 
     `doubts` are sentences for the report beside those about the study and the vertebrae.
@@ -81,7 +81,9 @@ class Measured:
     doubts: tuple[str, ...] = ()
 
 
-def write_measurement_files(folder: Path, measured: Measured, options: ReportOptions | None = None) -> None:
+def write_measurement_files(
+    folder: Path, measured: MeasuredReconstruction, options: ReportOptions | None = None
+) -> None:
     """Writes `measurements.json` and `.csv`, PLY meshes (LPS), the glTF scene and, on request, the label map (RAS).
 
     Args:
@@ -106,7 +108,7 @@ def write_measurement_files(folder: Path, measured: Measured, options: ReportOpt
 
 def write_report(
     folder: Path,
-    measured: Measured,
+    measured: MeasuredReconstruction,
     run: Mapping[str, Any],
     seconds: Mapping[str, float],
     options: ReportOptions | None = None,

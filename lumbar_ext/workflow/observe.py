@@ -16,8 +16,8 @@ from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import DecodedView, PackedView, decode_view, read_packed
 from lumbar_ext.transforms.intensity import normalise_intensity
-from lumbar_ext.transforms.joint_levels import LevelAssignment, assign_levels
-from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, LevelChoice, choose_levels
+from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment, assign_levels
+from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, LevelChoice, choose_levels
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _calibrated(seen: DecodedView, calibration: ConfidenceCalibration, view: str
     """Probabilities for scores.
 
     The calibration's maps were fitted on peaks at or above the threshold; those of weaker ones, which the other view's
-    agreement lets in (`transforms.joint_levels`), fall in proportion to it.
+    agreement lets in (`transforms.level_naming.joint_levels`), fall in proportion to it.
     """
     share = np.minimum(seen.confidence / CONFIDENCE_THRESHOLD, 1.0)
     known = calibration.apply(seen, view)

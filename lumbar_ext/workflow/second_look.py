@@ -1,7 +1,7 @@
 """The second look: render the current meshes, let a network say where the radiographs disagree, register again.
 
 The first registration believes what the multi-task network saw at one glance. Here a second network
-(`networks.second_look`) sees each radiograph beside the DRRs of the meshes and draws them as they should be, odd and even
+(`networks.look_network`) sees each radiograph beside the DRRs of the meshes and draws them as they should be, odd and even
 levels apart; the registration goes on from where it stood, towards these pictures. That is repeated until nothing moves.
 """
 
@@ -22,7 +22,7 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
-from lumbar_ext.networks.second_look import GROUPS
+from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
@@ -216,9 +216,9 @@ class SecondLook:
         answer = np.mean(answers, axis=0)
         shape = radiograph.shape
         return SeenPictures(
-            corrected=crop.put(np.clip(answer[:GROUPS], 0, _LARGEST_VALUE), shape),
+            corrected=crop.put(np.clip(answer[:LOOK_GROUPS], 0, _LARGEST_VALUE), shape),
             drawn=crop.put(drawn, shape),
-            stated_error=crop.put(np.exp(answer[GROUPS:]), shape),
+            stated_error=crop.put(np.exp(answer[LOOK_GROUPS:]), shape),
         )
 
     def _answer(self, planes: np.ndarray) -> np.ndarray:

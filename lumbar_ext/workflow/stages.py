@@ -36,7 +36,7 @@ from lumbar_ext.workflow.edited_landmarks import (
 )
 from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
-from lumbar_ext.workflow.measure import Measured, ReportOptions, write_measurement_files, write_report
+from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
 from lumbar_ext.workflow.outputs import (
     RESULT_FILES,
@@ -51,6 +51,7 @@ from lumbar_ext.workflow.progress import Progress
 from lumbar_ext.workflow.provenance import provenance
 
 INPUTS = ("ap_image", "lat_image", "calibration")
+"""What the walk starts from: keys of its dictionary, options of the bundle, ports of the MONAI Deploy operator."""
 STAGES = (
     "read the study",
     "decompose the radiographs",
@@ -228,7 +229,9 @@ class WriteReconstruction(Transform):
         if "assessment" not in data:
             return
         found = study_landmarks(observed, landmarks)
-        measured = Measured(study, found, result, data["assessment"], triangles, _level_warnings(observed))
+        measured = MeasuredReconstruction(
+            study, found, result, data["assessment"], triangles, _level_warnings(observed)
+        )
         write_measurement_files(folder, measured, self.options)
         write_report(folder, measured, run, self.progress.seconds, self.options)
 

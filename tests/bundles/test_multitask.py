@@ -19,7 +19,7 @@ from lumbar_ext.evaluation.network.ablation import ablate
 from lumbar_ext.evaluation.network.cross_validation import cross_validate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.networks import LumbarMultitaskNet
-from lumbar_ext.networks.packing import PACKED_CHANNELS
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.training.onnx_export import export_onnx
 from lumbar_ext.transforms.confidence import ConfidenceCalibration, MonotoneMap
@@ -291,7 +291,7 @@ def test_the_weights_export_to_torchscript(trained, tmp_path):
         config_file=str(tmp_path / "inference.json"),
     )
     packed = torch.jit.load(tmp_path / "model.ts")(torch.zeros(1, 1, 64, 64))
-    assert packed.shape == (1, PACKED_CHANNELS, 16, 16)
+    assert packed.shape == (1, LUMBAR_PACK.channels, 16, 16)
 
 
 def test_the_metadata_is_complete():
@@ -299,7 +299,7 @@ def test_the_metadata_is_complete():
     metadata = json.loads((CONFIGS / "metadata.json").read_text())
     assert metadata["version"] in metadata["changelog"]
     outputs = metadata["network_data_format"]["outputs"]["pred"]
-    assert outputs["num_channels"] == PACKED_CHANNELS == len(outputs["channel_def"])
+    assert outputs["num_channels"] == LUMBAR_PACK.channels == len(outputs["channel_def"])
 
 
 def test_the_metrics_of_the_metadata_are_those_of_the_table():

@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 
 import lumbar_ext
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VERSE_LABELS, VIEWS
-from lumbar_ext.evaluation.surfaces.surface_error import compare
+from lumbar_ext.evaluation.surfaces.surface_error import surface_error
 from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
@@ -65,7 +65,7 @@ def test_meshes_are_closed_and_lie_on_the_true_vertebrae(output, true_study, lev
     mesh = trimesh.Trimesh(vertices, triangles, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 20_000
     truth = true_study.vertebrae[LEVELS.index(level)]
-    numbers = compare(Surface(vertices, triangles), Surface(truth.vertices_mm, truth.triangles)).numbers
+    numbers = surface_error(Surface(vertices, triangles), Surface(truth.vertices_mm, truth.triangles)).numbers
     assert numbers["mean_mm"] < MAX_ERROR_MM and numbers["symmetric_mm"] < MAX_ERROR_MM
 
 
@@ -163,7 +163,7 @@ def test_one_call_from_python_gives_the_same(output, true_study, perfect_network
     weights.touch()
     paths = [true_study.inputs("")[name] for name in ("ap_image", "lat_image", "calibration")]
     options = {"multitask_network": perfect_network(true_study), "multitask_weights": str(weights), "looks": 0}
-    hook, handler = sys.excepthook, signal.getsignal(signal.SIGTERM)
+    hook, handlers = sys.excepthook, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     result = lumbar_ext.reconstruct(*paths, n_modes="64", max_seconds=3600, **options)
     for level in LEVELS:
         written = trimesh.load(output / f"{level}.ply", process=False)
@@ -175,7 +175,8 @@ def test_one_call_from_python_gives_the_same(output, true_study, perfect_network
     assert result.usable == any(quality.grade != "failed" for quality in result.quality.values())
     assert result.missing_levels == () and result.report is None
     assert list(tmp_path.iterdir()) == [weights], "no file is written unless a folder is named"
-    assert sys.excepthook is hook and signal.getsignal(signal.SIGTERM) is handler
+    assert sys.excepthook is hook
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_second_looks_are_taken_and_accounted_for(true_study, reconstruct, tmp_path, output):
@@ -187,7 +188,10 @@ def test_second_looks_are_taken_and_accounted_for(true_study, reconstruct, tmp_p
         before, after = (read_mesh(folder / f"{level}.stl") for folder in (output, tmp_path))
         assert not np.array_equal(before[0], after[0])
         truth = true_study.vertebrae[LEVELS.index(level)]
-        assert compare(Surface(*after), Surface(truth.vertices_mm, truth.triangles)).numbers["mean_mm"] < MAX_ERROR_MM
+        assert (
+            surface_error(Surface(*after), Surface(truth.vertices_mm, truth.triangles)).numbers["mean_mm"]
+            < MAX_ERROR_MM
+        )
     weights = BUNDLES / "lumbar_multitask" / "models" / "second_look.pt"
     run = document(tmp_path, "run")
     assert run["weights"]["second_look"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metad
 
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.networks import LumbarSpineNet, SpineLocator
-from lumbar_ext.networks.spine_packing import PACKED_CHANNELS
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.training.onnx_export import export_onnx, onnx_difference
 from lumbar_ext.workflow.network_bundle import load_bundle_network
@@ -151,7 +151,7 @@ def test_the_metadata_is_complete():
     metadata = json.loads(Path(META).read_text())
     outputs = metadata["network_data_format"]["outputs"]["pred"]
     assert metadata["version"] in metadata["changelog"]
-    assert outputs["num_channels"] == PACKED_CHANNELS == len(outputs["channel_def"])
+    assert outputs["num_channels"] == SPINE_PACK.channels == len(outputs["channel_def"])
 
 
 def test_the_weights_export_to_torchscript(untrained, tmp_path):
@@ -166,7 +166,7 @@ def test_the_weights_export_to_torchscript(untrained, tmp_path):
         config_file=str(tmp_path / "config.json"),
     )
     packed = torch.jit.load(tmp_path / "model.ts")(torch.zeros(1, 1, 64, 96))
-    assert packed.shape == (1, PACKED_CHANNELS, 8, 12)
+    assert packed.shape == (1, SPINE_PACK.channels, 8, 12)
 
 
 @pytest.mark.parametrize("network", [LumbarSpineNet("tiny", 8), SpineLocator()], ids=["network", "locator"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from lumbar_ext.networks.second_look import SecondLookNet
+from lumbar_ext.networks.look_network import SecondLookNet
 from lumbar_ext.workflow.network_bundle import load_bundle_network, load_weights
 
 BUNDLES = Path(__file__).parents[2] / "bundles"

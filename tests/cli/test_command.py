@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from lumbar_ext.cli.arguments import bound_arguments, help_text
-from lumbar_ext.cli.main import GROUPS, VERBS, overview, run
+from lumbar_ext.cli.command import VERB_GROUPS, VERBS, overview, run
 from lumbar_ext.errors import InputError
 
 
@@ -64,13 +64,13 @@ def test_help_names_every_argument_with_its_type_and_default():
 
 
 def test_the_overview_has_a_line_for_each_verb_and_needs_no_torch():
-    code = "import sys; from lumbar_ext.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from lumbar_ext.cli.command import main; main(['--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == overview() + "\n"
     for verb in VERBS:
         assert re.search(rf"^  {verb} +\S", done.stdout, re.M)
-    assert sum(map(len, GROUPS.values())) == len(VERBS)
+    assert sum(map(len, VERB_GROUPS.values())) == len(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

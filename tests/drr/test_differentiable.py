@@ -6,7 +6,7 @@ import torch
 import trimesh
 
 from lumbar_ext.drr import drr_from_path_length, path_length
-from lumbar_ext.drr.differentiable import PathLengthProjector, drr_of, posed
+from lumbar_ext.drr.differentiable import PathLengthProjector, drr_of, posed_vertices
 from lumbar_ext.geometry import RigidTransform
 
 BALL = trimesh.creation.icosphere(subdivisions=4)
@@ -62,7 +62,7 @@ def test_gradient_of_the_pose_is_that_of_finite_differences(camera, weights):
     projector = PathLengthProjector(camera, grazing_floor=1e-3)
 
     def loss(pose):
-        return (weights * drr_of(projector(posed(torch.tensor(VERTICES), pose), TRIANGLES))).sum()
+        return (weights * drr_of(projector(posed_vertices(torch.tensor(VERTICES), pose), TRIANGLES))).sum()
 
     pose = torch.tensor([1.0, -2.0, 0.5, 0.1, -0.2, 0.3], dtype=torch.float64, requires_grad=True)
     loss(pose).backward()
@@ -75,7 +75,7 @@ def test_gradient_of_the_pose_is_that_of_finite_differences(camera, weights):
 def test_posing_is_that_of_the_conventions():
     pose = np.array([1.0, 2.0, 3.0, 0.2, -0.3, 0.4])
     expected = RigidTransform.from_pose(pose).apply(VERTICES[:5])
-    np.testing.assert_allclose(posed(torch.tensor(VERTICES[:5]), torch.tensor(pose)), expected, atol=1e-12)
+    np.testing.assert_allclose(posed_vertices(torch.tensor(VERTICES[:5]), torch.tensor(pose)), expected, atol=1e-12)
 
 
 def test_descent_through_it_finds_a_shape_coefficient(camera):

@@ -3,7 +3,7 @@ import torch
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.evaluation.levels import ALONE, TOGETHER, LevelOutcome, judged, levels_table, measure_levels
-from lumbar_ext.networks.packing import HEATMAP
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.workflow.observe import see_views, to_network_grids
 
@@ -45,7 +45,7 @@ class FaintInOneView(torch.nn.Module):
     def forward(self, image):
         packed = self.network(image).clone()
         if np.corrcoef(self.network.answers[0][0].ravel(), image.ravel())[0, 1] > 0.9:
-            packed[:, HEATMAP.start + self.level] *= self.value
+            packed[:, LUMBAR_PACK["heatmap"].start + self.level] *= self.value
         return packed
 
 

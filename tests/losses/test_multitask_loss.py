@@ -5,8 +5,8 @@ import torch
 from lumbar_ext.errors import InputError
 from lumbar_ext.losses import MultiTaskLoss
 from lumbar_ext.losses.multitask_loss import loss_components
-from lumbar_ext.networks.packing import CELL_WEIGHT, LANDMARK_MASK, LANDMARK_OFFSETS, PACKED_CHANNELS
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 
 @pytest.fixture
@@ -17,27 +17,27 @@ def target():
 
 
 def test_a_perfect_prediction_costs_nothing_but_the_heatmap(target):
-    parts = loss_components(target[:, :PACKED_CHANNELS], target)
+    parts = loss_components(target[:, : LUMBAR_PACK.channels], target)
     for name in ("ncc", "l2", "l1", "centre_offset", "landmark_offsets"):
         assert getattr(parts, name).item() == pytest.approx(0, abs=1e-4), name
     assert parts.focal.item() < 0.5
 
 
 def test_offsets_away_from_the_centres_do_not_count(target):
-    packed = target[:, :PACKED_CHANNELS].clone()
-    packed[:, LANDMARK_OFFSETS] += 1 - target[:, CELL_WEIGHT]
+    packed = target[:, : LUMBAR_PACK.channels].clone()
+    packed[:, LUMBAR_PACK["landmark_offsets"]] += 1 - target[:, LUMBAR_PACK["cell_weight"]]
     assert loss_components(packed, target).landmark_offsets.item() == 0
 
 
 def test_a_masked_landmark_does_not_count(target):
-    packed = target[:, :PACKED_CHANNELS].clone()
-    packed[:, LANDMARK_OFFSETS.start] += 5
-    target[:, LANDMARK_MASK.start] = 0
+    packed = target[:, : LUMBAR_PACK.channels].clone()
+    packed[:, LUMBAR_PACK["landmark_offsets"].start] += 5
+    target[:, LUMBAR_PACK["landmark_mask"].start] = 0
     assert loss_components(packed, target).landmark_offsets.item() == 0
 
 
 def test_the_total_is_the_weighted_sum(target):
-    packed = target[:, :PACKED_CHANNELS] + 0.1
+    packed = target[:, : LUMBAR_PACK.channels] + 0.1
     loss = MultiTaskLoss(ncc=1, l2=2, l1=6, focal=3, centre_offset=4, landmark_offsets=5)
     total = loss(packed, target).item()
     weighted = sum(loss.weights[name] * value for name, value in loss.latest.items())
@@ -45,11 +45,11 @@ def test_the_total_is_the_weighted_sum(target):
 
 
 def test_a_weight_of_zero_drops_a_task(target):
-    packed = torch.rand(1, PACKED_CHANNELS, 16, 16, requires_grad=True)
+    packed = torch.rand(1, LUMBAR_PACK.channels, 16, 16, requires_grad=True)
     MultiTaskLoss(focal=0, centre_offset=0, landmark_offsets=0)(packed, target).backward()
     assert packed.grad[:, :16].abs().max() > 0 and packed.grad[:, 16:].abs().max() == 0
 
 
 def test_a_target_without_masks_is_refused(target):
     with pytest.raises(InputError, match="target"):
-        loss_components(target[:, :PACKED_CHANNELS], target[:, :PACKED_CHANNELS])
+        loss_components(target[:, : LUMBAR_PACK.channels], target[:, : LUMBAR_PACK.channels])

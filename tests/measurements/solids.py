@@ -4,7 +4,7 @@ import numpy as np
 
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.measurements.marks.vertebra_marks import mark_vertebra
-from lumbar_ext.measurements.values.spine import Mesh
+from lumbar_ext.measurements.values.spine_values import Mesh
 
 A_MM, B_MM, HEIGHT_MM = 17.0, 23.0, 28.0
 PEDICLE_MM = np.array([[-22.0, 15.5, 1.0], [-22.0, -15.5, 1.0]])

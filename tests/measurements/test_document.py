@@ -20,7 +20,7 @@ from lumbar_ext.measurements.uncertainty.assessment import assess_registration, 
 from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, Calibration
 from lumbar_ext.measurements.values.reference_ranges import reference_range
-from lumbar_ext.measurements.values.spine import Values
+from lumbar_ext.measurements.values.spine_values import Values
 from tests.measurements.registered_fixture import SIZE, registration
 from tests.measurements.solids import HEIGHT_MM
 

@@ -7,7 +7,7 @@ from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.measurements.flexion_extension import compare_studies, relative_motion_deg
 from lumbar_ext.measurements.uncertainty.assessment import assess_values
 from lumbar_ext.measurements.values.frames import cardan_rad, cardan_rotation
-from lumbar_ext.measurements.values.spine import Values
+from lumbar_ext.measurements.values.spine_values import Values
 
 NAMES = ("relative_lateral_bend", "relative_flexion", "relative_axial_rotation")
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from lumbar_ext.drr import path_length
-from lumbar_ext.mesh.coarse_mesh import CoarseMesh, farthest_points
+from lumbar_ext.mesh.coarse_mesh import CoarseMesh
 
 
 def coarse_mesh(shape, n_vertices):
@@ -42,9 +42,3 @@ def test_modes_are_reduced_like_the_mean(shapes):
 
 def test_a_mesh_that_is_small_enough_keeps_its_triangles(shapes):
     assert len(coarse_mesh(shapes[0], 10_000).triangles) == len(shapes[0].surface.triangles)
-
-
-def test_farthest_points_of_a_line():
-    points = np.zeros((5, 3))
-    points[:, 0] = [0, 1, 2, 3, 10]
-    np.testing.assert_array_equal(farthest_points(points, 3), [0, 4, 3])

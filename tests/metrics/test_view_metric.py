@@ -7,8 +7,8 @@ from ignite.exceptions import NotComputableError
 from lumbar_ext.errors import InputError
 from lumbar_ext.metrics import ViewMetric, ViewScorer, view_metrics
 from lumbar_ext.metrics.view_scores import measure_view
-from lumbar_ext.networks.packing import HEATMAP, LANDMARK_OFFSETS, PACKED_CHANNELS
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 
 def score_view(prediction, target, pixel_spacing_mm):
@@ -24,32 +24,32 @@ def target():
 
 
 def test_the_truth_scores_perfectly(target):
-    scores = score_view(target[:PACKED_CHANNELS], target, 0.834)
+    scores = score_view(target[: LUMBAR_PACK.channels], target, 0.834)
     assert (scores.dice, scores.missed, scores.wrong, scores.sdr_2mm) == (1, 0, 0, 1)
     assert scores.landmark_mm < 0.05 and scores.ssim == pytest.approx(1)
 
 
 def test_an_offset_error_becomes_millimetres_of_its_type(target):
-    packed = target[:PACKED_CHANNELS].clone()
-    packed[LANDMARK_OFFSETS.start + 12] += 1.0  # one cell, 4 px, along u of the spinous process
+    packed = target[: LUMBAR_PACK.channels].clone()
+    packed[LUMBAR_PACK["landmark_offsets"].start + 12] += 1.0  # one cell, 4 px, along u of the spinous process
     scores = score_view(packed, target, 0.5)
     assert scores.spinous_process_mm == pytest.approx(2.0, abs=0.02)
     assert scores.pedicle_mm == pytest.approx(0, abs=0.02)
 
 
 def test_missed_levels_lower_rate_and_score(target):
-    packed = target[:PACKED_CHANNELS].clone()
-    packed[HEATMAP.start] = 0
+    packed = target[: LUMBAR_PACK.channels].clone()
+    packed[LUMBAR_PACK["heatmap"].start] = 0
     scores = score_view(packed, target, 0.834)
     assert scores.missed == pytest.approx(0.2) and scores.sdr_6mm == pytest.approx(0.8)
-    assert scores.score < score_view(target[:PACKED_CHANNELS], target, 0.834).score
+    assert scores.score < score_view(target[: LUMBAR_PACK.channels], target, 0.834).score
 
 
 def test_metrics_average_over_all_views_of_a_run(target):
     scorer = ViewScorer()
-    found = target[:PACKED_CHANNELS]
+    found = target[: LUMBAR_PACK.channels]
     missed = found.clone()
-    missed[HEATMAP.start] = 0
+    missed[LUMBAR_PACK["heatmap"].start] = 0
     batches = [
         {"pred": torch.stack([found, missed]), "view": ["ap", "lat"]},
         {"pred": found[None], "view": ["lat"]},

@@ -3,7 +3,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks import LumbarMultitaskNet
-from lumbar_ext.networks.packing import unpack
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def test_one_packed_tensor_at_a_quarter_of_the_size(network):
 
 
 def test_the_heatmap_starts_near_a_tenth(network):
-    heatmap = unpack(network(torch.rand(1, 1, 64, 64))).heatmap
+    heatmap = LUMBAR_PACK.unpack(network(torch.rand(1, 1, 64, 64))).heatmap
     assert heatmap.mean().item() == pytest.approx(0.1, abs=0.02)
 
 

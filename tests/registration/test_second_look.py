@@ -12,7 +12,7 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.drr import MeshProjector
 from lumbar_ext.errors import InputError
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
-from lumbar_ext.networks.second_look import SecondLookNet
+from lumbar_ext.networks.look_network import SecondLookNet
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying

@@ -20,7 +20,7 @@ from lumbar_ext.shape.correspondence.choose_reference import choose_reference
 from lumbar_ext.shape.correspondence.cohort_registration import register_cohort
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.shape.population.atlas import Atlas
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.workflow.error_reporting import input_error_behind
 from tests.shape.conftest import vertebra_distance, vertebra_surface
 

@@ -12,7 +12,7 @@ from lumbar_ext.shape.model.reference import LANDMARK_VERTICES, Reference
 from lumbar_ext.shape.population.atlas import BackgroundBones
 from lumbar_ext.simulation.body.ribs import sweep
 from lumbar_ext.simulation.bones.neighbours import Neighbours
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 
 ANATOMY = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction" / "models" / "anatomy.pt"
@@ -21,7 +21,7 @@ HEIGHT_MM, HALF_DEPTH_MM, HALF_WIDTH_MM = 27.0, 17.0, 23.0
 
 @dataclass(frozen=True)
 class ToySubject:
-    """Stands in for `population.Subject`."""
+    """Stands in for `simulated_population.Subject`."""
 
     vertices_mm: np.ndarray
     landmarks_mm: np.ndarray
@@ -62,7 +62,7 @@ def toy_landmarks() -> np.ndarray:
 
 
 class ToyPopulation:
-    """Stands in for `population.Population`."""
+    """Stands in for `simulated_population.Population`."""
 
     def __init__(self) -> None:
         self._vertebra = toy_vertebra()

@@ -4,7 +4,7 @@ from ignite.engine import Engine
 from torch import nn
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.training.campaign_state import pack, weights
+from lumbar_ext.training.campaign_state import campaign_weights, pack_campaign
 from lumbar_ext.training.handlers.averaging import AveragedWeights, FollowWeights
 from lumbar_ext.training.handlers.resume import ResumePoint
 from lumbar_ext.training.schedule import WarmupStableDecay
@@ -35,7 +35,7 @@ def test_another_machine_goes_on_from_the_average(tmp_path):
     _, average, _ = campaign(tmp_path / "resume.pt", 5)
     expected = {name: value.clone() for name, value in average.average.state_dict().items()}
     (tmp_path / "other").mkdir()
-    pack(str(tmp_path / "resume.pt"), str(tmp_path / "other" / "resume.pt"))
+    pack_campaign(str(tmp_path / "resume.pt"), str(tmp_path / "other" / "resume.pt"))
     sizes = [path.stat().st_size for path in (tmp_path / "resume.pt", tmp_path / "other" / "resume.pt")]
     # half precision of one copy, in place of four copies in single precision
     assert sizes[1] < sizes[0] / 6
@@ -48,13 +48,13 @@ def test_another_machine_goes_on_from_the_average(tmp_path):
 
 def test_weights_are_those_of_the_average(tmp_path):
     _, average, _ = campaign(tmp_path / "resume.pt", 4)
-    weights(str(tmp_path / "resume.pt"), str(tmp_path / "model.pt"))
+    campaign_weights(str(tmp_path / "resume.pt"), str(tmp_path / "model.pt"))
     network = nn.Linear(200, 100)
     network.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
     assert torch.allclose(network.weight, average.average.weight, atol=1e-3)
 
 
-@pytest.mark.parametrize("command", [pack, weights])
+@pytest.mark.parametrize("command", [pack_campaign, campaign_weights])
 def test_other_files_are_refused(tmp_path, command):
     torch.save({"weight": torch.zeros(2)}, tmp_path / "model.pt")
     with pytest.raises(InputError, match="no averaged weights"):

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.packing import HEATMAP, PACKED_CHANNELS
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.transforms.decode import decode_packed, levels_in_order
-from lumbar_ext.transforms.targets import encode_target, vertebra_centres_px
+from lumbar_ext.transforms.multitask_targets import encode_target, vertebra_centres_px
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def truth():
 
 def test_decoding_inverts_encoding(truth):
     image, landmarks, target = truth
-    seen = decode_packed(target[:PACKED_CHANNELS])
+    seen = decode_packed(target[: LUMBAR_PACK.channels])
     assert np.abs(seen.landmarks_px - landmarks).max() < 0.05
     assert np.abs(seen.centres_px - vertebra_centres_px(landmarks)).max() < 0.05
     assert np.allclose(seen.decomposition, image)
@@ -31,15 +31,15 @@ def test_decoding_inverts_encoding(truth):
 
 def test_a_peak_one_cell_off_gives_the_same_positions(truth):
     _, landmarks, target = truth
-    target[HEATMAP] = torch.roll(target[HEATMAP], (1, 1), dims=(1, 2))
+    target[LUMBAR_PACK["heatmap"]] = torch.roll(target[LUMBAR_PACK["heatmap"]], (1, 1), dims=(1, 2))
     # only cells around the true centre hold offsets, so the outer cells of the window are given no weight
-    target[HEATMAP] *= (target[37] > 0).float()
+    target[LUMBAR_PACK["heatmap"]] *= (target[37] > 0).float()
     assert np.abs(decode_packed(target).landmarks_px - landmarks).max() < 0.05
 
 
 def test_a_level_below_the_threshold_is_absent(truth):
     target = truth[2]
-    target[HEATMAP.start + 2] *= 0.2
+    target[LUMBAR_PACK["heatmap"].start + 2] *= 0.2
     seen = decode_packed(target, threshold=0.3)
     assert seen.present.tolist() == [True, True, False, True, True]
     assert np.isnan(seen.landmarks_px[2]).all() and not seen.landmark_confidence[2].any()
@@ -48,8 +48,8 @@ def test_a_level_below_the_threshold_is_absent(truth):
 
 def test_a_false_peak_out_of_order_gives_way_to_the_second_choice(truth):
     _, landmarks, target = truth
-    target[HEATMAP.start + 1] *= 0.8
-    target[HEATMAP.start + 1, 90, 32] = 0.9
+    target[LUMBAR_PACK["heatmap"].start + 1] *= 0.8
+    target[LUMBAR_PACK["heatmap"].start + 1, 90, 32] = 0.9
     seen = decode_packed(target)
     assert np.abs(seen.centres_px - vertebra_centres_px(landmarks)).max() < 0.05
     assert not seen.order_consistent and seen.confidence[1] == pytest.approx(0.8)

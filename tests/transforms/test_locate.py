@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lumbar_ext.geometry import Camera
-from lumbar_ext.losses.locator import LocatorLoss
+from lumbar_ext.losses.locator_loss import LocatorLoss
 from lumbar_ext.networks.locator import (
     LOCATOR_CHANNELS,
     LOCATOR_HEATMAP,

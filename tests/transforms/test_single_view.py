@@ -6,6 +6,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
 from lumbar_ext.radiographs.png import write_png
+from lumbar_ext.transforms.multitask_targets import encode_target
 from lumbar_ext.transforms.single_view import (
     DecodeViewd,
     LoadViewd,
@@ -14,7 +15,6 @@ from lumbar_ext.transforms.single_view import (
     refuse_nothing,
     view_items,
 )
-from lumbar_ext.transforms.targets import encode_target
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import torch
 
 from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.spine_packing import HEATMAP, LANDMARK_OFFSETS, LANDMARK_SCALES, PACKED_CHANNELS
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.spine_decode import decode_spine, refined_peak, spine_candidates, voted
 from lumbar_ext.transforms.spine_targets import encode_spine_target
 from tests.spine_points import spine_points
@@ -50,11 +50,11 @@ def test_one_wrong_cell_is_outvoted():
     points = spine_points(2)
     packed = target(points)
     seen = spine_candidates(packed)[3][0]
-    packed[LANDMARK_OFFSETS, seen.cell[0], seen.cell[1]] += 3.0
+    packed[SPINE_PACK["landmark_offsets"], seen.cell[0], seen.cell[1]] += 3.0
     spoilt = spine_candidates(packed)[3][0]
     # a single cell of more than fifteen, whose own weight is largest
     assert np.abs(spoilt.landmarks_px - points.landmarks_px[3]).max() < 0.25 * 3 * 8
-    packed[LANDMARK_SCALES, seen.cell[0], seen.cell[1]] = 2.0
+    packed[SPINE_PACK["landmark_scales"], seen.cell[0], seen.cell[1]] = 2.0
     assert np.abs(spine_candidates(packed)[3][0].landmarks_px - points.landmarks_px[3]).max() < 0.1
 
 
@@ -72,7 +72,7 @@ def test_votes_for_another_centre_do_not_count():
 
 def test_confidence_is_the_mass_of_the_predicted_likelihood():
     packed = target(spine_points(3))
-    packed[LANDMARK_SCALES] = np.log(0.5)
+    packed[SPINE_PACK["landmark_scales"]] = np.log(0.5)
     candidate = spine_candidates(packed)[2][0]
     rng = np.random.default_rng(0)
     # exp(-e / b) e de is a gamma distribution of shape two
@@ -83,7 +83,7 @@ def test_confidence_is_the_mass_of_the_predicted_likelihood():
 
 def test_a_level_without_a_peak_is_absent():
     packed = target(spine_points())
-    packed[HEATMAP][3] *= 0.1
+    packed[SPINE_PACK["heatmap"]][3] *= 0.1
     seen = decode_spine(packed)
     assert seen.present.tolist() == [True, True, False, True, True]
     assert np.isnan(seen.centres_px[2]).all() and seen.landmark_confidence[2].max() == 0
@@ -91,7 +91,7 @@ def test_a_level_without_a_peak_is_absent():
 
 
 def test_candidates_are_sorted_and_named():
-    candidates = spine_candidates(torch.rand(PACKED_CHANNELS, 24, 16, generator=torch.Generator().manual_seed(1)))
+    candidates = spine_candidates(torch.rand(SPINE_PACK.channels, 24, 16, generator=torch.Generator().manual_seed(1)))
     assert [level[0].level for level in candidates] == list(SPINE_LEVELS)
     assert all(1 <= len(level) <= 3 for level in candidates)
 
@@ -100,4 +100,4 @@ def test_wrong_shapes_are_refused():
     with pytest.raises(InputError, match="packed"):
         decode_spine(torch.zeros(37, 16, 16))
     with pytest.raises(InputError, match="packed"):
-        decode_spine(torch.zeros(2, PACKED_CHANNELS, 16, 16))
+        decode_spine(torch.zeros(2, SPINE_PACK.channels, 16, 16))

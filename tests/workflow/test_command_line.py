@@ -132,7 +132,7 @@ def test_a_run_that_is_stopped_while_it_registers_leaves_nothing(start, tmp_path
     insist(process, number)
     lines = read_until(terminal, None).splitlines()
     # A second signal while the interpreter shuts down kills it outright, which shells call by the same number.
-    assert process.wait(START_SECONDS) in (status, -int(number)) and status == 128 + number
+    assert process.wait(START_SECONDS) in (status, -int(number)) and status == 128 + number, "\n".join(lines)
     assert lines[-1] == f"{line}: no result was written" and "Traceback" not in "".join(lines)
     assert not (tmp_path / "out").exists()
 

@@ -22,11 +22,13 @@ from lumbar_ext.workflow.error_reporting import (
 @pytest.fixture
 def reporting():
     """Error reporting as on the command line, undone afterwards."""
-    hook, handler = sys.excepthook, signal.getsignal(signal.SIGTERM)
+    hook = sys.excepthook
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     report_input_errors()
     yield
     sys.excepthook = hook
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     for name in ("ignite.engine.engine.SupervisedEvaluator", "SupervisedEvaluator"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
@@ -104,6 +106,20 @@ def test_a_terminated_process_says_so_last():
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 143 and done.stderr.splitlines() == ["bar closed", "terminated: no result was written"]
+
+
+@pytest.mark.parametrize(
+    "number, line, status", [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)]
+)
+def test_a_stop_stays_a_stop_when_an_engine_turns_it_into_an_error_of_its_own(number, line, status):
+    code = (
+        "import os, signal; from lumbar_ext.workflow.error_reporting import report_input_errors\n"
+        "report_input_errors()\n"
+        f"try: os.kill(os.getpid(), {int(number)}); signal.pause()\n"
+        "except BaseException as error: raise SystemError('returned a result with an exception set') from error"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == status and done.stderr == f"{line}: no result was written\n"
 
 
 def test_only_input_errors_are_found():

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lumbar_ext.geometry import BiplanarGeometry, Camera
-from lumbar_ext.networks.spine_packing import PACKED_CHANNELS
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.locate import encode_place
@@ -77,9 +77,9 @@ class Network(nn.Module):
         middle, size = spot(image[0, 0]), image.shape[-2:]
         view = "lat" if (image[0, 0] > 1.2).sum() > _LARGE_SPOT_PX else "ap"
         if middle is None:
-            return torch.zeros(1, PACKED_CHANNELS, *(n // 8 for n in size))
+            return torch.zeros(1, SPINE_PACK.channels, *(n // 8 for n in size))
         target = encode_spine_target(torch.zeros(size), points_about(middle, view), torch.ones(size, dtype=torch.bool))
-        return target[None, :PACKED_CHANNELS]
+        return target[None, : SPINE_PACK.channels]
 
 
 def study(inverted=False):

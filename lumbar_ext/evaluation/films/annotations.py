@@ -33,7 +33,7 @@ _IMAGE_FOLDERS = ("", "images")
 
 
 @dataclass(frozen=True)
-class MarkedVertebra:
+class FilmVertebra:
     """One vertebra that somebody marked.
 
     Args:
@@ -71,7 +71,7 @@ class MarkedFilm:
 
     path: Path
     view: str
-    vertebrae: tuple[MarkedVertebra, ...]
+    vertebrae: tuple[FilmVertebra, ...]
     pixel_spacing_mm: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -160,7 +160,7 @@ def _film(folder: Path, marks: Path, name: str, entry: Any, view: str) -> Marked
     )
 
 
-def _vertebra(marks: Path, film: str, entry: Any) -> MarkedVertebra:
+def _vertebra(marks: Path, film: str, entry: Any) -> FilmVertebra:
     corners, level = (entry.get("corners_px"), entry.get("level")) if isinstance(entry, Mapping) else (entry, None)
     try:
         corners_px = np.array(corners, dtype=float)
@@ -170,7 +170,7 @@ def _vertebra(marks: Path, film: str, entry: Any) -> MarkedVertebra:
         raise InputError(f"{marks}: {film}: expected a vertebra's corners as [[u, v], ...], found {entry!r:.120}")
     if level is not None and not isinstance(level, str):
         raise InputError(f"{marks}: {film}: level is {level!r}, expected a name such as L1")
-    return MarkedVertebra(corners_px, level)
+    return FilmVertebra(corners_px, level)
 
 
 def _spacing(marks: Path, film: str, value: Any) -> tuple[float, float] | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lumbar_ext.evaluation.films.bench import SeenFilm
 
 TILE_PX = 320
-COLUMNS = 6
+FILMS_A_ROW = 6
 _MARK, _NAME, _TINT = (255, 215, 0), (255, 255, 255), np.array([255.0, 60.0, 60.0])
 # of the decomposition over the film: bone stays visible through it
 _OPACITY = 0.45
@@ -24,10 +24,10 @@ _OPACITY = 0.45
 
 def film_sheet(seen: Sequence[SeenFilm], scores: Sequence[FilmScore]) -> Image.Image:
     """All films side by side, in the order given, each tile titled with file name, found and right."""
-    rows = -(-len(seen) // COLUMNS)
-    sheet = Image.new("RGB", (min(COLUMNS, len(seen)) * TILE_PX, rows * TILE_PX))
+    rows = -(-len(seen) // FILMS_A_ROW)
+    sheet = Image.new("RGB", (min(FILMS_A_ROW, len(seen)) * TILE_PX, rows * TILE_PX))
     for place, (one, score) in enumerate(zip(seen, scores, strict=True)):
-        sheet.paste(_tile(one, score), (place % COLUMNS * TILE_PX, place // COLUMNS * TILE_PX))
+        sheet.paste(_tile(one, score), (place % FILMS_A_ROW * TILE_PX, place // FILMS_A_ROW * TILE_PX))
     return sheet
 
 

@@ -26,7 +26,7 @@ from lumbar_ext.transforms.confidence import ConfidenceCalibration, MonotoneMap,
 
 RADIUS_MM = 4.0
 PSEUDO_OBSERVATIONS = 4.0
-BINS = 12
+SCORE_GROUPS = 12
 # certainty does not exist: products and logarithms of confidences stay finite
 _LEAST, _MOST = 0.01, 0.99
 
@@ -43,7 +43,7 @@ def fit_monotone(scores: np.ndarray, outcomes: np.ndarray) -> MonotoneMap:
     if not scores.size:
         raise InputError("scores: expected at least one reported landmark of each type and view, found none")
     order = np.argsort(scores, kind="stable")
-    groups = [g for g in np.array_split(order, min(BINS, max(1, len(order) // 5))) if len(g)]
+    groups = [g for g in np.array_split(order, min(SCORE_GROUPS, max(1, len(order) // 5))) if len(g)]
     # groups of one and the same score are one group
     centres, places = np.unique([scores[g].mean() for g in groups], return_inverse=True)
     counts = np.bincount(places, [len(g) for g in groups])
@@ -99,7 +99,7 @@ def _landmark_row(row: dict[str, str]) -> LandmarkRow:
     return LandmarkRow(**texts, **flags, **numbers)
 
 
-def fit(landmarks: str, output: str, source: str = "", radius_mm: float = RADIUS_MM) -> None:
+def fit_confidence_calibration(landmarks: str, output: str, source: str = "", radius_mm: float = RADIUS_MM) -> None:
     """Fits a calibration and writes it.
 
     Args:
@@ -119,7 +119,7 @@ def diagram(landmarks: str, calibration: str, output: str, set_name: str = "") -
 
     Args:
         landmarks: `landmarks.csv` of an evaluation on studies that the calibration was not fitted to.
-        calibration: JSON file of `fit`.
+        calibration: JSON file of `fit_confidence_calibration`.
         output: PNG file.
         set_name: the set that is drawn; all together if omitted.
 

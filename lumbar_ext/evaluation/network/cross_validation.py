@@ -17,14 +17,14 @@ import numpy as np
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.evaluation.network.evaluated_view import write_csv
+from lumbar_ext.evaluation.network.evaluated_view import write_table
 from lumbar_ext.evaluation.network.network_tables import ByView
 from lumbar_ext.evaluation.network.runs import TrainingRun
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.studies.findings import study_subject
 from lumbar_ext.training.view_records import list_studies
 
-COLUMNS = ("dice", "psnr_db", "ssim", "landmark_mm", "sdr_4mm", "missed", "wrong")
+FOLD_COLUMNS = ("dice", "psnr_db", "ssim", "landmark_mm", "sdr_4mm", "missed", "wrong")
 
 
 def subject_folds(studies: Sequence[Path], folds: int, seed: int = 0) -> list[list[Path]]:
@@ -73,7 +73,7 @@ def cross_validate(
         run = TrainingRun(Path(bundle_root), Path(output_dir) / f"fold_{index + 1}", sets, {**options, **studies})
         results.append(run.summaries())
     rows = [{"fold": str(index + 1)} | fold_row(result) for index, result in enumerate(results)]
-    write_csv(Path(output_dir) / "folds.csv", list(rows[0]), rows)
+    write_table(Path(output_dir) / "folds.csv", list(rows[0]), rows)
     table = fold_table(rows)
     write_text(Path(output_dir) / "folds.md", table + "\n")
     print(table, flush=True)
@@ -85,7 +85,7 @@ def fold_row(result: ByView) -> dict[str, float]:
     for view in VIEWS:
         if (summary := result[view]) is None:
             continue
-        values = {name: getattr(summary, name, None) for name in COLUMNS}
+        values = {name: getattr(summary, name, None) for name in FOLD_COLUMNS}
         values |= {"landmark_mm": summary.error_mm["total"], "sdr_4mm": summary.sdr["total"][1]}
         row |= {f"{view}_{name}": float(value) for name, value in values.items()}
     return row

@@ -85,13 +85,13 @@ def landmark_rows(view: EvaluatedView) -> list[LandmarkRow]:
 def write_landmarks_csv(path: str | Path, views: Iterable[EvaluatedView]) -> None:
     """One row a landmark: what the calibration of confidences is fitted to."""
     names = [field.name for field in fields(LandmarkRow)]
-    write_csv(path, names, (asdict(row) for view in views for row in landmark_rows(view)))
+    write_table(path, names, (asdict(row) for view in views for row in landmark_rows(view)))
 
 
 def write_views_csv(path: str | Path, views: Iterable[EvaluatedView]) -> None:
     """One row a view, with all scores."""
     names = ["set_name", "study", "view", "findings", *(field.name for field in fields(ViewScores))]
-    write_csv(path, names, (_view_row(view) for view in views))
+    write_table(path, names, (_view_row(view) for view in views))
 
 
 def _view_row(view: EvaluatedView) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _view_row(view: EvaluatedView) -> dict[str, Any]:
     return origin | asdict(view.measured.scores)
 
 
-def write_csv(path: str | Path, names: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+def write_table(path: str | Path, names: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
     """Writes rows with rounded numbers, atomically."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(names))

@@ -15,7 +15,7 @@ from lumbar_ext.io.atomic import write_text
 from lumbar_ext.metrics.view_metric import ViewScorer
 
 
-class EvaluationReport:
+class NetworkReport:
     """Gathers every view of a run; at its end prints the tables and writes them.
 
     Writes `tables.md`, `views.csv` (one row a view) and `landmarks.csv` (one row a landmark). Batches need the

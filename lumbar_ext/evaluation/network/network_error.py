@@ -48,7 +48,7 @@ class ViewError:
     landmark_sd_px: tuple[float, ...]
 
 
-def measure_view(true: list[DecodedView], seen: list[DecodedView]) -> ViewError:
+def view_error(true: list[DecodedView], seen: list[DecodedView]) -> ViewError:
     """The errors of what was seen of the same view in several studies."""
     gains, rests, alike, offsets = [], [], [], []
     for truth, view in zip(true, seen, strict=True):
@@ -109,7 +109,9 @@ class ObserveSpoilt(Transform):
         return {**data, "observed": replace(observed, decoded=decoded)}
 
 
-def main(dataset_dir: str, bundle_root: str = "bundles/lumbar_multitask", output: str | None = None) -> None:
+def measure_network_error(
+    dataset_dir: str, bundle_root: str = "bundles/lumbar_multitask", output: str | None = None
+) -> None:
     """Measures the errors of a network on a cohort.
 
     Args:
@@ -131,7 +133,7 @@ def main(dataset_dir: str, bundle_root: str = "bundles/lumbar_multitask", output
             if found[view].present.all():
                 true[view].append(truth[view])
                 seen[view].append(found[view])
-    document = {view: asdict(measure_view(true[view], seen[view])) for view in VIEWS}
+    document = {view: asdict(view_error(true[view], seen[view])) for view in VIEWS}
     text = json.dumps(document, indent=1, default=float) + "\n"
     if output is None:
         print(text, end="")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.evaluation.network.evaluated_view import EvaluatedView
 from lumbar_ext.evaluation.network.paper import PAPER, TYPES, PaperRow
-from lumbar_ext.evaluation.network.summary import NORMAL, Summary, by_finding, by_set, of_view, summarise
+from lumbar_ext.evaluation.network.score_summary import NORMAL, Summary, by_finding, by_set, of_view, summarise
 
 ByView = Mapping[str, Summary | None]
 _PAPER_LABEL = "*Yu et al., {name}, real X-rays*"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-BINS = 10
+RELIABILITY_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Reliability:
 def reliability(confidence: np.ndarray, outcomes: np.ndarray) -> Reliability:
     """The reliability of confidences [N] in [0, 1] for outcomes [N] (bool)."""
     confidence, outcomes = np.asarray(confidence, float), np.asarray(outcomes, float)
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    members = [bins == k for k in range(BINS) if np.any(bins == k)]
+    bins = np.minimum((confidence * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    members = [bins == k for k in range(RELIABILITY_BINS) if np.any(bins == k)]
     return Reliability(
         confidence=np.array([confidence[m].mean() for m in members]),
         frequency=np.array([outcomes[m].mean() for m in members]),

@@ -12,7 +12,7 @@ from monai.bundle import ConfigWorkflow
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.network.network_tables import ByView, summaries_by_view
-from lumbar_ext.evaluation.network.summary import Summary
+from lumbar_ext.evaluation.network.score_summary import Summary
 from lumbar_ext.io.atomic import write_text
 
 _DIGITS = 6

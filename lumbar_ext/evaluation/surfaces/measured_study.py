@@ -21,7 +21,7 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.surfaces.error_map import ErrorMap
 from lumbar_ext.evaluation.surfaces.regions import vertex_regions
-from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError, compare
+from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError, surface_error
 from lumbar_ext.evaluation.surfaces.surface_tables import error_tables
 from lumbar_ext.evaluation.truth import true_surfaces
 from lumbar_ext.mesh.surface import Surface
@@ -156,14 +156,14 @@ class MeasureSurfaceErrors(Transform):
                 error = SurfaceError(study, data["inputs"], method, level, set_name=data.get("set_name", ""))
                 fit = None if result is None else result.vertebrae.get(level)
                 if fit is not None:
-                    found = compare(Surface(fit.vertices_mm, self._triangles), truth[level], self._regions[index])
+                    found = surface_error(Surface(fit.vertices_mm, self._triangles), truth[level], self._regions[index])
                     vertices[method, level] = found.forward_mm
                     error = replace(error, **found.numbers, seconds=result.seconds, flagged=bool(fit.warnings))
                 errors.append(error)
         return {**data, "surface_errors": errors, "vertex_errors_mm": vertices}
 
 
-class EvaluationReport:
+class SurfaceReport:
     """Gathers the errors of an evaluator's run; at the end prints the tables, writes them, all rows and a picture.
 
     Args:

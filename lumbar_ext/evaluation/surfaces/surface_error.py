@@ -76,7 +76,7 @@ class Comparison:
     numbers: dict[str, float]
 
 
-def compare(found: Surface, truth: Surface, regions: np.ndarray | None = None) -> Comparison:
+def surface_error(found: Surface, truth: Surface, regions: np.ndarray | None = None) -> Comparison:
     """Compares a reconstructed surface with the true one; both in world mm.
 
     Args:

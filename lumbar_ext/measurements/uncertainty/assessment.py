@@ -12,11 +12,11 @@ from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, vertebra_quality
 from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, VERTEX, Calibration, shipped_calibration
 from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
-from lumbar_ext.measurements.values.body import genant_grade
 from lumbar_ext.measurements.values.definitions import DEFINITIONS, Scope, subject_name, subjects
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange, reference_range
 from lumbar_ext.measurements.values.segment import meyerding_grade
-from lumbar_ext.measurements.values.spine import Key, Values
+from lumbar_ext.measurements.values.spine_values import Key, Values
+from lumbar_ext.measurements.values.vertebral_body import genant_grade
 from lumbar_ext.registration.result import RegistrationResult
 
 SLIP_MM = 3.0

@@ -98,12 +98,12 @@ def _not_below_their_unit(factors: dict[str, float], errors: dict[str, np.ndarra
     }
 
 
-def coverage(errors: np.ndarray, deviations: np.ndarray, confidence: float) -> float:
+def interval_coverage(errors: np.ndarray, deviations: np.ndarray, confidence: float) -> float:
     """Share of errors [n] inside the interval of a nominal confidence around calibrated deviations [n]."""
     return float((np.abs(errors) <= _half_width(confidence) * np.maximum(deviations, 1e-9)).mean())
 
 
-def fit(csv_path: str, calibration: str) -> None:
+def fit_interval_calibration(csv_path: str, calibration: str) -> None:
     """Chooses factors on the errors of a study of validation subjects and writes them.
 
     Args:
@@ -131,18 +131,18 @@ def check(csv_path: str, picture: str | None = None, calibration: str | None = N
         picture: PNG file for the plot; none by default.
         calibration: JSON file of factors, the package's own by default.
     """
-    factors = read_calibration(calibration) if calibration else shipped_calibration()
+    factors = read_interval_calibration(calibration) if calibration else shipped_calibration()
     errors, deviations = read_errors(csv_path)
     kinds = [kind for kind in errors if factors.factor(kind) is not None]
     if not kinds:
         raise InputError(f"{csv_path}: holds no value that is calibrated, expected definition ids such as 'cobb'")
     scaled = {kind: deviations[kind] * factors.factor(kind) for kind in kinds}
     pooled = np.concatenate([errors[k] for k in kinds]), np.concatenate([scaled[k] for k in kinds])
-    observed = [coverage(*pooled, confidence) for confidence in LEVELS_OF_CONFIDENCE]
+    observed = [interval_coverage(*pooled, confidence) for confidence in LEVELS_OF_CONFIDENCE]
     print("| value | cases | nominal 90 % interval holds the truth in |\n|---|---|---|")
     for kind in kinds:
-        print(f"| {kind} | {len(errors[kind])} | {coverage(errors[kind], scaled[kind], 0.9):.1%} |")
-    print(f"| all | {len(pooled[0])} | {coverage(*pooled, 0.9):.1%} |")
+        print(f"| {kind} | {len(errors[kind])} | {interval_coverage(errors[kind], scaled[kind], 0.9):.1%} |")
+    print(f"| all | {len(pooled[0])} | {interval_coverage(*pooled, 0.9):.1%} |")
     if picture:
         _draw(picture, observed, {kind: (errors[kind], scaled[kind]) for kind in kinds})
 
@@ -170,8 +170,8 @@ def read_errors(csv_path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
     return {k: np.array(v) for k, v in errors.items()}, {k: np.array(v) for k, v in deviations.items()}
 
 
-def read_calibration(path: str | Path) -> Calibration:
-    """Reads a file that `fit` wrote.
+def read_interval_calibration(path: str | Path) -> Calibration:
+    """Reads a file that `fit_interval_calibration` wrote.
 
     Raises:
         InputError: if it cannot be read.
@@ -206,7 +206,7 @@ def _draw(picture: str, observed: list[float], kinds: dict[str, tuple[np.ndarray
     left.set(xlabel="nominal confidence", ylabel="share of cases inside the interval", xlim=(0, 1), ylim=(0, 1))
     left.set_aspect("equal")
     left.legend()
-    shares = {kind: coverage(*pair, 0.9) for kind, pair in kinds.items()}
+    shares = {kind: interval_coverage(*pair, 0.9) for kind, pair in kinds.items()}
     names = sorted(shares, key=shares.get)
     right.axvspan(0.85, 0.95, color="#009E73", alpha=0.2, label="85-95 %")
     right.plot([shares[n] for n in names], range(len(names)), "o", color="#0072B2", markersize=4)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.measurements.uncertainty.posterior import VertebraSamples, sample_registration, vertex_sd_mm
-from lumbar_ext.measurements.values.spine import Key, Mesh, Values, mark_spine, measure_spine
+from lumbar_ext.measurements.values.spine_values import Key, Mesh, Values, mark_spine, measure_spine
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.registration.result import RegistrationResult
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
-from lumbar_ext.measurements.values import arch, body, lumbar_alignment, segment
+from lumbar_ext.measurements.values import arch, lumbar_alignment, segment, vertebral_body
 from lumbar_ext.measurements.values.endplates import endplate
 
 Spine = Mapping[str, MarkedVertebra]
@@ -99,7 +99,7 @@ def _crush(spine: Spine, levels: tuple[str, ...]) -> np.ndarray:
     vertebra = _required(spine, levels[0])
     if not others:
         raise NotMeasurableError("no neighbouring vertebra to compare with")
-    return body.crush_ratio(vertebra, others)
+    return vertebral_body.crush_ratio(vertebra, others)
 
 
 def _required(spine: Spine, level: str) -> MarkedVertebra:
@@ -138,21 +138,22 @@ _VERTEBRA = (
         STOKES + "; Z from endplate planes", _angle(0)),
     Definition("anterior_height", "Anterior height Ha", "mm", Scope.VERTEBRA,
         "Distance of the anterior rim points of both endplates in the vertebra's midsagittal plane.",
-        SIX_POINTS, _vertebra(body.anterior_height_mm)),
+        SIX_POINTS, _vertebra(vertebral_body.anterior_height_mm)),
     Definition("middle_height", "Middle height Hm", "mm", Scope.VERTEBRA,
         "Distance of both endplate surfaces half-way between their anterior and posterior rim points.",
-        SIX_POINTS, _vertebra(body.middle_height_mm)),
+        SIX_POINTS, _vertebra(vertebral_body.middle_height_mm)),
     Definition("posterior_height", "Posterior height Hp", "mm", Scope.VERTEBRA,
         "Distance of the posterior rim points of both endplates in the vertebra's midsagittal plane.",
-        SIX_POINTS, _vertebra(body.posterior_height_mm)),
-    Definition("wedge_ratio", "Wedge ratio Ha/Hp", "1", Scope.VERTEBRA, "Ha / Hp.", SIX_POINTS, _vertebra(body.wedge_ratio)),
+        SIX_POINTS, _vertebra(vertebral_body.posterior_height_mm)),
+    Definition("wedge_ratio", "Wedge ratio Ha/Hp", "1", Scope.VERTEBRA, "Ha / Hp.",
+        SIX_POINTS, _vertebra(vertebral_body.wedge_ratio)),
     Definition("biconcavity_ratio", "Biconcavity ratio Hm/Hp", "1", Scope.VERTEBRA, "Hm / Hp.",
-        SIX_POINTS, _vertebra(body.biconcavity_ratio)),
+        SIX_POINTS, _vertebra(vertebral_body.biconcavity_ratio)),
     Definition("crush_ratio", "Crush ratio", "1", Scope.VERTEBRA, "Hp over the mean Hp of the adjacent vertebrae.",
         SIX_POINTS, _crush),
     Definition("body_wedge", "Body wedge angle", "deg", Scope.VERTEBRA,
         "Sagittal angle between both endplates of the body; positive where it is taller in front.",
-        "Masharawi et al. 2008", _vertebra(body.body_wedge_deg)),
+        "Masharawi et al. 2008", _vertebra(vertebral_body.body_wedge_deg)),
     *(
         Definition(f"{side}_endplate_{name}", f"{side.capitalize()} endplate {name}", unit, Scope.VERTEBRA,
             f"{text} of the {side} endplate.", OWN, _plate(side, attribute))
@@ -166,7 +167,7 @@ _VERTEBRA = (
     *(
         Definition(f"{side}_endplate_concavity", f"{side.capitalize()} endplate concavity", "mm", Scope.VERTEBRA,
             f"Depth of the deepest midsagittal point of the {side} endplate below the line between its rim points.",
-            OWN, _vertebra(body.concavity_mm, side))
+            OWN, _vertebra(vertebral_body.concavity_mm, side))
         for side in ("superior", "inferior")
     ),
     *(

@@ -11,7 +11,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.registration.loss.linearisation import Lineariser
-from lumbar_ext.registration.loss.surfaces import stage_surfaces
+from lumbar_ext.registration.loss.stage_surfaces import stage_surfaces
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import LevelSearch, StopReason
@@ -50,7 +50,7 @@ class BlockStage:
     max_evaluations: int
 
 
-DEFAULT_STAGES = (
+BOBYQA_STAGES = (
     BlockStage(4, 2500, False, 2, 1.0, 0.1, 80),
     BlockStage(4, 2500, True, 3, 0.5, 0.05, 350),
     BlockStage(2, None, True, 1, 0.2, 0.03, 300),
@@ -65,7 +65,7 @@ class BobyqaBlocks(Optimiser):
         stages: rounds in order.
     """
 
-    stages: tuple[BlockStage, ...] = DEFAULT_STAGES
+    stages: tuple[BlockStage, ...] = BOBYQA_STAGES
 
     def _minimise(
         self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record

@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from lumbar_ext.registration.loss.linearisation import Lineariser, QuadraticModel
-from lumbar_ext.registration.loss.surfaces import stage_surfaces
+from lumbar_ext.registration.loss.stage_surfaces import stage_surfaces
 from lumbar_ext.registration.loss.threads import thread_map
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem

@@ -11,14 +11,14 @@ from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import RegistrationResult, StopReason
 from lumbar_ext.registration.search.outcome import assembled_result
-from lumbar_ext.registration.search.record import Progress, Record
+from lumbar_ext.registration.search.record import Record, ReportProgress
 
 
 class Optimiser(ABC):
     """Places the vertebrae of a problem."""
 
     def run(
-        self, problem: RegistrationProblem, progress: Progress | None = None, max_seconds: float | None = None
+        self, problem: RegistrationProblem, progress: ReportProgress | None = None, max_seconds: float | None = None
     ) -> RegistrationResult:
         """Minimises the loss of a problem from its starts.
 

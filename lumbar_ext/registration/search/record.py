@@ -12,14 +12,14 @@ from lumbar_ext.compiled import seconds_compiling
 from lumbar_ext.errors import InputError
 from lumbar_ext.registration.result import Curvature, HistoryEntry, LevelSearch
 
-Progress = Callable[[str, int, float], None]
+ReportProgress = Callable[[str, int, float], None]
 """Called now and then with the level (or "all"), the evaluations so far and the current loss."""
 
 
 class Record:
     """Counts evaluations and seconds and tells the caller about progress."""
 
-    def __init__(self, progress: Progress | None, max_seconds: float | None) -> None:
+    def __init__(self, progress: ReportProgress | None, max_seconds: float | None) -> None:
         if max_seconds is not None and not max_seconds > 0:
             raise InputError(f"max_seconds must be positive, found {max_seconds}")
         self.evaluations = 0

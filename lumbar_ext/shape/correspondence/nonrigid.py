@@ -18,11 +18,11 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
+from lumbar_ext.mesh.sampling import spread_points
 from lumbar_ext.mesh.self_intersection import self_intersections, untangled
 from lumbar_ext.mesh.surface import Surface, surface_distance_mm
 from lumbar_ext.shape.correspondence.matching import Matcher, trim
 from lumbar_ext.shape.correspondence.thin_plate import thin_plate_matrix
-from lumbar_ext.shape.model.reference import farthest_points
 
 _JITTER = 1e-4
 
@@ -118,7 +118,7 @@ class _Level:
     """Matrix [V, S] from coefficients to displacements of a stage, and the factor of its normal equations."""
 
     def __init__(self, points_mm: np.ndarray, stage: Stage) -> None:
-        seeds = points_mm[farthest_points(points_mm, stage.seeds)]
+        seeds = points_mm[spread_points(points_mm, stage.seeds)]
         self.stage = stage
         at_seeds = gaussian_kernel(seeds, seeds, stage.sigma_mm)
         self.kernel = thin_plate_matrix(points_mm, seeds) @ at_seeds

@@ -28,7 +28,7 @@ def registration_rows(cohort: Cohort, registered: RegisteredCohort) -> list[dict
     return rows
 
 
-def write_csv(path: Path, rows: Sequence[dict]) -> None:
+def write_registration_csv(path: Path, rows: Sequence[dict]) -> None:
     """Writes rows of equal keys."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -8,9 +8,9 @@ from itertools import permutations, product
 import numpy as np
 
 from lumbar_ext.geometry import RigidTransform, euler_rotation, fit_rigid
+from lumbar_ext.mesh.sampling import spread_points
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.matching import Matcher, trim
-from lumbar_ext.shape.model.reference import farthest_points
 
 _NORMAL_WEIGHT_MM = 8.0
 
@@ -219,4 +219,4 @@ def _sample(source: Surface, count: int) -> np.ndarray:
     """Vertex indices spread evenly over the surface."""
     stride = max(1, len(source.vertices_mm) // (8 * count))
     subset = np.arange(0, len(source.vertices_mm), stride)
-    return subset[farthest_points(source.vertices_mm[subset], count)]
+    return subset[spread_points(source.vertices_mm[subset], count)]

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
 from lumbar_ext.mesh.remeshing import remesh
+from lumbar_ext.mesh.sampling import spread_points
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.frame import world_from_vertebra
 
@@ -73,18 +74,6 @@ def build_reference(surface: Surface, n_vertices: int = 10_000) -> Reference:
     return Reference(mesh, vertices, weights)
 
 
-def farthest_points(points_mm: np.ndarray, count: int) -> np.ndarray:
-    """Indices [count] of points spread by farthest-point sampling, starting at the one farthest from the centroid."""
-    count = min(count, len(points_mm))
-    chosen = np.empty(count, dtype=np.int64)
-    chosen[0] = np.argmax(((points_mm - points_mm.mean(axis=0)) ** 2).sum(axis=1))
-    distance = ((points_mm - points_mm[chosen[0]]) ** 2).sum(axis=1)
-    for i in range(1, count):
-        chosen[i] = np.argmax(distance)
-        np.minimum(distance, ((points_mm - points_mm[chosen[i]]) ** 2).sum(axis=1), out=distance)
-    return chosen
-
-
 def _define_landmarks(mesh: Surface) -> tuple[np.ndarray, np.ndarray]:
     """Vertex sets [7, k] and weights [7, k] by the rules below, for a mesh with X front, Y left, Z up."""
     wall_x, mid_z = _posterior_wall(mesh)
@@ -106,7 +95,7 @@ def _thin_out(mesh: Surface, patch: np.ndarray, name: str) -> tuple[np.ndarray, 
     if len(patch) < 4:
         raise InputError(f"the reference has no {name}: expected a lumbar vertebra with X front, Y left, Z up in mm")
     points = mesh.vertices_mm[patch]
-    kept = farthest_points(points, LANDMARK_VERTICES)
+    kept = spread_points(points, LANDMARK_VERTICES)
     owner = cKDTree(points[kept]).query(points)[1]
     share = np.bincount(owner, mesh.vertex_areas_mm2[patch], minlength=len(kept))
     vertices = np.full(LANDMARK_VERTICES, patch[kept[0]])

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.mesh.sampling import spread_points
 from lumbar_ext.shape.correspondence.nonrigid import gaussian_kernel
-from lumbar_ext.shape.model.reference import farthest_points
 from lumbar_ext.shape.population.atlas import Atlas
 from lumbar_ext.shape.population.variation import PARAMETERS, displacement_fields
 
@@ -173,6 +173,6 @@ def _bump_basis(
     """Gaussian bumps [V, S] of several widths: standard normal coefficients give unit variance everywhere."""
     parts = []
     for sigma, count, variance in zip(sigmas_mm, seeds, variances, strict=True):
-        kernel = gaussian_kernel(points_mm, points_mm[farthest_points(points_mm, count)], sigma)
+        kernel = gaussian_kernel(points_mm, points_mm[spread_points(points_mm, count)], sigma)
         parts.append(np.sqrt(variance) * kernel / np.linalg.norm(kernel, axis=1, keepdims=True))
     return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)

@@ -22,7 +22,7 @@ FITS = ("surface", "correspondence")
 
 
 @dataclass(frozen=True)
-class Quality:
+class SurfaceDistance:
     """A distance between two surfaces, both directions averaged, every part of a surface counting by its area.
 
     Args:
@@ -70,7 +70,7 @@ def best_instance(
 
 def generality(
     model: VertebraShapeModel, vertices_mm: np.ndarray, level: int, n_modes: int, fit: str = "surface"
-) -> Quality:
+) -> SurfaceDistance:
     """Surface distance of a real shape to its best instance.
 
     Args:
@@ -85,13 +85,13 @@ def generality(
     return symmetric_distance(instance, Surface(vertices_mm, triangles))
 
 
-def symmetric_distance(first: Surface, second: Surface) -> Quality:
+def symmetric_distance(first: Surface, second: Surface) -> SurfaceDistance:
     """Surface distance in both directions, vertices weighted by their areas."""
     both = np.concatenate([surface_distance_mm(first, second), surface_distance_mm(second, first)])
     areas = np.concatenate([s.vertex_areas_mm2 / s.vertex_areas_mm2.sum() for s in (first, second)]) / 2
     order = np.argsort(both)
     rank = np.searchsorted(np.cumsum(areas[order]), 0.95)
-    return Quality(float(areas @ both), float(both[order[min(rank, len(both) - 1)]]))
+    return SurfaceDistance(float(areas @ both), float(both[order[min(rank, len(both) - 1)]]))
 
 
 def compactness(model: VertebraShapeModel) -> np.ndarray:

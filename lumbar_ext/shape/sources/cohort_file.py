@@ -31,6 +31,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.json_document import parse_json
 
 SPLITS = ("train", "validation", "test")
+"""What a person is for: of a shape model's cohort, and of simulated people, who descend from those of the same split."""
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.composition import ageing, sample_composition
+from lumbar_ext.simulation.body.implants import disc_contents, sample_implants
 from lumbar_ext.simulation.body.inclusions import sample_arms, sample_breasts, sample_frame, sample_metal, sample_table
 from lumbar_ext.simulation.body.noise import waves
 from lumbar_ext.simulation.body.ribs import sample_ribs
-from lumbar_ext.simulation.body.trunk import Build, sample_trunk
+from lumbar_ext.simulation.body.trunk import TrunkBuild, sample_trunk
 from lumbar_ext.simulation.body.trunk_outline import sample_sections
 from lumbar_ext.simulation.bones.skeleton import Skeleton
-from lumbar_ext.simulation.imaging.material_paths import Scene, ShelledBone
-from lumbar_ext.simulation.implants import disc_contents, sample_implants
+from lumbar_ext.simulation.imaging.material_paths import BodyScene, ShelledBone
 from lumbar_ext.simulation.posture.posed_spine import Posture
 from lumbar_ext.simulation.ranges import BoneParameters, SimulationParameters
 
@@ -25,7 +25,7 @@ _TRANSITION_MM = 4.0
 _SACRUM = len(LEVELS) + 1
 
 
-def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: SimulationParameters) -> Scene:
+def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: SimulationParameters) -> BodyScene:
     """Everything in the beam, world frame."""
     skeleton = posture.skeleton
     person_from_world = posture.world_from_person.inverse()
@@ -35,7 +35,7 @@ def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: Simul
         rng, _sparse_points(skeleton, posture, person_from_world), spine, skeleton.size_ratio, parameters.trunk
     )
     composition = sample_composition(rng, parameters.bone)
-    build = Build(skeleton.size_ratio, ageing(composition.age_years))
+    build = TrunkBuild(skeleton.size_ratio, ageing(composition.age_years))
     trunk = sample_trunk(rng, skin, spine, build, parameters.trunk)
     thoracic = tuple(person_from_world @ pose for pose in posture.world_from_thoracic)
     bones = [*_vertebrae(rng, skeleton, posture, parameters.bone), *_pelvic(rng, skeleton, posture, parameters.bone)]
@@ -53,7 +53,7 @@ def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: Simul
         *sample_table(rng, skin, posture.world_from_person, parameters.trunk),
         *sample_frame(rng, skin, posture.world_from_person, parameters.trunk),
     )
-    return Scene((*bones, *arms.bones), composition, trunk.moved(posture.world_from_person), inclusions)
+    return BodyScene((*bones, *arms.bones), composition, trunk.moved(posture.world_from_person), inclusions)
 
 
 def _sparse_points(skeleton: Skeleton, posture: Posture, person_from_world: RigidTransform) -> np.ndarray:

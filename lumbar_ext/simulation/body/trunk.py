@@ -18,7 +18,7 @@ from lumbar_ext.simulation.ranges import TrunkParameters
 
 
 @dataclass(frozen=True)
-class Build:
+class TrunkBuild:
     """What the soft tissues depend on: size of the skeleton against the mean, and ageing from 0 (20 years) to 1 (88)."""
 
     size_ratio: float
@@ -79,7 +79,7 @@ def sample_trunk(
     rng: np.random.Generator,
     skin: Sections,
     spine_mm: np.ndarray,
-    person: Build,
+    person: TrunkBuild,
     parameters: TrunkParameters,
 ) -> Trunk:
     """Fills an outline with fat, organs and gas.
@@ -207,7 +207,7 @@ def _muscles(rng: np.random.Generator, room: np.ndarray, centre_x: float, size_r
 
 
 def _calcifications(
-    rng: np.random.Generator, spine_mm: np.ndarray, person: Build, parameters: TrunkParameters
+    rng: np.random.Generator, spine_mm: np.ndarray, person: TrunkBuild, parameters: TrunkParameters
 ) -> Ellipsoids:
     """Plaques of the aortic wall before and left of the lower vertebrae, in some old people."""
     if rng.random() >= np.interp(person.ageing, (0, 1), parameters.calcification_share):

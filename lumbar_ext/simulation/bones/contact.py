@@ -52,7 +52,7 @@ class _Cells:
 
 
 @dataclass(frozen=True)
-class Contact:
+class BoneContact:
     """The overlap of two bones.
 
     Args:
@@ -88,7 +88,7 @@ def find_contact(
     *,
     clearance_mm: float = 0.0,
     stride: int = 1,
-) -> Contact:
+) -> BoneContact:
     """Measures the overlap of two neighbours.
 
     Args:
@@ -101,13 +101,13 @@ def find_contact(
     hit_second = find_hits(second, first, first_from_second.inverse(), clearance_mm=clearance_mm, stride=stride)
     depths = np.concatenate([hit_first.depth_mm, hit_second.depth_mm])
     if len(depths) == 0:
-        return Contact(0.0, np.zeros(3))
+        return BoneContact(0.0, np.zeros(3))
     # A normal points out of the bone that is hit: those of the first want the second away, so the first goes backwards.
     away = -hit_first.depth_mm @ hit_first.normals
     away = away + first_from_second.rotation @ (hit_second.depth_mm @ hit_second.normals)
     length = np.linalg.norm(away)
     cancels = length < 0.1 * depths.sum()
-    return Contact(float(depths.max()), np.zeros(3) if cancels else away / length)
+    return BoneContact(float(depths.max()), np.zeros(3) if cancels else away / length)
 
 
 def find_hits(

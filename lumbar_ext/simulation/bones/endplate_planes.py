@@ -24,7 +24,7 @@ PLATE_POINTS = ("centre", "anterior", "posterior", "left", "right")
 
 
 @dataclass(frozen=True)
-class Endplate:
+class EndplatePlane:
     """The plane of an endplate.
 
     Args:
@@ -45,9 +45,9 @@ class Endplate:
         forward = np.array([1.0, 0.0, 0.0]) - self.normal[0] * self.normal
         return forward / np.linalg.norm(forward)
 
-    def moved(self, target_from_source: RigidTransform) -> Endplate:
+    def moved(self, target_from_source: RigidTransform) -> EndplatePlane:
         """The endplate in another frame."""
-        return Endplate(
+        return EndplatePlane(
             target_from_source.apply(self.centre_mm),
             target_from_source.rotation @ self.normal,
             self.half_depth_mm,
@@ -59,8 +59,8 @@ class Endplate:
 class EndplatePair:
     """Both endplates of one vertebra."""
 
-    superior: Endplate
-    inferior: Endplate
+    superior: EndplatePlane
+    inferior: EndplatePlane
 
 
 def find_endplates(vertebra: Surface, landmarks_mm: np.ndarray) -> EndplatePair:
@@ -74,7 +74,7 @@ def find_endplates(vertebra: Surface, landmarks_mm: np.ndarray) -> EndplatePair:
     return EndplatePair(superior, _fit(vertebra, landmarks_mm[LANDMARKS.index("inferior_endplate")], side=-1))
 
 
-def _fit(vertebra: Surface, centre_mm: np.ndarray, *, side: int) -> Endplate:
+def _fit(vertebra: Surface, centre_mm: np.ndarray, *, side: int) -> EndplatePlane:
     """Least-squares plane `z = a + b x + c y` through the vertices near the centre that face `side` (+1 up)."""
     offset = vertebra.vertices_mm - centre_mm
     near = (
@@ -92,7 +92,7 @@ def _fit(vertebra: Surface, centre_mm: np.ndarray, *, side: int) -> Endplate:
     normal = side * np.array([-slope_x, -slope_y, 1.0])
     middle = points[np.abs(points[:, 1]) < _MIDSAGITTAL_HALF_WIDTH_MM]
     low, high = (middle[:, 0].min(), middle[:, 0].max()) if len(middle) > 1 else (-_MAX_RADIUS_MM, _MAX_RADIUS_MM)
-    return Endplate(np.array(centre_mm), normal / np.linalg.norm(normal), float(high - low) / 2, float(-low))
+    return EndplatePlane(np.array(centre_mm), normal / np.linalg.norm(normal), float(high - low) / 2, float(-low))
 
 
 def plate_points(bone: Surface, centre_mm: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -135,7 +135,7 @@ def _rim_vertex(along: np.ndarray, across: np.ndarray, on_plate: np.ndarray, up:
     return int(strip[max(last, 0)])
 
 
-def slip_fraction(upper: Endplate, lower: Endplate, upper_from_lower: RigidTransform) -> float:
+def slip_fraction(upper: EndplatePlane, lower: EndplatePlane, upper_from_lower: RigidTransform) -> float:
     """How far an upper vertebra stands forward over a lower one (Meyerding 1932).
 
     Args:

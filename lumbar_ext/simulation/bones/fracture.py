@@ -14,8 +14,8 @@ from lumbar_ext.shape.model.reference import Reference
 from lumbar_ext.shape.population.variation import Geometry, bump, step
 from lumbar_ext.simulation.bones.pathology import FRACTURES, Pathology
 from lumbar_ext.simulation.bones.skeleton import Skeleton, Vertebra
+from lumbar_ext.simulation.bones.wear import JointWear
 from lumbar_ext.simulation.ranges import PathologyParameters
-from lumbar_ext.simulation.wear import JointWear
 
 # Facets take up the first part of a slip; for the rest the isthmus of the arch is long or broken.
 _FACET_PLAY_MM = 2.0

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.population.atlas import BackgroundBones
 from lumbar_ext.simulation.body.noise import waves
-from lumbar_ext.simulation.bones.endplate_planes import Endplate, plate_points
+from lumbar_ext.simulation.bones.endplate_planes import EndplatePlane, plate_points
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses
 
 N_THORACIC = 5
@@ -69,13 +69,13 @@ class Thoracic:
     """
 
     solid: Surface
-    superior: Endplate
-    inferior: Endplate
+    superior: EndplatePlane
+    inferior: EndplatePlane
 
     def scaled(self, factor: float) -> Thoracic:
         """The same vertebra in another size."""
         plates = (
-            Endplate(p.centre_mm * factor, p.normal, p.half_depth_mm * factor, p.behind_mm * factor)
+            EndplatePlane(p.centre_mm * factor, p.normal, p.half_depth_mm * factor, p.behind_mm * factor)
             for p in (self.superior, self.inferior)
         )
         return Thoracic(self.solid.with_vertices(self.solid.vertices_mm * factor), *plates)
@@ -173,14 +173,14 @@ class Neighbours:
             plate - plate[0],
         )
 
-    def _endplate(self, vertices_mm: np.ndarray, up: int) -> Endplate:
+    def _endplate(self, vertices_mm: np.ndarray, up: int) -> EndplatePlane:
         """The plane through the vertices of an endplate of T12."""
         points = vertices_mm[self._plates[up]]
         centre = (points.min(axis=0) + points.max(axis=0)) / 2
         centre[2] = points[:, 2].mean()
         normal = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][2]
         half_depth = float(np.ptp(points[:, 0])) / 2
-        return Endplate(centre, normal * up * np.sign(normal[2]), half_depth, half_depth)
+        return EndplatePlane(centre, normal * up * np.sign(normal[2]), half_depth, half_depth)
 
 
 def _body_size(vertices_mm: np.ndarray) -> float:

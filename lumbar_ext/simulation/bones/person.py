@@ -8,12 +8,12 @@ import numpy as np
 
 from lumbar_ext.simulation.bones.bridging import bridged
 from lumbar_ext.simulation.bones.fracture import deformed, with_wear
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 from lumbar_ext.simulation.bones.transitional import TRANSITIONAL
+from lumbar_ext.simulation.bones.wear import sample_wear
 from lumbar_ext.simulation.posture.posed_spine import Posture, sample_posture
 from lumbar_ext.simulation.study_spec import StudySpec
-from lumbar_ext.simulation.wear import sample_wear
 
 
 def afflicted(spec: StudySpec, skeleton: Skeleton, population: Population) -> Skeleton:
@@ -42,7 +42,7 @@ def afflicted(spec: StudySpec, skeleton: Skeleton, population: Population) -> Sk
     return with_wear(rng, skeleton, wear, population.reference, parameters.pathology) if wear else skeleton
 
 
-def posed(
+def posed_skeleton(
     rng: np.random.Generator,
     skeleton: Skeleton,
     spec: StudySpec,
@@ -68,4 +68,4 @@ def posed_person(population: Population, spec: StudySpec) -> Posture:
     spec = replace(spec, pathology=spec.drawn_pathology())
     subject = population.sample(rng, spec.split)
     skeleton = assemble_skeleton(rng, subject, population.triangles, population.background)
-    return posed(rng, afflicted(spec, skeleton, population), spec, population)
+    return posed_skeleton(rng, afflicted(spec, skeleton, population), spec, population)

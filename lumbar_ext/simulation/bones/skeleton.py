@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.mesh.surface import Surface
-from lumbar_ext.simulation.bones.endplate_planes import Endplate
+from lumbar_ext.simulation.bones.endplate_planes import EndplatePlane
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses
 from lumbar_ext.simulation.bones.neighbours import Neighbours, Thoracic
-from lumbar_ext.simulation.wear import JointWear
+from lumbar_ext.simulation.bones.simulated_population import Subject
+from lumbar_ext.simulation.bones.wear import JointWear
 
 _MEAN_BODY_HEIGHT_MM = 27.3
-
-
-class Subject(Protocol):
-    """A person's lumbar vertebrae, as `simulation.bones.population` samples them."""
-
-    vertices_mm: np.ndarray
-    """[5, V, 3], each in its vertebra frame."""
-    landmarks_mm: np.ndarray
-    """[5, 7, 3], vertebra frames."""
-    sex: str
-    """"female" or "male"."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Skeleton:
         sacrum, pelvis: both in the sacral frame, whose origin lies on the uppermost endplate of the sacrum.
         size_ratio: body height against the population's mean.
         sacral_plate: that endplate, sacral frame.
-        sacral_plate_mm: [5, 3] its `endplates.PLATE_POINTS`, sacral frame.
+        sacral_plate_mm: [5, 3] its `endplate_planes.PLATE_POINTS`, sacral frame.
         sacral_processes: articular processes of the sacrum that may be moved aside; None where L5 is part of it.
         wear: worn joints below lumbar vertebrae.
     """
@@ -56,7 +45,7 @@ class Skeleton:
     sacrum: Surface
     pelvis: Surface
     size_ratio: float
-    sacral_plate: Endplate
+    sacral_plate: EndplatePlane
     sacral_plate_mm: np.ndarray
     sacral_processes: ArticularProcesses | None = None
     wear: tuple[JointWear, ...] = ()
@@ -98,5 +87,5 @@ def assemble_skeleton(
     pelvis = neighbours.pelvis(rng, size_ratio, subject.sex)
     thoracic = neighbours.thoracic(rng, np.asarray(subject.vertices_mm[0], dtype=np.float64))
     _, front, hind, *_ = pelvis.plate_mm
-    plate = Endplate(np.zeros(3), np.array([0.0, 0.0, 1.0]), float(front[0] - hind[0]) / 2, float(-hind[0]))
+    plate = EndplatePlane(np.zeros(3), np.array([0.0, 0.0, 1.0]), float(front[0] - hind[0]) / 2, float(-hind[0]))
     return Skeleton(lumbar, thoracic, pelvis.sacrum, pelvis.hips, size_ratio, plate, pelvis.plate_mm, pelvis.processes)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.checks.dimensions import DIMENSIONS, Calliper
 from lumbar_ext.simulation.checks.published_dimensions import PUBLISHED, Published
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
@@ -37,7 +37,7 @@ _PAIRS = (
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredPopulation:
     """Dimensions of a population.
 
     Args:
@@ -54,7 +54,7 @@ class Measured:
         return self.values[chosen, :, list(DIMENSIONS).index(dimension)]
 
 
-def measure_population(population: Population, n: int, split: str = "train", seed: int = 0) -> Measured:
+def measure_population(population: Population, n: int, split: str = "train", seed: int = 0) -> MeasuredPopulation:
     """Draws and measures `n` subjects of a split, seeds `seed` and on."""
     calliper = Calliper(population.atlas)
     values, sexes = [], []
@@ -62,7 +62,7 @@ def measure_population(population: Population, n: int, split: str = "train", see
         subject = population.sample(np.random.default_rng(number), split)
         values.append([calliper.measure(subject.vertices_mm[i], i).values for i in range(len(LEVELS))])
         sexes.append(subject.sex)
-    return Measured(np.array(values), np.array(sexes))
+    return MeasuredPopulation(np.array(values), np.array(sexes))
 
 
 def morphometry(
@@ -99,7 +99,7 @@ def morphometry(
         _write_csv(folder / "dimensions.csv", _subject_rows(measured))
 
 
-def comparison_table(measured: Measured) -> str:
+def comparison_table(measured: MeasuredPopulation) -> str:
     """Markdown: each published row, the population's mean and SD beside it, and the difference in published SDs."""
     lines = [
         "| dimension | sex | published mean ± SD, L1 .. L5 | population | off, published SD | source; remark |",
@@ -122,7 +122,7 @@ def comparison_table(measured: Measured) -> str:
     return "\n".join(lines)
 
 
-def population_table(measured: Measured) -> str:
+def population_table(measured: MeasuredPopulation) -> str:
     """Markdown: every dimension of the population by sex and level."""
     lines = [f"| dimension | sex | {' | '.join(LEVELS)} |", "|---|---|" + "---|" * len(LEVELS)]
     for dimension in DIMENSIONS:
@@ -133,7 +133,7 @@ def population_table(measured: Measured) -> str:
     return "\n".join(lines)
 
 
-def correlation_table(measured: Measured) -> str:
+def correlation_table(measured: MeasuredPopulation) -> str:
     """Markdown: correlations within a sex, between dimensions and between levels."""
     lines = ["| correlation, sexes apart | population | expected |", "|---|---|---|"]
     lines += [f"| {r['what']} | {r['population']} | {r['expected']} |" for r in _correlation_rows(measured)]
@@ -144,7 +144,7 @@ def _pair(mean: float, sd: float) -> str:
     return f"{mean:.1f}±{sd:.1f}" if np.isfinite(mean) else "-"
 
 
-def _comparison_rows(measured: Measured) -> list[dict]:
+def _comparison_rows(measured: MeasuredPopulation) -> list[dict]:
     return [
         row for published in PUBLISHED for row in _levels(published, measured.of(published.dimension, published.sex))
     ]
@@ -170,7 +170,7 @@ def _levels(row: Published, own: np.ndarray) -> list[dict]:
     ]
 
 
-def _correlation_rows(measured: Measured) -> list[dict]:
+def _correlation_rows(measured: MeasuredPopulation) -> list[dict]:
     """Between dimensions (mean over levels) and between neighbouring and distant levels, sexes apart."""
     rows = []
     for first, second, expected in _PAIRS:
@@ -198,14 +198,14 @@ def _correlation_rows(measured: Measured) -> list[dict]:
     return rows
 
 
-def _without_sex(measured: Measured, dimension: str) -> np.ndarray:
+def _without_sex(measured: MeasuredPopulation, dimension: str) -> np.ndarray:
     """[N, 5] values less the mean of each sex."""
     parts = [own - own.mean(axis=0) for own in (measured.of(dimension, sex) for sex in ("female", "male"))]
     order = np.concatenate([np.flatnonzero(measured.sexes == sex) for sex in ("female", "male")])
     return np.concatenate(parts)[np.argsort(order)]
 
 
-def _subject_rows(measured: Measured) -> list[dict]:
+def _subject_rows(measured: MeasuredPopulation) -> list[dict]:
     return [
         {"subject": n, "sex": sex, "level": level}
         | {name: round(float(v), 3) for name, v in zip(DIMENSIONS, measured.values[n, i], strict=True)}

@@ -12,7 +12,7 @@ import numpy as np
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.bones.pathology import Pathology
 from lumbar_ext.simulation.bones.person import posed_person
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.posture.posed_spine import Posture
 from lumbar_ext.simulation.study_spec import StudySpec

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
 from lumbar_ext.simulation.bones.endplate_planes import EndplatePair, find_endplates
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.bones.skeleton import Skeleton, assemble_skeleton
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.posture.bending import DIRECTIONS

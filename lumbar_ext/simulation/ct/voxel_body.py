@@ -21,7 +21,7 @@ from lumbar_ext.simulation.body.materials import ct_number
 from lumbar_ext.simulation.body.noise import smooth_field
 from lumbar_ext.simulation.body.trunk import TissueTexture, Trunk
 from lumbar_ext.simulation.ct.ct_materials import AIR_HU
-from lumbar_ext.simulation.imaging.material_paths import Inclusion, Scene, ShelledBone
+from lumbar_ext.simulation.imaging.material_paths import BodyScene, Inclusion, ShelledBone
 
 # Soft tissue has no detail below this; its voxels are a multiple of the bones'.
 _SOFT_VOXEL_MM = 2.0
@@ -40,7 +40,7 @@ _TRABECULAR_CELL_MM = np.array([1.6, 1.6, 3.2])
 _PATCH_CELL_MM = 5.0
 
 
-def voxel_body(rng: np.random.Generator, scene: Scene, geometry: BiplanarGeometry, voxel_mm: float) -> Volume:
+def voxel_body(rng: np.random.Generator, scene: BodyScene, geometry: BiplanarGeometry, voxel_mm: float) -> Volume:
     """The CT numbers of everything in the beam.
 
     Args:
@@ -66,7 +66,7 @@ def voxel_body(rng: np.random.Generator, scene: Scene, geometry: BiplanarGeometr
     return Volume(values, grid.world_from_voxel)
 
 
-def _seen_grid(scene: Scene, geometry: BiplanarGeometry, voxel_mm: float) -> VoxelGrid:
+def _seen_grid(scene: BodyScene, geometry: BiplanarGeometry, voxel_mm: float) -> VoxelGrid:
     """Voxels around trunk, bones and inclusions, as far up and down as either view sees them."""
     solids = [scene.trunk.skin, *(bone.outer for bone in scene.bones), *(part.solid for part in scene.inclusions)]
     corners = np.concatenate([solid.box_corners_mm for solid in solids])

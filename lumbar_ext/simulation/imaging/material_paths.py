@@ -57,7 +57,7 @@ class Inclusion:
 
 
 @dataclass(frozen=True)
-class Scene:
+class BodyScene:
     """Everything in the beam, world frame.
 
     Args:
@@ -73,7 +73,7 @@ class Scene:
     inclusions: tuple[Inclusion, ...] = ()
 
 
-def material_paths(rng: np.random.Generator, scene: Scene, camera: Camera, *, oversampling: int = 2) -> np.ndarray:
+def material_paths(rng: np.random.Generator, scene: BodyScene, camera: Camera, *, oversampling: int = 2) -> np.ndarray:
     """Path lengths in `MATERIALS`, float32 [4, rows, columns] mm.
 
     One material that takes the place of another counts less of it, so a value may be negative where a scene puts more in
@@ -103,7 +103,7 @@ def material_paths(rng: np.random.Generator, scene: Scene, camera: Camera, *, ov
     return paths
 
 
-def _bone_paths(scene: Scene, camera: Camera, oversampling: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bone_paths(scene: BodyScene, camera: Camera, oversampling: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Path lengths [rows, columns] in shells, in cores, and in the dense bone of the cores."""
     columns, rows = camera.size_px
     spacing = camera.pixel_spacing_mm

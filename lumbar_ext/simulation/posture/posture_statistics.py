@@ -147,7 +147,7 @@ def _nearest_of_each(bodies_mm: np.ndarray, pedicles_mm: np.ndarray) -> np.ndarr
     return pedicles_mm[nearest]
 
 
-def main(data_dir: str, output: str | None = None) -> None:
+def make_posture_statistics(data_dir: str, output: str | None = None) -> None:
     """Rebuilds `posture_statistics.json`.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 from lumbar_ext.geometry import RigidTransform, euler_rotation
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
-from lumbar_ext.simulation.bones.endplate_planes import Endplate, slip_fraction
+from lumbar_ext.simulation.bones.endplate_planes import EndplatePlane, slip_fraction
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses, with_room
 from lumbar_ext.simulation.posture.conformity import Compliance, fitted_pair
 
@@ -48,8 +48,8 @@ class Bone:
     """
 
     solid: Surface
-    superior: Endplate
-    inferior: Endplate
+    superior: EndplatePlane
+    inferior: EndplatePlane
     settles: bool = True
     compliance: Compliance = _EQUAL
     processes: ArticularProcesses | None = None

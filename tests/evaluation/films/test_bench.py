@@ -11,7 +11,7 @@ from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.evaluation.films.bench import evaluate_films
-from lumbar_ext.networks.packing import CENTRE_OFFSET, HEATMAP, LANDMARK_OFFSETS, PACKED_CHANNELS, STRIDE
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 
 STEP_PX = 60.0
 
@@ -24,19 +24,19 @@ class _SeesSquares(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, image):
-        rows, columns = (size // STRIDE for size in image.shape[2:])
-        packed = torch.zeros(1, PACKED_CHANNELS, rows, columns)
-        bright = torch.nn.functional.avg_pool2d(image, STRIDE)[0, 0] > 0.9
+        rows, columns = (size // LUMBAR_PACK.stride for size in image.shape[2:])
+        packed = torch.zeros(1, LUMBAR_PACK.channels, rows, columns)
+        bright = torch.nn.functional.avg_pool2d(image, LUMBAR_PACK.stride)[0, 0] > 0.9
         heights = bright.any(dim=1).nonzero()[:, 0]
         starts = [int(heights[0])] + [int(b) for a, b in pairwise(heights) if b - a > 1]
         for level, start in enumerate(starts[-len(LEVELS) :]):
             band = bright[start : start + 40]
             run = int((~band.any(dim=1)).nonzero()[0, 0])
             row, column = start + run // 2, int(band[run // 2].nonzero().float().mean())
-            packed[0, HEATMAP.start + level, row, column] = 0.9
-        packed[0, LANDMARK_OFFSETS.start + 1] = -3.0
-        packed[0, LANDMARK_OFFSETS.start + 3] = 3.0
-        assert packed[0, CENTRE_OFFSET].abs().sum() == 0
+            packed[0, LUMBAR_PACK["heatmap"].start + level, row, column] = 0.9
+        packed[0, LUMBAR_PACK["landmark_offsets"].start + 1] = -3.0
+        packed[0, LUMBAR_PACK["landmark_offsets"].start + 3] = 3.0
+        assert packed[0, LUMBAR_PACK["centre_offset"]].abs().sum() == 0
         return packed
 
 
@@ -62,5 +62,7 @@ def test_what_the_network_sees_lies_on_the_marks_of_the_file(tmp_path):
     assert (tmp_path / "out" / "films.md").read_text() == tables + "\n"
     assert Image.open(tmp_path / "out" / "films.png").size == (320, 320)
     header, row = (tmp_path / "out" / "films.csv").read_text().splitlines()
-    assert float(dict(zip(header.split(","), row.split(","), strict=True))["centre_mm"]) < 2 * STRIDE * 0.834
+    assert (
+        float(dict(zip(header.split(","), row.split(","), strict=True))["centre_mm"]) < 2 * LUMBAR_PACK.stride * 0.834
+    )
     assert LANDMARKS[0] == "superior_endplate"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.evaluation.films.annotations import MarkedFilm, MarkedVertebra
+from lumbar_ext.evaluation.films.annotations import FilmVertebra, MarkedFilm
 from lumbar_ext.evaluation.films.scores import ON_VERTEBRA_MM, film_tables, score_film
 
 STEP = 40.0
@@ -16,7 +16,7 @@ STEP = 40.0
 
 def _film(levels, spacing=(1.0, 1.0)):
     corners = np.array([[-15.0, -12.0], [15.0, -12.0], [15.0, 12.0], [-15.0, 12.0]])
-    vertebrae = [MarkedVertebra(corners + np.array([100.0, STEP * place]), level) for place, level in enumerate(levels)]
+    vertebrae = [FilmVertebra(corners + np.array([100.0, STEP * place]), level) for place, level in enumerate(levels)]
     return MarkedFilm(Path("a.png"), "lat", tuple(vertebrae), spacing)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.network.ablation import VARIANTS, ablation_rows, schedule
-from lumbar_ext.evaluation.network.summary import Summary
+from lumbar_ext.evaluation.network.score_summary import Summary
 
 
 def summary(dice, error_mm):

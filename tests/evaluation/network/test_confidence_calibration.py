@@ -7,12 +7,12 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.network.confidence_calibration import (
     diagram,
-    fit,
     fit_calibration,
+    fit_confidence_calibration,
     fit_monotone,
     read_landmark_rows,
 )
-from lumbar_ext.evaluation.network.evaluated_view import LandmarkRow, write_csv
+from lumbar_ext.evaluation.network.evaluated_view import LandmarkRow, write_table
 
 
 def rows(studies=20, seed=0):
@@ -62,9 +62,9 @@ def test_the_commands_fit_and_draw(tmp_path, capsys):
     for name, seed in (("validation", 0), ("test", 1)):
         (tmp_path / name).mkdir()
         made = rows(40, seed=seed)
-        write_csv(tmp_path / name / "landmarks.csv", list(vars(made[0])), map(vars, made))
+        write_table(tmp_path / name / "landmarks.csv", list(vars(made[0])), map(vars, made))
     assert read_landmark_rows(tmp_path / "test" / "landmarks.csv")[0].study == "s0"
-    fit(str(tmp_path / "validation" / "landmarks.csv"), str(tmp_path / "confidence.json"))
+    fit_confidence_calibration(str(tmp_path / "validation" / "landmarks.csv"), str(tmp_path / "confidence.json"))
     files = {"calibration": str(tmp_path / "confidence.json"), "output": str(tmp_path / "r.png")}
     diagram(str(tmp_path / "test" / "landmarks.csv"), **files)
     table = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[3:]]

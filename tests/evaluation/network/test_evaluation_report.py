@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from ignite.engine import Engine
 
-from lumbar_ext.evaluation.network.evaluation_report import EvaluationReport
+from lumbar_ext.evaluation.network.evaluation_report import NetworkReport
 from lumbar_ext.metrics import ViewScorer
-from lumbar_ext.networks.packing import PACKED_CHANNELS
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 
 def test_a_run_leaves_tables_and_rows_of_every_view(tmp_path, capsys):
@@ -15,8 +15,8 @@ def test_a_run_leaves_tables_and_rows_of_every_view(tmp_path, capsys):
     batches = [
         {"set_name": ["mine"], "study": ["s1"], "view": [view], "findings": ["fused; old"]} for view in ("ap", "lat")
     ]
-    engine = Engine(lambda engine, batch: {"pred": target[:, :PACKED_CHANNELS], "label": target})
-    EvaluationReport(ViewScorer(0.5), tmp_path / "new", "A title.").attach(engine)
+    engine = Engine(lambda engine, batch: {"pred": target[:, : LUMBAR_PACK.channels], "label": target})
+    NetworkReport(ViewScorer(0.5), tmp_path / "new", "A title.").attach(engine)
     engine.run(batches)
     tables = (tmp_path / "new" / "tables.md").read_text()
     assert tables == capsys.readouterr().out

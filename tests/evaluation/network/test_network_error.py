@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from lumbar_ext.evaluation.network.network_error import ObserveSpoilt, ViewError, measure_view, spoilt
+from lumbar_ext.evaluation.network.network_error import ObserveSpoilt, ViewError, spoilt, view_error
 from lumbar_ext.transforms.decode import DecodedView
 
 ERROR = ViewError(0.9, 0.02, 0.06, 3.0, (1.0, 1.0, 4.0, 4.0, 2.0, 2.0, 5.0))
@@ -20,7 +20,7 @@ def view(rng):
 def test_what_is_spoilt_is_measured_again():
     rng = np.random.default_rng(0)
     true = [view(rng) for _ in range(30)]
-    found = measure_view(true, [spoilt(own, ERROR, rng) for own in true])
+    found = view_error(true, [spoilt(own, ERROR, rng) for own in true])
     assert found.gain_mean == pytest.approx(0.9, abs=0.02) and found.pixel_sd == pytest.approx(0.06, rel=0.1)
     assert found.correlation_px == pytest.approx(3.0, rel=0.2)
     # The largest tenth is left out, which takes a fifth of a normal distribution's width.

@@ -15,8 +15,8 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.surfaces.measured_study import (
     Attempt,
     CompareRegistrations,
-    EvaluationReport,
     MeasureSurfaceErrors,
+    SurfaceReport,
     prepare_comparison,
 )
 from lumbar_ext.mesh.files import write_stl
@@ -110,7 +110,7 @@ def test_the_report_gathers_every_study(study, tmp_path, capsys):
         return {**measured, "pred": {}}
 
     engine = Engine(step)
-    EvaluationReport(tmp_path / "new", MODEL).attach(engine)
+    SurfaceReport(tmp_path / "new", MODEL).attach(engine)
     for _ in range(2):  # a second run starts anew
         engine.run([{**study, "failure": "nothing found"}])
     rows = list(csv.DictReader((tmp_path / "new" / "surface_errors.csv").open()))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError, compare
+from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError, surface_error
 from lumbar_ext.mesh.surface import Surface
 
 
@@ -16,7 +16,7 @@ def sphere(radius_mm=20.0, shift_mm=0.0):
 
 
 def test_a_sphere_around_another_is_the_difference_of_radii_away():
-    numbers = compare(sphere(21.0), sphere(20.0)).numbers
+    numbers = surface_error(sphere(21.0), sphere(20.0)).numbers
     for name in ("mean_mm", "symmetric_mm", "percentile95_mm", "hausdorff_mm"):
         assert numbers[name] == pytest.approx(1.0, abs=0.03)
     assert numbers["dice"] == pytest.approx(2 * 20**3 / (20**3 + 21**3), abs=0.01)
@@ -24,7 +24,7 @@ def test_a_sphere_around_another_is_the_difference_of_radii_away():
 
 def test_a_shifted_sphere_is_half_the_shift_away_on_average():
     """The distance along the normal is the shift times the cosine, whose mean magnitude on a sphere is one half."""
-    numbers = compare(sphere(shift_mm=1.0), sphere()).numbers
+    numbers = surface_error(sphere(shift_mm=1.0), sphere()).numbers
     assert numbers["mean_mm"] == pytest.approx(0.5, abs=0.02)
     assert numbers["hausdorff_mm"] == pytest.approx(1.0, abs=0.02)
     assert numbers["percentile95_mm"] == pytest.approx(0.95, abs=0.02)
@@ -36,7 +36,7 @@ def test_the_mean_is_that_of_the_reconstruction_to_the_truth():
     half = Surface(whole.vertices_mm, whole.triangles[(whole.vertices_mm[whole.triangles][..., 2] >= 0).all(1)])
     kept = np.unique(half.triangles)
     half = Surface(whole.vertices_mm[kept], np.searchsorted(kept, half.triangles))
-    numbers = compare(half, whole).numbers
+    numbers = surface_error(half, whole).numbers
     assert numbers["mean_mm"] < 1e-6 < 1 < numbers["symmetric_mm"]
 
 
@@ -47,7 +47,7 @@ def test_regions_are_measured_apart():
     regions = np.where(np.abs(truth.vertices_mm[:, 0]) > 15, 0, 1)
     regions[np.abs(truth.vertices_mm[:, 0]) < 3] = 2
     regions[:3] = 3, 4, 5
-    numbers = compare(grown, truth, regions).numbers
+    numbers = surface_error(grown, truth, regions).numbers
     assert numbers["body_mm"] > 1 > 0.1 > numbers["articular_mm"]
 
 

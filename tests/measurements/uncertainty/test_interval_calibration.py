@@ -8,11 +8,11 @@ import pytest
 from lumbar_ext.errors import InputError
 from lumbar_ext.measurements.uncertainty.interval_calibration import (
     check,
-    coverage,
-    fit,
     fit_factors,
-    read_calibration,
+    fit_interval_calibration,
+    interval_coverage,
     read_errors,
+    read_interval_calibration,
     shipped_calibration,
 )
 
@@ -32,8 +32,8 @@ def test_the_factor_is_the_ratio_of_true_and_claimed_spread():
     errors = 3 * claimed * rng.standard_normal(20000)
     chosen = fit_factors({"cobb": errors}, {"cobb": claimed})
     assert chosen.factors["cobb"] == pytest.approx(3, rel=0.03)
-    assert coverage(errors, chosen.factors["cobb"] * claimed, 0.9) == pytest.approx(0.9, abs=0.001)
-    assert coverage(errors, chosen.factors["cobb"] * claimed, 0.5) == pytest.approx(0.5, abs=0.02)
+    assert interval_coverage(errors, chosen.factors["cobb"] * claimed, 0.9) == pytest.approx(0.9, abs=0.001)
+    assert interval_coverage(errors, chosen.factors["cobb"] * claimed, 0.5) == pytest.approx(0.5, abs=0.02)
 
 
 def test_too_few_cases_give_no_factor():
@@ -43,7 +43,7 @@ def test_too_few_cases_give_no_factor():
 def test_a_bias_widens_the_interval_until_it_holds_the_truth():
     errors = np.full(100, 2.0)
     factor = fit_factors({"a": errors}, {"a": np.ones(100)}).factors["a"]
-    assert coverage(errors, factor * np.ones(100), 0.9) == 1
+    assert interval_coverage(errors, factor * np.ones(100), 0.9) == 1
 
 
 def test_fit_and_check_work_on_files(tmp_path, capsys):
@@ -51,8 +51,8 @@ def test_fit_and_check_work_on_files(tmp_path, capsys):
     for name in ("validation", "other"):
         deviations = rng.uniform(1, 2, 400)
         write_errors(tmp_path / f"{name}.csv", 2 * deviations * rng.standard_normal(400), deviations)
-    fit(str(tmp_path / "validation.csv"), str(tmp_path / "calibration.json"))
-    assert read_calibration(tmp_path / "calibration.json").factors["cobb"] == pytest.approx(2, rel=0.15)
+    fit_interval_calibration(str(tmp_path / "validation.csv"), str(tmp_path / "calibration.json"))
+    assert read_interval_calibration(tmp_path / "calibration.json").factors["cobb"] == pytest.approx(2, rel=0.15)
     check(str(tmp_path / "other.csv"), str(tmp_path / "plot.png"), str(tmp_path / "calibration.json"))
     printed = capsys.readouterr().out
     share = float(printed.splitlines()[-1].split("|")[3].strip().rstrip("%"))
@@ -79,7 +79,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
 def test_a_broken_calibration_is_refused(tmp_path):
     (tmp_path / "c.json").write_text("{}")
     with pytest.raises(InputError, match=r"c\.json"):
-        read_calibration(tmp_path / "c.json")
+        read_interval_calibration(tmp_path / "c.json")
 
 
 def test_shipped_factors_are_positive():

@@ -18,7 +18,7 @@ from lumbar_ext.measurements.document import measurements_document, write_measur
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_values
 from lumbar_ext.measurements.uncertainty.grade import missing_quality
 from lumbar_ext.measurements.values.definitions import BY_ID
-from lumbar_ext.measurements.values.spine import Values
+from lumbar_ext.measurements.values.spine_values import Values
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.workflow.provenance import sha256
 from tests.radiographs.conftest import _write_dicom

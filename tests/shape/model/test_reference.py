@@ -5,7 +5,7 @@ import trimesh
 from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
 from lumbar_ext.mesh.surface import Surface
-from lumbar_ext.shape.model.reference import build_reference, farthest_points
+from lumbar_ext.shape.model.reference import build_reference
 
 
 def test_the_reference_keeps_shape_and_topology(reference, vertebra):
@@ -37,12 +37,3 @@ def test_a_sphere_is_no_vertebra():
     mesh = trimesh.creation.icosphere(subdivisions=4, radius=30)
     with pytest.raises(InputError, match="pedicle"):
         build_reference(Surface(mesh.vertices, mesh.faces), 1000)
-
-
-def test_farthest_points_spread():
-    points = np.random.default_rng(0).uniform(size=(2000, 3))
-    chosen = points[farthest_points(points, 50)]
-    gaps = np.linalg.norm(chosen[:, None] - chosen[None], axis=-1) + 10 * np.eye(50)
-    holes = np.linalg.norm(points[:, None] - chosen[None], axis=-1).min(axis=1)
-    # Every point is closer to a chosen one than the chosen ones are to each other.
-    assert holes.max() <= gaps.min()

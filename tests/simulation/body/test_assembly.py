@@ -7,11 +7,11 @@ import pytest
 import trimesh
 
 from lumbar_ext.simulation.body.assembly import assemble_scene
-from lumbar_ext.simulation.implants import _screws, disc_contents, sample_implants
+from lumbar_ext.simulation.body.implants import _screws, disc_contents, sample_implants
+from lumbar_ext.simulation.bones.wear import JointWear
 from lumbar_ext.simulation.posture.posed_spine import sample_posture
 from lumbar_ext.simulation.ranges import AppearanceParameters, SimulationParameters
 from lumbar_ext.simulation.study_spec import StudySpec
-from lumbar_ext.simulation.wear import JointWear
 
 NEUTRAL = StudySpec(0, direction="neutral")
 NO_METAL = replace(AppearanceParameters(), metal_share=0.0, screw_share=0.0, cage_share=0.0, cement_share=0.0)

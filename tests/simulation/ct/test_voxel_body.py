@@ -16,7 +16,7 @@ from lumbar_ext.simulation.body.materials import MATERIALS, ct_number
 from lumbar_ext.simulation.ct.ct_projection import ct_paths
 from lumbar_ext.simulation.ct.voxel_body import voxel_body
 from lumbar_ext.simulation.imaging.acquisition import sample_geometry
-from lumbar_ext.simulation.imaging.material_paths import Inclusion, Scene, ShelledBone
+from lumbar_ext.simulation.imaging.material_paths import BodyScene, Inclusion, ShelledBone
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.posture.posed_spine import posed_landmarks_mm, posed_vertebrae, sample_posture
 from lumbar_ext.simulation.ranges import SimulationParameters
@@ -38,10 +38,10 @@ def person(skeleton):
     return posture, geometry, assemble_scene(rng, posture, parameters)
 
 
-def vertebrae_alone(scene: Scene, posture) -> Scene:
+def vertebrae_alone(scene: BodyScene, posture) -> BodyScene:
     """The trunk with lumbar vertebrae of dense bone and no other bones."""
     solids = tuple(Inclusion(solid, "bone") for solid in posed_vertebrae(posture))
-    return Scene((), scene.composition, scene.trunk, solids)
+    return BodyScene((), scene.composition, scene.trunk, solids)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -67,7 +67,7 @@ def test_vertebrae_in_voxels_have_the_outlines_of_their_meshes(person, view):
 def test_bones_lie_where_the_scene_has_them(person, view):
     posture, geometry, scene = person
     with_bones = voxel_body(np.random.default_rng(0), vertebrae_alone(scene, posture), geometry, VOXEL_MM)
-    bare = voxel_body(np.random.default_rng(0), Scene((), scene.composition, scene.trunk), geometry, VOXEL_MM)
+    bare = voxel_body(np.random.default_rng(0), BodyScene((), scene.composition, scene.trunk), geometry, VOXEL_MM)
     camera, bone = geometry[view], MATERIALS.index("bone")
     cast = ct_paths(with_bones, camera)[bone] - ct_paths(bare, camera)[bone]
     expected = sum(path_length(s.vertices_mm, s.triangles, camera) for s in posed_vertebrae(posture))
@@ -92,8 +92,8 @@ def test_shells_are_denser_than_what_they_enclose(person):
     _, geometry, scene = person
     sphere = scene.bones[0].outer
     composition = sample_composition(np.random.default_rng(1), SimulationParameters().bone)
-    shelled = Scene((ShelledBone(sphere, sphere.shrunk(1.0), 1),), composition, scene.trunk)
-    rare = Scene((ShelledBone(sphere, sphere.shrunk(0.1), 1),), composition, scene.trunk)
+    shelled = BodyScene((ShelledBone(sphere, sphere.shrunk(1.0), 1),), composition, scene.trunk)
+    rare = BodyScene((ShelledBone(sphere, sphere.shrunk(0.1), 1),), composition, scene.trunk)
     bone = MATERIALS.index("bone")
     thick, thin = (
         ct_paths(voxel_body(np.random.default_rng(0), s, geometry, VOXEL_MM), geometry.ap)[bone].sum()
@@ -105,7 +105,7 @@ def test_shells_are_denser_than_what_they_enclose(person):
 def test_metal_is_laid_on_top(person):
     _, geometry, scene = person
     block = scene.bones[2].outer
-    metal = Scene(
+    metal = BodyScene(
         scene.bones, scene.composition, scene.trunk, (Inclusion(Surface(block.vertices_mm, block.triangles), "metal"),)
     )
     body = voxel_body(np.random.default_rng(0), metal, geometry, VOXEL_MM)

@@ -10,7 +10,7 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.body.trunk import TissueTexture, Trunk
-from lumbar_ext.simulation.imaging.material_paths import Inclusion, Scene, ShelledBone, material_paths
+from lumbar_ext.simulation.imaging.material_paths import BodyScene, Inclusion, ShelledBone, material_paths
 
 CAMERA = Camera([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
 NOTHING = Ellipsoids(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0))
@@ -32,7 +32,7 @@ def ball(radius, contrast=1.0):
 def middle(bones=(), inclusions=(), **layers):
     """Path lengths in soft tissue, fat, bone and metal on the central ray."""
     trunk = Trunk(skin=box(200, 400, 400), muscle=box(160, 400, 400), **{**dict.fromkeys(LAYERS, NOTHING), **layers})
-    scene = Scene(tuple(bones), COMPOSITION, trunk, tuple(inclusions))
+    scene = BodyScene(tuple(bones), COMPOSITION, trunk, tuple(inclusions))
     return material_paths(np.random.default_rng(0), scene, CAMERA)[:, 31:33, 31:33].mean((1, 2))
 
 
@@ -91,5 +91,5 @@ def test_a_rounding_below_zero_leaves_numbers(monkeypatch):
         texture=TissueTexture(mottle_mm=8.0),
         **dict.fromkeys(LAYERS, NOTHING),
     )
-    paths = material_paths(np.random.default_rng(0), Scene((), COMPOSITION, trunk), CAMERA)
+    paths = material_paths(np.random.default_rng(0), BodyScene((), COMPOSITION, trunk), CAMERA)
     assert np.isfinite(paths).all()

@@ -7,7 +7,7 @@ import pytest
 
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.bones.skeleton import assemble_skeleton
 from lumbar_ext.simulation.posture.posed_spine import posed_landmarks_mm, posed_vertebrae, sample_posture
 from lumbar_ext.simulation.study_spec import StudySpec

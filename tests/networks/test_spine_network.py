@@ -3,7 +3,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks import LumbarSpineNet
-from lumbar_ext.networks.spine_packing import HEATMAP, PACKED_CHANNELS, TARGET_CHANNELS, unpack_spine
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 
 
 @pytest.fixture
@@ -13,15 +13,15 @@ def network():
 
 
 def test_one_packed_tensor_at_an_eighth_of_the_size(network):
-    assert network(torch.rand(2, 1, 64, 96)).shape == (2, PACKED_CHANNELS, 8, 12)
+    assert network(torch.rand(2, 1, 64, 96)).shape == (2, SPINE_PACK.channels, 8, 12)
 
 
 def test_the_parts_tile_the_packed_tensor():
-    packed = torch.arange(TARGET_CHANNELS).reshape(1, -1, 1, 1).expand(1, -1, 2, 3).float()
-    parts = unpack_spine(packed)
+    packed = torch.arange(SPINE_PACK.target_channels).reshape(1, -1, 1, 1).expand(1, -1, 2, 3).float()
+    parts = SPINE_PACK.unpack(packed)
     assert parts.decomposition.shape == (1, 1, 16, 24)
     following = torch.cat([part[0, :, 0, 0] for part in parts[1:]])
-    assert following.tolist() == list(range(64, PACKED_CHANNELS))
+    assert following.tolist() == list(range(64, SPINE_PACK.channels))
 
 
 def test_the_decomposition_is_where_the_image_is(network):
@@ -29,20 +29,22 @@ def test_the_decomposition_is_where_the_image_is(network):
     image = torch.zeros(1, 1, 128, 128)
     changed = image.clone()
     changed[..., 96:, 0:32] = 1.0
-    difference = (unpack_spine(network(changed)).decomposition - unpack_spine(network(image)).decomposition).abs()[0, 0]
+    difference = (
+        SPINE_PACK.unpack(network(changed)).decomposition - SPINE_PACK.unpack(network(image)).decomposition
+    ).abs()[0, 0]
     blocks = torch.nn.functional.avg_pool2d(difference[None, None], 32)[0, 0]
     assert divmod(int(blocks.argmax()), 4) == (3, 0)
 
 
 def test_heatmaps_are_probabilities_and_start_low(network):
-    heatmap = network(torch.rand(1, 1, 64, 64))[:, HEATMAP]
+    heatmap = network(torch.rand(1, 1, 64, 64))[:, SPINE_PACK["heatmap"]]
     assert 0 < heatmap.min() and heatmap.max() < 0.1
 
 
 def test_both_paths_exchange_features():
     torch.manual_seed(0)
     network = LumbarSpineNet("tiny", 8)
-    network(torch.rand(2, 1, 64, 64))[:, HEATMAP].sum().backward()
+    network(torch.rand(2, 1, 64, 64))[:, SPINE_PACK["heatmap"]].sum().backward()
     assert network.decoder.fusions[0].to_decomposition[0].weight.grad.abs().max() > 0
 
 
@@ -55,4 +57,4 @@ def test_unknown_options_are_refused():
     with pytest.raises(InputError, match="preset"):
         LumbarSpineNet("w19")
     with pytest.raises(InputError, match="packed"):
-        unpack_spine(torch.zeros(1, 37, 4, 4))
+        SPINE_PACK.unpack(torch.zeros(1, 37, 4, 4))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.evaluation.network.summary import by_finding, by_set, of_view, summarise
+from lumbar_ext.evaluation.network.score_summary import by_finding, by_set, of_view, summarise
 
 
 def test_landmarks_are_pooled_and_images_averaged(evaluated_view):

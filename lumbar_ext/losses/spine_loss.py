@@ -5,21 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from lumbar_ext.errors import InputError
-from lumbar_ext.networks.spine_packing import (
-    CENTRE_WEIGHT,
-    HEATMAP_WEIGHT,
-    LANDMARK_WEIGHT,
-    LOG_SCALE_RANGE,
-    PIXEL_WEIGHT,
-    S1_WEIGHT,
-    STRIDE,
-    TARGET_CHANNELS,
-    unpack_spine,
-)
+from lumbar_ext.losses.weighted_loss import WeightedLoss
+from lumbar_ext.networks.spine_packing import LOG_SCALE_RANGE, SPINE_PACK
 
 BLUR_PX = 4
 # keeps the gradient of a distance finite where it is zero; a hundredth of a cell
@@ -83,27 +73,32 @@ def spine_loss_components(packed: Tensor, target: Tensor) -> SpineLossComponents
     Raises:
         InputError: when the target lacks the weight channels.
     """
-    if target.ndim != 4 or target.shape[1] != TARGET_CHANNELS:
-        raise InputError(f"target: expected [B, {TARGET_CHANNELS}, H/8, W/8], found {tuple(target.shape)}")
-    predicted, true = unpack_spine(packed.float()), unpack_spine(target)
-    visible = F.pixel_shuffle(target[:, PIXEL_WEIGHT], STRIDE)
+    SPINE_PACK.check_target(target)
+    predicted, true = SPINE_PACK.unpack(packed.float()), SPINE_PACK.unpack(target)
+    visible = F.pixel_shuffle(target[:, SPINE_PACK["pixel_weight"]], SPINE_PACK.stride)
     difference = (predicted.decomposition - true.decomposition) * visible
     return SpineLossComponents(
         l1=difference.abs().mean(),
         l2=difference.square().mean(),
         blurred_l2=blurred(difference).square().mean(),
-        heatmap=heatmap_loss(predicted.heatmap, true.heatmap, target[:, HEATMAP_WEIGHT]),
+        heatmap=heatmap_loss(predicted.heatmap, true.heatmap, target[:, SPINE_PACK["heatmap_weight"]]),
         centre=laplace_loss(
-            predicted.centre_offset, predicted.centre_scale, true.centre_offset, target[:, CENTRE_WEIGHT]
+            predicted.centre_offset,
+            predicted.centre_scale,
+            true.centre_offset,
+            target[:, SPINE_PACK["centre_weight"]],
         ),
         landmarks=laplace_loss(
-            predicted.landmark_offsets, predicted.landmark_scales, true.landmark_offsets, target[:, LANDMARK_WEIGHT]
+            predicted.landmark_offsets,
+            predicted.landmark_scales,
+            true.landmark_offsets,
+            target[:, SPINE_PACK["landmark_weight"]],
         ),
-        s1=laplace_loss(predicted.s1_offsets, predicted.s1_scales, true.s1_offsets, target[:, S1_WEIGHT]),
+        s1=laplace_loss(predicted.s1_offsets, predicted.s1_scales, true.s1_offsets, target[:, SPINE_PACK["s1_weight"]]),
     )
 
 
-class SpineLoss(nn.Module):
+class SpineLoss(WeightedLoss):
     """Weighted sum of `spine_loss_components`.
 
     The defaults bring the image terms (absolute differences about 1e-2, squared ones 1e-3) and the landmark terms to the
@@ -124,13 +119,10 @@ class SpineLoss(nn.Module):
         landmarks: float = 0.4,
         s1: float = 0.1,
     ) -> None:
-        super().__init__()
-        names = ("l1", "l2", "blurred_l2", "heatmap", "centre", "landmarks", "s1")
-        self.weights = dict(zip(names, (l1, l2, blurred_l2, heatmap, centre, landmarks, s1), strict=True))
-        self.latest: dict[str, float] = {}
+        super().__init__(
+            l1=l1, l2=l2, blurred_l2=blurred_l2, heatmap=heatmap, centre=centre, landmarks=landmarks, s1=s1
+        )
 
-    def forward(self, packed: Tensor, target: Tensor) -> Tensor:
-        """Total loss (scalar); `latest` then holds the unweighted terms as floats, for logging."""
-        parts = vars(spine_loss_components(packed, target))
-        self.latest = {name: float(value.detach()) for name, value in parts.items()}
-        return torch.stack([self.weights[name] * parts[name] for name in self.weights]).sum()
+    def terms(self, packed: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """See `spine_loss_components`."""
+        return vars(spine_loss_components(packed, target))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.transforms.level_choice import CONFIDENCE_THRESHOLD, Peak
+from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, Peak
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
 from lumbar_ext.measurements.uncertainty.grade import Grade, Quality
-from lumbar_ext.workflow.summary import end_reconstruction, is_usable, reconstruction_summary
+from lumbar_ext.workflow.run_summary import end_reconstruction, is_usable, reconstruction_summary
 
 LORDOSIS = Measurement("L1-L5", "lordosis_l1_l5", 41.26, 2.0, (37.9, 44.6), None, None, None, None)
 COBB = Measurement("L1-L5", "cobb", None, None, None, "L4 is missing", None, None, None)

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from lumbar_ext.networks.packing import HEATMAP, PACKED_CHANNELS
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.transforms.decode import decode_packed
-from lumbar_ext.transforms.level_choice import Peak, choose_levels, same_vertebra
-from lumbar_ext.transforms.targets import encode_target
+from lumbar_ext.transforms.level_naming.level_choice import Peak, choose_levels, same_vertebra
+from lumbar_ext.transforms.multitask_targets import encode_target
 
 HEIGHT = 10.0
 
@@ -63,9 +63,9 @@ def test_as_many_vertebrae_are_reported_as_there_are(present):
     landmarks = np.array([128.3, 60.7]) + np.arange(5)[:, None, None] * [3.1, 64.4] + np.zeros((5, 7, 2))
     landmarks[:, 0, 1] -= 20
     landmarks[:, 1, 1] += 20
-    packed = encode_target(torch.zeros(384, 256), landmarks, present)[:PACKED_CHANNELS]
+    packed = encode_target(torch.zeros(384, 256), landmarks, present)[: LUMBAR_PACK.channels]
     for level in np.flatnonzero(~present):
         neighbour = level - 1 if level else 1
-        packed[HEATMAP][level] = 0.6 * torch.roll(packed[HEATMAP][neighbour], 1, dims=0)
+        packed[LUMBAR_PACK["heatmap"]][level] = 0.6 * torch.roll(packed[LUMBAR_PACK["heatmap"]][neighbour], 1, dims=0)
     seen = decode_packed(packed)
     assert seen.present.tolist() == present.tolist()

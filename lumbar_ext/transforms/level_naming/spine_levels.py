@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lumbar_ext.anatomy import SPINE_LEVELS
-from lumbar_ext.networks.packing import px_from_cells as px_from_fine_cells
-from lumbar_ext.networks.spine_packing import cells_from_px
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.decode import DecodedView
-from lumbar_ext.transforms.level_choice import HeatmapView, LevelChoice, Peak
-from lumbar_ext.transforms.level_readings import LevelRules
+from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, LevelChoice, Peak
+from lumbar_ext.transforms.level_naming.level_readings import LevelRules
 from lumbar_ext.transforms.spine_decode import Candidate, assemble_view, candidate_at, read_spine, spine_candidates
 from lumbar_ext.transforms.spine_targets import S1
 
@@ -68,9 +68,9 @@ def decode_chosen(packed: Tensor | np.ndarray, choice: LevelChoice) -> DecodedVi
 
 
 def _at(packed: Tensor | np.ndarray, level: int, peak: Peak, candidates: list[Candidate]) -> Candidate:
-    place = px_from_fine_cells(np.array([peak.column, peak.row], float))
+    place = LUMBAR_PACK.px_from_cells(np.array([peak.column, peak.row], float))
     nearest = min(candidates, key=lambda own: float(np.linalg.norm(own.centre_px - place)))
     if np.linalg.norm(nearest.centre_px - place) <= _SAME_PX:
         return nearest
-    column, row = np.rint(cells_from_px(place)).astype(int)
+    column, row = np.rint(SPINE_PACK.cells_from_px(place)).astype(int)
     return candidate_at(packed, level, int(row), int(column))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.second_look import GROUPS, OUTPUT_PLANES
+from lumbar_ext.networks.look_network import LOOK_GROUPS, OUTPUT_PLANES
 
 
 def total_of_groups(groups: Tensor) -> Tensor:
@@ -41,17 +41,17 @@ class SecondLookLoss(nn.Module):
         self.latest: dict[str, float] = {}
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of predictions [B, 4, H, W] (`networks.second_look.OUTPUT_PLANES`) for true pictures [B, 2, H, W].
+        """The loss of predictions [B, 4, H, W] (`networks.look_network.OUTPUT_PLANES`) for true pictures [B, 2, H, W].
 
         Raises:
             InputError: for other shapes.
         """
-        if prediction.shape[1] != OUTPUT_PLANES or target.shape[1] != GROUPS:
+        if prediction.shape[1] != OUTPUT_PLANES or target.shape[1] != LOOK_GROUPS:
             raise InputError(
-                f"expected predictions [B, {OUTPUT_PLANES}, H, W] and pictures [B, {GROUPS}, H, W], "
+                f"expected predictions [B, {OUTPUT_PLANES}, H, W] and pictures [B, {LOOK_GROUPS}, H, W], "
                 f"found {tuple(prediction.shape)} and {tuple(target.shape)}"
             )
-        pictures, log_scale = prediction[:, :GROUPS], prediction[:, GROUPS:]
+        pictures, log_scale = prediction[:, :LOOK_GROUPS], prediction[:, LOOK_GROUPS:]
         error = pictures - target
         terms = {
             "l1": error.abs().mean((1, 2, 3)),

@@ -30,7 +30,7 @@ def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return halved
 
 
-def pack(weights: str, output: str, part_mb: float = 0.0) -> None:
+def pack_weights(weights: str, output: str, part_mb: float = 0.0) -> None:
     """Writes weights in half precision.
 
     Args:
@@ -60,8 +60,8 @@ def _parts(state: dict[str, Tensor], largest_bytes: float) -> list[dict[str, Ten
     return parts
 
 
-def join(parts: str, output: str) -> None:
-    """Joins the parts that `pack` wrote into one file.
+def join_weights(parts: str, output: str) -> None:
+    """Joins the parts that `pack_weights` wrote into one file.
 
     Args:
         parts: folder with `*.pt.0`, `*.pt.1` ...

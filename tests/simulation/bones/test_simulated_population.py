@@ -7,7 +7,7 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.mirror import MirrorMap
 from lumbar_ext.shape.model.reference import LANDMARK_VERTICES, Reference
 from lumbar_ext.shape.population.atlas import Atlas
-from lumbar_ext.simulation.bones.population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population
 
 
 def ring_surface():

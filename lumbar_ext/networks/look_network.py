@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.hrnet import conv_bn
 
-STRIDE = 16
+LOOK_STRIDE = 16
 """Rows and columns of an input must be multiples of this."""
 INPUT_PLANES = 4
 """Radiograph, DRR of the odd levels, DRR of the even levels, view (0 AP, 1 lateral) in every pixel."""
 OUTPUT_PLANES = 4
 """Corrected odd and even DRR, logarithm of the expected absolute error of each."""
-GROUPS = 2
+LOOK_GROUPS = 2
 _FOLD = 2
 _MEDIAN_ERROR = 0.02
 """The expected absolute error that an untrained network states."""
@@ -55,8 +55,8 @@ class SecondLookNet(nn.Module):
         self.laterals = nn.ModuleList(conv_bn(coarse, fine, kernel=1) for fine, coarse in pairs)
         self.merges = nn.ModuleList(conv_bn(fine, fine) for fine, _ in pairs)
         self.up = nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False)
-        self.correction = nn.Conv2d(first, GROUPS * _FOLD**2, 3, padding=1)
-        self.error = nn.Sequential(conv_bn(first, 16), nn.Conv2d(16, GROUPS * _FOLD**2, 1))
+        self.correction = nn.Conv2d(first, LOOK_GROUPS * _FOLD**2, 3, padding=1)
+        self.error = nn.Sequential(conv_bn(first, 16), nn.Conv2d(16, LOOK_GROUPS * _FOLD**2, 1))
         self.unfold = nn.PixelShuffle(_FOLD)
         # TorchScript knows attributes, not the constants of a file
         self.log_range, self.log_median = _LOG_RANGE, math.log(_MEDIAN_ERROR)
@@ -68,7 +68,7 @@ class SecondLookNet(nn.Module):
         """Corrected pictures and their expected errors.
 
         Args:
-            planes: [B, 4, H, W], see `INPUT_PLANES`; H and W multiples of `STRIDE`.
+            planes: [B, 4, H, W], see `INPUT_PLANES`; H and W multiples of `LOOK_STRIDE`.
 
         Returns:
             [B, 4, H, W] float32, see `OUTPUT_PLANES`. The pictures are not clipped. What is stated of their error is

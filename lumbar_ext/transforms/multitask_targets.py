@@ -1,4 +1,4 @@
-"""Landmarks and decomposition of one view to the packed training target (layout: `networks.packing`)."""
+"""Landmarks and decomposition of one view to the packed training target (layout: `networks.lumbar_packing`)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,7 @@ from torch.nn import functional as F
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.packing import (
-    CELL_WEIGHT,
-    CENTRE_OFFSET,
-    DECOMPOSITION,
-    HEATMAP,
-    LANDMARK_MASK,
-    LANDMARK_OFFSETS,
-    STRIDE,
-    TARGET_CHANNELS,
-    cells_from_px,
-    empty_target,
-)
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 
 ENDPLATES = (0, 1)
 MIN_OVERLAP = 0.7
@@ -85,9 +74,9 @@ def _write_offsets(target: np.ndarray, landmarks_cells: np.ndarray, inside: np.n
     here = np.stack([column, row])
     positions = np.concatenate([landmarks_cells[list(ENDPLATES)].mean(axis=0, keepdims=True), landmarks_cells])
     offsets = np.nan_to_num((positions[:, :, None, None] - here).reshape(-1, *column.shape))
-    window[CENTRE_OFFSET], window[LANDMARK_OFFSETS] = offsets[:2], offsets[2:]
-    window[CELL_WEIGHT] = 1.0
-    window[LANDMARK_MASK] = inside[:, None, None]
+    window[LUMBAR_PACK["centre_offset"]], window[LUMBAR_PACK["landmark_offsets"]] = offsets[:2], offsets[2:]
+    window[LUMBAR_PACK["cell_weight"]] = 1.0
+    window[LUMBAR_PACK["landmark_mask"]] = inside[:, None, None]
 
 
 def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present: np.ndarray) -> torch.Tensor:
@@ -110,15 +99,17 @@ def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present
     if landmarks_px.shape != (len(LEVELS), len(LANDMARKS), 2):
         raise InputError(f"landmarks_px: expected [{len(LEVELS)}, {len(LANDMARKS)}, 2], found {landmarks_px.shape}")
     height, width = decomposition.shape[-2:]
-    packed = empty_target(height, width)
-    packed[DECOMPOSITION] = F.pixel_unshuffle(decomposition.reshape(1, height, width).float(), STRIDE)
+    packed = LUMBAR_PACK.empty_target(height, width)
+    packed[LUMBAR_PACK["decomposition"]] = F.pixel_unshuffle(
+        decomposition.reshape(1, height, width).float(), LUMBAR_PACK.stride
+    )
     target = packed.numpy()
-    cells = cells_from_px(landmarks_px)
+    cells = LUMBAR_PACK.cells_from_px(landmarks_px)
     for level in np.flatnonzero(np.asarray(present, bool)):
         column, row = np.rint(cells[level, list(ENDPLATES)].mean(axis=0)).astype(int)
         if not (0 <= row < target.shape[1] and 0 <= column < target.shape[2]):
             continue
-        _draw_gaussian(target[HEATMAP][level], int(column), int(row), _sigma_cells(cells[level]))
+        _draw_gaussian(target[LUMBAR_PACK["heatmap"]][level], int(column), int(row), _sigma_cells(cells[level]))
         u, v = landmarks_px[level, :, 0], landmarks_px[level, :, 1]
         inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
         _write_offsets(target, cells[level], inside, (int(column), int(row)))
@@ -128,7 +119,7 @@ def encode_target(decomposition: torch.Tensor, landmarks_px: np.ndarray, present
 class EncodeTarget(Transform):
     """Array form of `encode_target`."""
 
-    channels = TARGET_CHANNELS
+    channels = LUMBAR_PACK.target_channels
 
     def __call__(self, decomposition: torch.Tensor, landmarks_px: np.ndarray, present: np.ndarray) -> torch.Tensor:
         """See `encode_target`."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.measurements.values.body import (
+from lumbar_ext.measurements.values.endplates import endplate
+from lumbar_ext.measurements.values.vertebral_body import (
     anterior_height_mm,
     biconcavity_ratio,
     body_wedge_deg,
@@ -15,7 +16,6 @@ from lumbar_ext.measurements.values.body import (
     posterior_height_mm,
     wedge_ratio,
 )
-from lumbar_ext.measurements.values.endplates import endplate
 from tests.measurements.solids import A_MM, B_MM, HEIGHT_MM, body, placed
 
 POSES = (

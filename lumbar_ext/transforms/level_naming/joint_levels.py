@@ -19,8 +19,8 @@ import numpy as np
 
 from lumbar_ext.anatomy import PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry, triangulate
-from lumbar_ext.networks.packing import px_from_cells
-from lumbar_ext.transforms.level_choice import (
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.transforms.level_naming.level_choice import (
     HeatmapView,
     LevelChoice,
     Peak,
@@ -28,7 +28,7 @@ from lumbar_ext.transforms.level_choice import (
     local_maxima,
     same_vertebra,
 )
-from lumbar_ext.transforms.level_readings import LevelPair, LevelRules, Reading, Readings, may_follow
+from lumbar_ext.transforms.level_naming.level_readings import LevelPair, LevelRules, Reading, Readings, may_follow
 
 _Alone = Mapping[str, Sequence[Peak | None]]
 """For each view, the sure peak of each level that it chooses by itself."""
@@ -219,7 +219,7 @@ def _triangulated(
     """Pairs in space; `nothing` is the product of both heatmaps where there is no vertebra."""
     if not both:
         return []
-    ap_px, lat_px = (px_from_cells(np.array([b[i].centre_cells for b in both])) for i in (1, 2))
+    ap_px, lat_px = (LUMBAR_PACK.px_from_cells(np.array([b[i].centre_cells for b in both])) for i in (1, 2))
     found = triangulate(geometry.ap, geometry.lat, ap_px, lat_px)
     return [
         LevelPair(level, ap, lat, tuple(point), gap, rules.worth(ap.confidence * lat.confidence / nothing, gap))

@@ -9,7 +9,7 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.measurements.values.definitions import DEFINITIONS, Scope, subjects
-from lumbar_ext.measurements.values.spine import Mesh, mark_spine, measure_spine
+from lumbar_ext.measurements.values.spine_values import Mesh, mark_spine, measure_spine
 from tests.measurements.solids import A_MM, HEIGHT_MM, body, mesh
 
 DISC_MM = 9.0

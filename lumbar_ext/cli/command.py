@@ -39,12 +39,14 @@ class Verb:
         return getattr(import_module(f"lumbar_ext.{module}"), name)
 
 
-GROUPS: dict[str, tuple[Verb, ...]] = {
+VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     "One person": (
         Verb("reconstruct", "cli.bundle_verbs:reconstruct", "L1 to L5 in 3D from two calibrated radiographs"),
         Verb("decompose", "cli.bundle_verbs:decompose", "what the network sees in single radiographs"),
         Verb(
-            "motion", "measurements.flexion_extension:compare", "how far each segment moves between two reconstructions"
+            "motion",
+            "measurements.flexion_extension:compare_postures",
+            "how far each segment moves between two reconstructions",
         ),
         Verb("dicom", "report.dicom.export:write_dicom", "a reconstruction as DICOM objects", "dicom"),
         Verb(
@@ -79,7 +81,9 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "simulated postures against the literature",
         ),
         Verb(
-            "posture-statistics", "simulation.posture.posture_statistics:main", "statistics of curvature from keypoints"
+            "posture-statistics",
+            "simulation.posture.posture_statistics:make_posture_statistics",
+            "statistics of curvature from keypoints",
         ),
     ),
     "Shape models": (
@@ -98,7 +102,9 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb("evaluate-real", "evaluation.films.bench:evaluate_real", "how it does on your own marked films"),
         Verb(
-            "calibrate-network", "evaluation.network.confidence_calibration:fit", "confidences that are probabilities"
+            "calibrate-network",
+            "evaluation.network.confidence_calibration:fit_confidence_calibration",
+            "confidences that are probabilities",
         ),
         Verb(
             "network-reliability",
@@ -106,19 +112,27 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "draws how reliable they are",
             "build",
         ),
-        Verb("network-errors", "evaluation.network.network_error:main", "the size of the network's errors on a cohort"),
+        Verb(
+            "network-errors",
+            "evaluation.network.network_error:measure_network_error",
+            "the size of the network's errors on a cohort",
+        ),
         Verb("cross-validate", "evaluation.network.cross_validation:cross_validate", "trainings by folds of subjects"),
         Verb("ablate", "evaluation.network.ablation:ablate", "the paper's ablation"),
         Verb("export-onnx", "training.onnx_export:export", "the network as an ONNX file", "export"),
-        Verb("pack-weights", "training.weights:pack", "weights in half precision, in parts if need be"),
-        Verb("join-weights", "training.weights:join", "parts of weights in one file"),
+        Verb("pack-weights", "training.weight_parts:pack_weights", "weights in half precision, in parts if need be"),
+        Verb("join-weights", "training.weight_parts:join_weights", "parts of weights in one file"),
+        Verb(
+            "pack-campaign", "training.campaign_state:pack_campaign", "a campaign's state, small, for another machine"
+        ),
+        Verb("campaign-weights", "training.campaign_state:campaign_weights", "the averaged weights of a campaign"),
     ),
     "How good it is": (
         Verb("evaluate", "cli.bundle_verbs:evaluate", "error tables of reconstructions of a cohort"),
         Verb("evaluate-measurements", "cli.bundle_verbs:evaluate_measurements", "errors of measurements of a cohort"),
         Verb(
             "calibrate-measurements",
-            "measurements.uncertainty.interval_calibration:fit",
+            "measurements.uncertainty.interval_calibration:fit_interval_calibration",
             "chooses the factors of their intervals",
         ),
         Verb(
@@ -134,7 +148,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("package-map", "deploy.packaging:stage", "the folder that becomes a MONAI Application Package"),
     ),
 }
-VERBS = {verb.name: verb for group in GROUPS.values() for verb in group}
+VERBS = {verb.name: verb for group in VERB_GROUPS.values() for verb in group}
 
 EXIT_STATUS = """Exit status: 0 done; 1 an error of the program; 2 a file, option or folder that cannot be used; 3 nothing
 usable was found; 130 interrupted; 143 terminated."""
@@ -178,7 +192,7 @@ def run(words: Sequence[str]) -> None:
 def overview() -> str:
     """All verbs, one line each."""
     lines = ["lumbar-ext VERB ...: a 3D model of the lumbar spine from two calibrated radiographs", ""]
-    for title, verbs in GROUPS.items():
+    for title, verbs in VERB_GROUPS.items():
         lines.append(title)
         for verb in verbs:
             extra = f"  [{verb.extra}]" if verb.extra else ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from lumbar_ext.losses.spine import heatmap_loss, laplace_loss
+from lumbar_ext.losses.spine_loss import heatmap_loss, laplace_loss
+from lumbar_ext.losses.weighted_loss import WeightedLoss
 from lumbar_ext.networks.locator import (
     LOCATOR_HEATMAP,
     LOCATOR_HEATMAP_WEIGHT,
@@ -14,17 +15,15 @@ from lumbar_ext.networks.locator import (
 )
 
 
-class LocatorLoss(nn.Module):
+class LocatorLoss(WeightedLoss):
     """`heatmap` times the one plus `offset` times the other, for packed [B, 4, h, w] and target [B, 6, h, w]."""
 
     def __init__(self, heatmap: float = 1.0, offset: float = 0.2) -> None:
-        super().__init__()
-        self.weights = {"heatmap": heatmap, "offset": offset}
-        self.latest: dict[str, float] = {}
+        super().__init__(heatmap=heatmap, offset=offset)
 
-    def forward(self, packed: Tensor, target: Tensor) -> Tensor:
-        """Total loss (scalar); `latest` then holds the unweighted terms."""
-        parts = {
+    def terms(self, packed: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Both terms, scalars."""
+        return {
             "heatmap": heatmap_loss(
                 packed[:, LOCATOR_HEATMAP], target[:, LOCATOR_HEATMAP], target[:, LOCATOR_HEATMAP_WEIGHT]
             ),
@@ -35,5 +34,3 @@ class LocatorLoss(nn.Module):
                 target[:, LOCATOR_OFFSET_WEIGHT],
             ),
         }
-        self.latest = {name: float(value.detach()) for name, value in parts.items()}
-        return sum(self.weights[name] * value for name, value in parts.items())

@@ -4,8 +4,8 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.losses import SpineLoss
-from lumbar_ext.losses.spine import heatmap_loss, laplace_loss, spine_loss_components
-from lumbar_ext.networks.spine_packing import HEATMAP, HEATMAP_WEIGHT, PACKED_CHANNELS, S1_OFFSETS
+from lumbar_ext.losses.spine_loss import heatmap_loss, laplace_loss, spine_loss_components
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.spine_targets import SpinePoints, encode_spine_target
 from tests.spine_points import spine_points
 
@@ -50,7 +50,7 @@ def test_the_heatmap_loss_is_least_at_the_expected_target():
 
 def test_the_true_maps_have_no_image_and_no_offset_error():
     target = batch()
-    packed = target[:, :PACKED_CHANNELS]
+    packed = target[:, : SPINE_PACK.channels]
     parts = spine_loss_components(packed, target)
     assert parts.l1 == parts.l2 == parts.blurred_l2 == 0
     # e / b of the distance that keeps the gradient finite
@@ -59,17 +59,17 @@ def test_the_true_maps_have_no_image_and_no_offset_error():
 
 def test_channels_of_unknown_vertebrae_do_not_matter():
     target = batch(SpinePoints.of_lumbar(spine_points().landmarks_px[1:6]))
-    packed = target[:, :PACKED_CHANNELS].clone()
+    packed = target[:, : SPINE_PACK.channels].clone()
     before = SpineLoss()(packed, target)
-    packed[:, HEATMAP][:, [0, 6, 7]] = 0.9
-    packed[:, S1_OFFSETS] += 5
+    packed[:, SPINE_PACK["heatmap"]][:, [0, 6, 7]] = 0.9
+    packed[:, SPINE_PACK["s1_offsets"]] += 5
     assert torch.equal(SpineLoss()(packed, target), before)
-    assert target[:, HEATMAP_WEIGHT][:, 1:6].min() == 1
+    assert target[:, SPINE_PACK["heatmap_weight"]][:, 1:6].min() == 1
 
 
 def test_it_trains_and_says_its_terms():
     target = batch()
-    packed = torch.full((1, PACKED_CHANNELS, 48, 32), 0.1, requires_grad=True)
+    packed = torch.full((1, SPINE_PACK.channels, 48, 32), 0.1, requires_grad=True)
     loss = SpineLoss()
     loss(packed, target).backward()
     assert torch.isfinite(packed.grad).all() and packed.grad.abs().sum() > 0
@@ -78,4 +78,4 @@ def test_it_trains_and_says_its_terms():
 
 def test_a_target_without_weights_is_refused():
     with pytest.raises(InputError, match="target"):
-        SpineLoss()(torch.zeros(1, PACKED_CHANNELS, 4, 4), torch.zeros(1, PACKED_CHANNELS, 4, 4))
+        SpineLoss()(torch.zeros(1, SPINE_PACK.channels, 4, 4), torch.zeros(1, SPINE_PACK.channels, 4, 4))

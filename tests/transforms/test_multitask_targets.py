@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.networks.packing import CELL_WEIGHT, HEATMAP, LANDMARK_MASK, TARGET_CHANNELS
-from lumbar_ext.transforms.targets import EncodeTargetd, encode_target, gaussian_radius, vertebra_centres_px
+from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.transforms.multitask_targets import EncodeTargetd, encode_target, gaussian_radius, vertebra_centres_px
 
 
 def overlap(shift_first: float, shift_second: float, height: float, width: float) -> float:
@@ -33,7 +33,7 @@ def landmarks():
 
 
 def test_each_level_has_one_peak_of_one_at_its_centre_cell(landmarks):
-    heat = encode_target(torch.zeros(384, 256), landmarks, np.ones(5, bool))[HEATMAP]
+    heat = encode_target(torch.zeros(384, 256), landmarks, np.ones(5, bool))[LUMBAR_PACK["heatmap"]]
     for level, centre in enumerate(vertebra_centres_px(landmarks)):
         rows, columns = np.nonzero((heat[level] == 1).numpy())
         assert len(rows) == 1
@@ -43,27 +43,27 @@ def test_each_level_has_one_peak_of_one_at_its_centre_cell(landmarks):
 def test_absent_levels_and_centres_outside_leave_no_trace(landmarks):
     landmarks[4] += 1000
     target = encode_target(torch.zeros(384, 256), landmarks, np.array([0, 0, 1, 0, 1]))
-    assert target[HEATMAP].amax((1, 2)).tolist() == [0, 0, 1, 0, 0]
-    assert target[CELL_WEIGHT].sum() == 9
+    assert target[LUMBAR_PACK["heatmap"]].amax((1, 2)).tolist() == [0, 0, 1, 0, 0]
+    assert target[LUMBAR_PACK["cell_weight"]].sum() == 9
 
 
 def test_landmarks_outside_or_unknown_are_masked(landmarks):
     landmarks[2, 3] = [300, 100]
     landmarks[2, 6] = np.nan
     target = encode_target(torch.zeros(384, 256), landmarks, np.array([0, 0, 1, 0, 0]))
-    assert target[LANDMARK_MASK].amax((1, 2)).tolist() == [1, 1, 1, 0, 1, 1, 0]
+    assert target[LUMBAR_PACK["landmark_mask"]].amax((1, 2)).tolist() == [1, 1, 1, 0, 1, 1, 0]
     assert torch.isfinite(target).all()
 
 
 def test_a_centre_in_the_corner_is_cut_off_cleanly():
     landmarks = np.full((5, 7, 2), 0.5)
     target = encode_target(torch.zeros(64, 64), landmarks, np.ones(5, bool))
-    assert target[CELL_WEIGHT].sum() == 4
+    assert target[LUMBAR_PACK["cell_weight"]].sum() == 4
 
 
 def test_the_dictionary_form_adds_the_label(landmarks):
     data = {"decomposition": torch.rand(1, 384, 256), "landmarks_px": landmarks, "present": np.ones(5, bool)}
-    assert EncodeTargetd()(data)["label"].shape == (TARGET_CHANNELS, 96, 64)
+    assert EncodeTargetd()(data)["label"].shape == (LUMBAR_PACK.target_channels, 96, 64)
 
 
 def test_wrong_shapes_are_refused():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.losses.second_look import SecondLookLoss, total_of_groups
+from lumbar_ext.losses.look_loss import SecondLookLoss, total_of_groups
 
 
 def prediction(pictures, scale=0.02):

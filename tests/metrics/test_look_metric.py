@@ -3,7 +3,7 @@ import torch
 from ignite.exceptions import NotComputableError
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.metrics.second_look import LookMetric, look_metrics
+from lumbar_ext.metrics.look_metric import LookMetric, look_metrics
 
 
 def batch(before, after):

@@ -9,9 +9,9 @@ import pytest
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry, Camera
-from lumbar_ext.transforms.joint_levels import assign_levels
-from lumbar_ext.transforms.level_choice import HeatmapView, Peak, choose_levels
-from lumbar_ext.transforms.level_readings import LevelPair, LevelRules, Readings
+from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
+from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, Peak, choose_levels
+from lumbar_ext.transforms.level_naming.level_readings import LevelPair, LevelRules, Readings
 
 CELLS, STRIDE_MM = 128, 4 * 0.834
 HALF_MM = 0.834 * 511 / 2

@@ -6,11 +6,11 @@ import torch
 
 from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.geometry import BiplanarGeometry, Camera
-from lumbar_ext.networks.spine_packing import HEATMAP
-from lumbar_ext.transforms.joint_levels import assign_levels
-from lumbar_ext.transforms.level_choice import choose_levels
+from lumbar_ext.networks.spine_packing import SPINE_PACK
+from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
+from lumbar_ext.transforms.level_naming.level_choice import choose_levels
+from lumbar_ext.transforms.level_naming.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.spine_decode import decode_spine
-from lumbar_ext.transforms.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.spine_targets import SpinePoints, encode_spine_target
 
 SIZE_PX, SPACING_MM = (256, 384), 0.834
@@ -66,7 +66,7 @@ def test_perfect_maps_are_read_as_they_are(sixth):
 
 def test_a_level_that_one_view_hardly_shows_is_found_where_the_other_shows_it():
     packed, points = true_maps()
-    packed["ap"][HEATMAP][1] *= 0.06
+    packed["ap"][SPINE_PACK["heatmap"]][1] *= 0.06
     assert not decode_spine(packed["ap"]).present[0]
     seen = decided(packed)[1]["ap"]
     assert seen.present.all() and np.abs(seen.centres_px[0] - points["ap"].centres_px[1]).max() < 0.5
@@ -75,11 +75,11 @@ def test_a_level_that_one_view_hardly_shows_is_found_where_the_other_shows_it():
 def test_a_view_that_is_a_level_off_is_corrected_by_the_other():
     """The AP view takes each vertebra for the one above it, at 0.6 against 0.35 for the right name."""
     packed, points = true_maps()
-    heat = packed["ap"][HEATMAP].clone()
+    heat = packed["ap"][SPINE_PACK["heatmap"]].clone()
     lumbar = heat[0:6].clone()
     heat[0:6] = 0.35 * lumbar
     heat[0:5] = torch.maximum(heat[0:5], 0.6 * lumbar[1:6])
-    packed["ap"][HEATMAP] = heat
+    packed["ap"][SPINE_PACK["heatmap"]] = heat
     alone = decode_spine(packed["ap"])
     assert np.abs(alone.centres_px[0] - points["ap"].centres_px[2]).max() < 3
     _, seen = decided(packed)

@@ -7,11 +7,11 @@ from ignite.metrics import Metric
 from torch import Tensor
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.losses.second_look import total_of_groups
-from lumbar_ext.networks.second_look import GROUPS
+from lumbar_ext.losses.look_loss import total_of_groups
+from lumbar_ext.networks.look_network import LOOK_GROUPS
 
 _BONE_VALUE = 0.02
-FIELDS = ("score", "groups_before", "groups_after", "total_before", "total_after")
+LOOK_FIELDS = ("score", "groups_before", "groups_after", "total_before", "total_after")
 
 
 class LookMetric(Metric):
@@ -26,20 +26,20 @@ class LookMetric(Metric):
     """
 
     def __init__(self, field: str) -> None:
-        if field not in FIELDS:
-            raise InputError(f"field: expected one of {FIELDS}, found {field!r}")
+        if field not in LOOK_FIELDS:
+            raise InputError(f"field: expected one of {LOOK_FIELDS}, found {field!r}")
         self.field = field
         super().__init__(output_transform=lambda output: (output["pred"], output["label"], output["image"]))
 
     def reset(self) -> None:
         """Forgets all views."""
-        self._sums = dict.fromkeys(FIELDS[1:], 0.0)
+        self._sums = dict.fromkeys(LOOK_FIELDS[1:], 0.0)
         self._pixels = 0.0
 
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
         """Adds a batch: predictions [B, 4, H, W], true pictures [B, 2, H, W], inputs [B, 4, H, W]."""
         prediction, truth, planes = output
-        before, after = planes[:, 1 : 1 + GROUPS], prediction[:, :GROUPS].clamp(0, 1)
+        before, after = planes[:, 1 : 1 + LOOK_GROUPS], prediction[:, :LOOK_GROUPS].clamp(0, 1)
         bone = ((truth > _BONE_VALUE) | (before > _BONE_VALUE)).any(dim=1, keepdim=True)
         self._pixels += float(bone.sum())
         for when, pictures in (("before", before), ("after", after)):
@@ -63,4 +63,4 @@ class LookMetric(Metric):
 
 def look_metrics() -> dict[str, LookMetric]:
     """All metrics but the score."""
-    return {name: LookMetric(name) for name in FIELDS if name != "score"}
+    return {name: LookMetric(name) for name in LOOK_FIELDS if name != "score"}

@@ -9,7 +9,7 @@ from lumbar_ext.anatomy import LANDMARKS, S1_LANDMARKS, SPINE_LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.fusion import FeatureFusion
 from lumbar_ext.networks.hrnet import PRESETS, HRNet, conv_bn
-from lumbar_ext.networks.spine_packing import STRIDE
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 
 # the decomposition path ends at a quarter of the resolution, the landmark path at an eighth
 _PIXEL_STRIDE = 4
@@ -77,7 +77,7 @@ class LumbarSpineNet(nn.Module):
             conv_bn(width + pixels, width), conv_bn(width, width), nn.Conv2d(width, pixels, 1)
         )
         # as the packed tensor has them: 16 channels at 1/4 become 64 at 1/8
-        self.to_blocks = nn.Sequential(nn.PixelShuffle(_PIXEL_STRIDE), nn.PixelUnshuffle(STRIDE))
+        self.to_blocks = nn.Sequential(nn.PixelShuffle(_PIXEL_STRIDE), nn.PixelUnshuffle(SPINE_PACK.stride))
         self.heatmap_head = _head(width, len(SPINE_LEVELS))
         self.vertebra_head = _head(width, 3 + 3 * len(LANDMARKS))
         self.s1_head = _head(width, 3 * len(S1_LANDMARKS))

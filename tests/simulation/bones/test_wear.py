@@ -9,11 +9,11 @@ from lumbar_ext.shape.population.variation import Geometry
 from lumbar_ext.simulation.bones.contact import ContactBody, find_contact
 from lumbar_ext.simulation.bones.fracture import facet_growth_field
 from lumbar_ext.simulation.bones.person import posed_person
+from lumbar_ext.simulation.bones.wear import JointWear, sample_wear
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.posture.posed_spine import sample_posture
 from lumbar_ext.simulation.ranges import WearParameters
 from lumbar_ext.simulation.study_spec import StudySpec
-from lumbar_ext.simulation.wear import JointWear, sample_wear
 
 PLAIN = read_parameters("plain")
 SEVERE = replace(PLAIN, wear=WearParameters(share=1.0, severity=(1.0, 1.0), joint_share=(1.0,) * 5))

@@ -3,7 +3,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks import LumbarMultitaskNet
-from lumbar_ext.training.weights import join, pack
+from lumbar_ext.training.weight_parts import join_weights, pack_weights
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def network():
 
 def test_packed_weights_are_half_as_large_and_load_as_they_are(network, tmp_path):
     torch.save(network.state_dict(), tmp_path / "a.pt")
-    pack(str(tmp_path / "a.pt"), str(tmp_path / "b.pt"))
+    pack_weights(str(tmp_path / "a.pt"), str(tmp_path / "b.pt"))
     assert (tmp_path / "b.pt").stat().st_size < 0.75 * (tmp_path / "a.pt").stat().st_size
     image = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
@@ -25,18 +25,18 @@ def test_packed_weights_are_half_as_large_and_load_as_they_are(network, tmp_path
 
 def test_parts_stay_below_their_size_and_join_to_the_whole(network, tmp_path):
     torch.save(network.state_dict(), tmp_path / "a.pt")
-    pack(str(tmp_path / "a.pt"), str(tmp_path / "parts" / "b.pt"), part_mb=0.05)
+    pack_weights(str(tmp_path / "a.pt"), str(tmp_path / "parts" / "b.pt"), part_mb=0.05)
     parts = list((tmp_path / "parts").iterdir())
     assert len(parts) > 2 and max(path.stat().st_size for path in parts) < 0.1e6
-    join(str(tmp_path / "parts"), str(tmp_path / "c.pt"))
+    join_weights(str(tmp_path / "parts"), str(tmp_path / "c.pt"))
     joined = torch.load(tmp_path / "c.pt", weights_only=True)
     assert list(joined) == list(network.state_dict())
     parts[0].unlink()
     with pytest.raises(InputError, match="without a gap"):
-        join(str(tmp_path / "parts"), str(tmp_path / "d.pt"))
+        join_weights(str(tmp_path / "parts"), str(tmp_path / "d.pt"))
 
 
 def test_values_that_float16_cannot_hold_are_refused(tmp_path):
     torch.save({"weight": torch.tensor([1e6])}, tmp_path / "a.pt")
     with pytest.raises(InputError, match="weight: holds values beyond"):
-        pack(str(tmp_path / "a.pt"), str(tmp_path / "b.pt"))
+        pack_weights(str(tmp_path / "a.pt"), str(tmp_path / "b.pt"))
