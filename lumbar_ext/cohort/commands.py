@@ -72,7 +72,8 @@ def cohort(
         manifest: CSV or Parquet file with the columns study, ap, lat and calibration (landmarks and others if you like), or
             a folder of study folders.
         output_dir: folder of the cohort: a folder for each study, tables, and index.html.
-        scheduler: address of a Dask scheduler, such as tcp://10.0.0.1:8786; null for this machine.
+        scheduler: address of a Dask scheduler, such as tcp://10.0.0.1:8786, or the file of `dask scheduler --scheduler-file`;
+            null for this machine.
         workers: studies at once on this machine; null for one a core.
         threads: of each study; null for an equal share of the cores.
         memory_gib: of each study, more ends it; null for an equal share of the machine's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,29 @@ from lumbar_ext.io.atomic import staged_output
 THUMBNAIL_NAME = "thumbnail.jpg"
 _THUMBNAIL_PX = 160
 _NAMES = {"ap": "ap_image", "lat": "lat_image", "calibration": "calibration", "landmarks": "landmarks_file"}
+
+
+def published(
+    studies_dir: str | Path, settings: str, study: Study, fill: Callable[[Study, Path], Sequence[str]]
+) -> What:
+    """Makes a study's folder appear, whole or not at all, with its outcome.
+
+    Args:
+        studies_dir: folder of the study folders.
+        settings: key of what all results depend on.
+        study: what is worked on.
+        fill: writes the results into a folder, and returns what should be looked at.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    inputs = input_files(study.files)
+    with staged_output(Path(studies_dir, study.folder_name), owned=("*",)) as staging:
+        flags = fill(study, staging)
+        what = What.FLAGGED if flags else What.OK
+        seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        outcome = Outcome(study.name, what, "", flags, settings, inputs, **rounded, host=socket.gethostname())
+        write_outcome(staging, outcome)
+    return what
 
 
 @dataclass(frozen=True)
@@ -60,24 +83,7 @@ class _Reconstructor:
         self._workflow = self._loaded()
 
     def __call__(self, study: Study) -> What:
-        wall, cpu = time.perf_counter(), time.process_time()
-        inputs = input_files(study.files)
-        with staged_output(Path(self.task.studies_dir, study.folder_name), owned=("*",)) as staging:
-            flags = self._reconstruct(study, staging)
-            what = What.FLAGGED if flags else What.OK
-            outcome = Outcome(
-                study.name,
-                what,
-                "",
-                flags,
-                self.task.settings,
-                inputs,
-                seconds=round(time.perf_counter() - wall, 3),
-                cpu_seconds=round(time.process_time() - cpu, 3),
-                host=socket.gethostname(),
-            )
-            write_outcome(staging, outcome)
-        return what
+        return published(self.task.studies_dir, self.task.settings, study, self._reconstruct)
 
     def _reconstruct(self, study: Study, folder: Path) -> list[str]:
         """Fills the folder, and says what should be looked at."""

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,12 @@ class InputFile:
 
     def is_still(self, path: str) -> bool:
         """Whether a path holds the same content; it is read only if place, size or time are others."""
-        try:
+        with suppress(OSError, ValueError):
             found = os.stat(path)
-        except (OSError, ValueError):
-            return self.size is None
-        if not stat.S_ISREG(found.st_mode):
-            return self.size is None
-        if (path, found.st_size, found.st_mtime_ns) == (self.path, self.size, self.mtime_ns):
-            return True
-        return found.st_size == self.size and self.sha256 is not None and sha256(path) == self.sha256
+            if (path, found.st_size, found.st_mtime_ns) == (self.path, self.size, self.mtime_ns):
+                return True
+        now = InputFile.of(path)
+        return (now.size, now.sha256) == (self.size, self.sha256)
 
 
 def input_files(files: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from lumbar_ext.cohort.cohort_folder import CohortFolder
 from lumbar_ext.cohort.manifest import Study
 from lumbar_ext.cohort.outcome import HAS_RESULTS, Outcome
 from lumbar_ext.io.atomic import atomic_path
-from lumbar_ext.measurements.document import COLUMNS
+from lumbar_ext.measurements.document import CSV_COLUMNS
 
 _NUMBERS = ("value", "sd", "low_90", "high_90", "reference_low", "reference_high")
 _SWITCH = "outside_reference"
@@ -23,7 +23,7 @@ MEASUREMENTS = pyarrow.schema(
     [("study", pyarrow.string()), ("outcome", pyarrow.string())]
     + [
         (name, pyarrow.float64() if name in _NUMBERS else pyarrow.bool_() if name == _SWITCH else pyarrow.string())
-        for name in COLUMNS
+        for name in CSV_COLUMNS
     ]
 )
 """A row a value: its study and how that ended, then the columns of a study's own `measurements.csv`."""
@@ -92,7 +92,7 @@ def _rows(folder: CohortFolder, study: Study, outcome: Outcome) -> Iterable[dict
             yield {
                 "study": study.name,
                 "outcome": str(outcome.what),
-                **{name: _typed(name, text) for name, text in row.items() if name in COLUMNS},
+                **{name: _typed(name, text) for name, text in row.items() if name in CSV_COLUMNS},
             }
 
 

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +31,7 @@ _LEAST_WAITING = 100
 _MOST_LOSSES = 5
 """So often an item is sent again after `distributed.scheduler.allowed-failures` workers were lost with it, which a machine
 that is taken away can do, but not the item's own process."""
-_CONNECT_SECONDS = 30
+_CONNECT_SECONDS = 10
 
 
 def cores() -> int:
@@ -55,8 +56,8 @@ def run_items(
         items: picklable values.
         limits: of the work on one item.
         workers: processes on this machine, one for each core by default.
-        scheduler: address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers are used in place of this
-            machine: as many processes as they have threads.
+        scheduler: address of a Dask scheduler, such as tcp://10.0.0.1:8786, or the `.json` file that it wrote; its workers are
+            used in place of this machine: as many processes as they have threads.
 
     Raises:
         InputError: if there is no such scheduler or it is lost, the task refuses all items, or the disk is full.
@@ -69,6 +70,10 @@ def run_items(
             yield from _Run(client, job, items).ended()
         except FullDiskError as error:
             raise InputError(str(error)) from error
+        except (OSError, CancelledError) as error:
+            place = scheduler or "the processes of this machine"
+            sentence = "lost in the middle of the run; what is finished stays, and the same command goes on from there"
+            raise InputError(f"{place}: {sentence} ({type(error).__name__})") from error
         finally:
             # A cluster whose scheduler is lost answers no more; its processes end with its workers.
             with suppress(Exception):
@@ -138,15 +143,15 @@ class _Run:
             if self.losses[index] <= _MOST_LOSSES:
                 return None
             return Ended(How.CRASHED, message=f"the workers it was sent to were lost: {error}")
-        address = self.client.scheduler.address if self.client.scheduler else "the scheduler"
-        raise InputError(f"{address}: lost in the middle of the run; what is finished stays, the same command goes on")
+        raise CancelledError
 
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=_CONNECT_SECONDS, name="lumbar_ext")
+            named = {"scheduler_file" if scheduler.endswith(".json") else "address": scheduler}
+            client = Client(**named, timeout=_CONNECT_SECONDS, name="lumbar_ext")
         except (OSError, ValueError) as error:
             raise InputError(f"{scheduler}: no Dask scheduler answers there ({error})") from error
         with client:

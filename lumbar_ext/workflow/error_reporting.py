@@ -50,7 +50,7 @@ def disk_error_behind(error: BaseException | None) -> OSError | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception, its cause, and so on; each once, as one that is raised again while its wrapper is handled is its own cause."""
+    """An exception, its cause and so on, each once: one raised again while its wrapper is handled is its own cause."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -146,14 +146,13 @@ _EXTRAS = {
 
 def _missing_extra(error: BaseException | None) -> str | None:
     """Which extra brings the package whose import failed, in words."""
-    while error is not None:
-        package = (getattr(error, "name", None) or "").split(".")[0]
-        if isinstance(error, ImportError) and package in _EXTRAS:
+    for own in _causes(error):
+        package = (getattr(own, "name", None) or "").split(".")[0]
+        if isinstance(own, ImportError) and package in _EXTRAS:
             extra = _EXTRAS[package]
             return (
                 f"{package} is not installed; this command needs the extra [{extra}]: pip install 'lumbar_ext[{extra}]'"
             )
-        error = error.__cause__ or error.__context__
     return None
 
 
