@@ -48,6 +48,9 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
             "measurements.flexion_extension:compare_postures",
             "how far each segment moves between two reconstructions",
         ),
+        Verb(
+            "follow-up", "report.follow_up_page:follow_up", "what has changed between studies of one person, on a page"
+        ),
         Verb("dicom", "report.dicom.export:write_dicom", "a reconstruction as DICOM objects", "dicom"),
         Verb(
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"

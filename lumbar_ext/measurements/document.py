@@ -15,7 +15,7 @@ from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.io.json_document import check_document, read_document
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
-from lumbar_ext.measurements.uncertainty.grade import Quality
+from lumbar_ext.measurements.uncertainty.grade import Grade, Quality
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange
 
@@ -25,9 +25,11 @@ INTENDED_USE = (
 
 SCHEMA = "measurements.schema.json"
 CSV_COLUMNS = (
+    "patient",
     "subject",
     "id",
     "title",
+    "definition",
     "value",
     "unit",
     "sd",
@@ -38,6 +40,7 @@ CSV_COLUMNS = (
     "outside_reference",
     "grade",
     "reason",
+    "reconstruction",
 )
 _DIGITS = 4
 
@@ -86,8 +89,16 @@ def read_measurements(path: str | Path) -> tuple[Measurement, ...]:
     return tuple(_measurement(entry) for entry in read_document(path, SCHEMA)["measurements"])
 
 
-def write_measurements_csv(path: str | Path, assessment: Assessment) -> None:
-    """Writes one row a value; what is unknown stays empty."""
+def write_measurements_csv(path: str | Path, assessment: Assessment, patient: str = "") -> None:
+    """Writes one row a value; what is unknown stays empty.
+
+    The column `reconstruction` holds the worst grade among the vertebrae from the subject's first to its last.
+
+    Args:
+        path: of the file.
+        assessment: what is reported.
+        patient: repeated in every row, so that files of many people can be put together.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(CSV_COLUMNS)
@@ -95,9 +106,16 @@ def write_measurements_csv(path: str | Path, assessment: Assessment) -> None:
         definition, interval = BY_ID[m.id], m.interval_90 or (None, None)
         reference = (m.reference.low, m.reference.high) if m.reference else (None, None)
         numbers = [_rounded(number) for number in (m.sd, *interval, *reference)]
-        named = [m.subject, m.id, definition.title, _rounded(m.value), definition.unit]
-        rows.writerow([*named, *numbers, m.outside_reference, m.grade, m.reason])
+        named = [patient, m.subject, m.id, definition.title, definition.text, _rounded(m.value), definition.unit]
+        worst = max((assessment.quality[level].grade for level in _levels_of(m.subject)), key=list(Grade).index)
+        rows.writerow([*named, *numbers, m.outside_reference, m.grade, m.reason, str(worst)])
     write_text(path, text.getvalue())
+
+
+def _levels_of(subject: str) -> tuple[str, ...]:
+    """From "L2" its own, from "L2-L4" L2 to L4."""
+    first, _, last = subject.partition("-")
+    return LEVELS[LEVELS.index(first) : LEVELS.index(last or first) + 1]
 
 
 def _measurement_document(m: Measurement) -> dict[str, Any]:

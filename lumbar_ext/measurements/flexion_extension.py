@@ -20,6 +20,7 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.measurements.document import read_measurements
 from lumbar_ext.measurements.uncertainty.assessment import Measurement
+from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90
 from lumbar_ext.measurements.values.frames import cardan_rad, cardan_rotation
 from lumbar_ext.measurements.values.spine_values import Key
 
@@ -105,13 +106,44 @@ def compare_postures(first_dir: str, second_dir: str, output: str | None = None)
         "| segment | flexion deg | lateral deg | axial deg | translation mm | beyond threshold |\n|---|---|---|---|---|---|"
     )
     for m in motions:
-        numbers = (m.flexion_deg, m.lateral_bend_deg, m.axial_rotation_deg, m.translation_mm)
-        cells = ["" if number is None else f"{number:.1f}" for number in numbers]
-        verdict = m.reason or ("yes" if m.beyond_threshold else "no")
-        print("| " + " | ".join([m.subject, *cells, verdict]) + " |")
+        numbers = (
+            (m.flexion_deg, m.flexion_sd_deg),
+            (m.lateral_bend_deg, None),
+            (m.axial_rotation_deg, None),
+            (m.translation_mm, m.translation_sd_mm),
+        )
+        print("| " + " | ".join([m.subject, *(_with_interval(*number) for number in numbers), verdict(m)]) + " |")
     if output:
         document = {"first": str(first_dir), "second": str(second_dir), "segments": [asdict(m) for m in motions]}
         write_text(output, json.dumps(document, indent=1) + "\n")
+
+
+def verdict(motion: SegmentMotion) -> str:
+    """Whether a segment moves beyond the limits: "yes" or "no" where the 90 % intervals agree, "not certain" elsewhere."""
+    if motion.beyond_threshold is None:
+        return motion.reason or "not certain"
+    sides = [_side(abs(motion.flexion_deg), motion.flexion_sd_deg, ROTATION_LIMIT_DEG[motion.subject])]
+    if motion.translation_mm is not None:
+        sides.append(_side(abs(motion.translation_mm), motion.translation_sd_mm, TRANSLATION_LIMIT_MM))
+    if "beyond" in sides:
+        return "yes"
+    return "not certain" if "unsure" in sides else "no"
+
+
+def _side(value: float, sd: float | None, limit: float) -> str:
+    """On which side of its limit a value's 90 % interval lies; without one, the value."""
+    half = NORMAL_90 * (sd or 0.0)
+    if value - half > limit:
+        return "beyond"
+    return "within" if value + half <= limit else "unsure"
+
+
+def _with_interval(value: float | None, sd: float | None) -> str:
+    if value is None:
+        return ""
+    text = f"{value + 0.0:.1f}"
+    text = text.removeprefix("-") if float(text) == 0 else text
+    return text if sd is None else f"{text} ± {NORMAL_90 * sd:.1f}"
 
 
 def _motion(name: str, studies: list[dict[Key, Measurement]]) -> SegmentMotion:

@@ -21,6 +21,7 @@ Flag = Literal["above", "below"]
 UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "%": "%", "1": ""}
 _DECIMALS = {"mm": 1, "mm2": 0, "deg": 1, "%": 0, "1": 2}
 NOT_STATED = "not stated"
+VIEW_TITLES = {"ap": "Anteroposterior", "lat": "Lateral"}
 MISSING = "\N{EN DASH}"
 """What a cell shows where there is no value."""
 
@@ -82,6 +83,8 @@ class ReportContent:
     Args:
         header: (name, value) of the study.
         headlines: (title, cell) of the values a reader looks for first.
+        flagged: values outside their reference range with their whole interval, each a sentence.
+        captions: by view, what the film shows.
         quality: by vertebra.
         tables: of values.
         warnings: doubts about study and result, each a sentence.
@@ -91,6 +94,8 @@ class ReportContent:
 
     header: tuple[tuple[str, str], ...]
     headlines: tuple[tuple[str, Cell], ...]
+    flagged: tuple[str, ...]
+    captions: Mapping[str, str]
     quality: tuple[QualityRow, ...]
     tables: tuple[Table, ...]
     warnings: tuple[str, ...]
@@ -136,6 +141,8 @@ def report_content(
     return ReportContent(
         header=_header(study, run),
         headlines=tuple((BY_ID[name].title, _cell(assessment.get("L1-L5", name))) for name in HEADLINES),
+        flagged=tuple(_flag_sentence(m) for m in assessment.measurements if _flag(m)),
+        captions={view: _caption(view, assessment) for view in VIEWS},
         quality=tuple(_quality_row(level, assessment) for level in LEVELS),
         tables=tuple(_tables(assessment)),
         warnings=tuple(doubts),
@@ -182,19 +189,43 @@ def _table(title: str, scope: Scope, columns: tuple[str, ...], by_key: Mapping[t
 
 
 def _cell(m: Measurement) -> Cell:
-    decimals = _DECIMALS[BY_ID[m.id].unit]
+    decimals = unit_decimals(BY_ID[m.id].unit)
     reference = _range_text(m, decimals)
     if m.value is None:
         return Cell(MISSING, reference, None, "", m.reason or "")
-    text = f"{_number(m.value, decimals)}"
+    text = f"{number_text(m.value, decimals)}"
     if m.interval_90 is not None:
         text += f" ± {(m.interval_90[1] - m.interval_90[0]) / 2:.{decimals}f}"
     return Cell(text, reference, _flag(m), m.grade or "", m.reference.source if m.reference else "")
 
 
-def _number(value: float, decimals: int) -> str:
+def unit_decimals(unit: str) -> int:
+    """How many decimals a value of a unit is printed with."""
+    return _DECIMALS[unit]
+
+
+def number_text(value: float, decimals: int) -> str:
+    """A number with a true minus sign, and without one where it rounds to zero."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _flag_sentence(m: Measurement) -> str:
+    definition, cell = BY_ID[m.id], _cell(m)
+    unit = UNITS[definition.unit]
+    space = " " if unit.isalpha() or unit == "mm²" else ""
+    sentence = f"{m.subject} {definition.title}: {cell.text}{space}{unit}, {cell.flag} {cell.reference}{space}{unit}"
+    return f"{sentence} ({cell.grade})" if cell.grade else sentence
+
+
+def _caption(view: str, assessment: Assessment) -> str:
+    title = VIEW_TITLES[view]
+    lines = assessment.lines.get(view, ())
+    if not lines:
+        return title
+    angle = assessment.get("L1-L5", {"ap": "cobb", "lat": "lordosis_l1_l5"}[view])
+    between = " and ".join(line.name for line in lines)
+    return f"{title}. White: {between}; {BY_ID[angle.id].title} {_cell(angle).text}°, measured in 3D"
 
 
 def _flag(m: Measurement) -> Flag | None:
@@ -208,10 +239,10 @@ def _range_text(m: Measurement, decimals: int) -> str:
         return ""
     low, high = m.reference.low, m.reference.high
     if high is None:
-        return f"≥ {_number(low, decimals)}"
+        return f"≥ {number_text(low, decimals)}"
     if low is None:
-        return f"≤ {_number(high, decimals)}"
-    return f"{_number(low, decimals)} to {_number(high, decimals)}"
+        return f"≤ {number_text(high, decimals)}"
+    return f"{number_text(low, decimals)} to {number_text(high, decimals)}"
 
 
 def _quality_row(level: str, assessment: Assessment) -> QualityRow:
@@ -231,7 +262,7 @@ def _optional(value: float | None, form: str, unit: str) -> str:
 
 def _header(study: BiplanarStudy, run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     radiographs = [study[view] for view in VIEWS]
-    patient = next((r.patient_id for r in radiographs if r.patient_id), NOT_STATED)
+    patient = study.patient_id or NOT_STATED
     date = next((r.study_date for r in radiographs if r.study_date), None)
     when = f"{date[:4]}-{date[4:6]}-{date[6:8]}" if date and len(date) == 8 else NOT_STATED
     images = [f"{r.path.name} ({r.size_px[0]} x {r.size_px[1]} px)" for r in radiographs]

@@ -14,12 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from PIL import Image
 
 from lumbar_ext.report.colours import VIRIDIS
-from lumbar_ext.report.content import ReportContent
+from lumbar_ext.report.content import VIEW_TITLES, ReportContent
+from lumbar_ext.report.film_marks import SCALE_MM
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 from lumbar_ext.report.scene3d import plotly_figure, plotly_library
-
-VIEW_TITLES = {"ap": "Anteroposterior", "lat": "Lateral"}
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,12 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         pictures: the figures.
     """
     figure = plotly_figure(pictures.meshes_mm, pictures.triangles, pictures.vertex_sd_mm, pictures.sd_scale_mm)
-    return _template().render(
+    return template("report.html.j2").render(
         content=content,
         pictures=pictures,
-        renderings=[(caption, _png_uri(picture)) for caption, picture in pictures.renderings],
+        renderings=[(caption, png_uri(picture)) for caption, picture in pictures.renderings],
         view_titles=VIEW_TITLES,
+        scale_mm=SCALE_MM,
         colours={level: "rgb({},{},{})".format(*colour) for level, colour in LEVEL_COLOURS.items()},
         scale=", ".join("rgb({},{},{})".format(*colour) for colour in VIRIDIS),
         figure_json=_script_json(figure),
@@ -64,13 +64,15 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page of the package's templates; what is put in is escaped."""
     loader = PackageLoader("lumbar_ext.report", "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
-def _png_uri(picture: np.ndarray) -> str:
+def png_uri(picture: np.ndarray) -> str:
+    """A picture, uint8 [rows, columns, 3], for a page that loads nothing."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG", compress_level=4)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

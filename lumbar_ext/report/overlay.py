@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from lumbar_ext.drr import path_length
 from lumbar_ext.geometry import Camera
+from lumbar_ext.report.film_marks import film_marks
 
 LEVEL_COLOURS = {
     "L1": (86, 180, 233),
@@ -25,7 +26,7 @@ _LINE_PX = 2.0
 def draw_overlay(
     radiograph: np.ndarray, camera: Camera, meshes_mm: dict[str, np.ndarray], triangles: np.ndarray
 ) -> Image.Image:
-    """Draws the outline and the name of each vertebra on a radiograph.
+    """Draws the outline and the name of each vertebra on a radiograph, and the letters of the person's sides.
 
     Args:
         radiograph: [rows, columns], bone bright, any range; contrast is stretched between the 1st and 99th percentile.
@@ -49,6 +50,9 @@ def draw_overlay(
             centres[level] = ndimage.center_of_mass(silhouette)
     image = Image.fromarray(picture.round().astype(np.uint8))
     _write_labels(image, centres)
+    if meshes_mm:
+        spine_mm = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0)
+        _write_sides(image, film_marks(view, spine_mm).sides)
     return image
 
 
@@ -73,6 +77,13 @@ def _paint_outline(picture: np.ndarray, silhouette: np.ndarray, colour: tuple[in
 def _window_around(mask: np.ndarray, margin_px: int) -> tuple[slice, slice]:
     (window,) = ndimage.find_objects(mask.astype(np.uint8))
     return tuple(slice(max(side.start - margin_px, 0), side.stop + margin_px) for side in window)
+
+
+def _write_sides(image: Image.Image, sides: tuple[str, str]) -> None:
+    """Writes which side of the person is at the left and the right edge."""
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=30)
+    for letter, place, anchor in zip(sides, (14, image.width - 14), ("la", "ra"), strict=True):
+        draw.text((place, 14), letter, fill="white", font=font, anchor=anchor, stroke_width=2, stroke_fill=0)
 
 
 def _write_labels(image: Image.Image, centres: dict[str, tuple[float, float]]) -> None:

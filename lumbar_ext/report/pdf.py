@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from fpdf import FPDF
@@ -10,8 +12,9 @@ from fpdf.enums import TableBordersLayout, XPos, YPos
 from fpdf.fonts import FontFace
 from PIL import Image, ImageDraw
 
-from lumbar_ext.report.content import Cell, ReportContent, Table
-from lumbar_ext.report.html import VIEW_TITLES, Pictures
+from lumbar_ext.report.content import MISSING, Cell, ReportContent, Table
+from lumbar_ext.report.film_marks import SCALE_MM
+from lumbar_ext.report.html import Pictures
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 
@@ -20,6 +23,10 @@ _FONT = "Helvetica"
 _HEADING = FontFace(emphasis="BOLD", fill_color=(244, 246, 248))
 _OUT = FontFace(fill_color=(253, 240, 230))
 _LINE_PX = 3
+_ROW_ROOM_MM = 14
+"""Height of a row of texts in two columns, three lines of them at most."""
+_SMALLEST_FIGURE_MM = 55
+"""Lower figures go to the next page, where there is room for larger ones."""
 _NOTICE = "Research only - not a medical device, not for diagnosis or treatment."
 # The core fonts of PDF hold Latin-1 only.
 _LATIN = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "≥": ">=", "≤": "<="})
@@ -53,10 +60,10 @@ def report_pdf(content: ReportContent, pictures: Pictures) -> bytes:
     paper.set_auto_page_break(True, 14)
     paper.add_page()
     _title(paper, "Lumbar spine reconstruction", 15)
-    _pairs(paper, content.header)
+    _columns(paper, [": ".join(pair) for pair in content.header])
     _paragraphs(paper, content.warnings)
     _summary(paper, content)
-    _figures(paper, pictures)
+    _figures(paper, content, pictures)
     for table in content.tables:
         _table(paper, table)
     _quality(paper, content)
@@ -83,6 +90,22 @@ def _pairs(paper: FPDF, pairs: tuple[tuple[str, str], ...], size: float = 9) -> 
         paper.multi_cell(0, size / 2.2, _latin(f"{name}: {value}"), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
 
 
+def _columns(paper: FPDF, texts: Sequence[str], size: float = 9) -> None:
+    """Texts in two columns, row by row."""
+    paper.set_font(_FONT, "", size)
+    width = paper.epw / 2
+    for left, right in zip_longest(texts[::2], texts[1::2]):
+        if paper.will_page_break(_ROW_ROOM_MM):
+            paper.add_page()
+        top = paper.get_y()
+        ends = []
+        for place, text in enumerate(text for text in (left, right) if text is not None):
+            paper.set_xy(paper.l_margin + place * width, top)
+            paper.multi_cell(width - 2, 4.1, _latin(text), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+            ends.append(paper.get_y())
+        paper.set_y(max(ends))
+
+
 def _paragraphs(paper: FPDF, texts: tuple[str, ...]) -> None:
     paper.set_font(_FONT, "", 8.5)
     for text in texts:
@@ -91,26 +114,34 @@ def _paragraphs(paper: FPDF, texts: tuple[str, ...]) -> None:
 
 def _summary(paper: FPDF, content: ReportContent) -> None:
     _title(paper, "Summary", 11)
-    rows = [(title, _words(cell)) for title, cell in content.headlines]
-    rows += [(f"{row.level} reconstruction", f"{row.grade}  {row.reasons}") for row in content.quality]
-    _pairs(paper, tuple(rows))
+    _columns(paper, [f"{title}: {_words(cell, '°')}" for title, cell in content.headlines])
+    _columns(paper, [f"{row.level}: {row.grade}  {row.reasons}".strip() for row in content.quality])
+    if content.flagged:
+        paper.ln(1)
+        paper.set_font(_FONT, "B", 9)
+        paper.cell(0, 4.1, "Outside reference with the whole interval", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        _columns(paper, content.flagged, 8)
 
 
-def _figures(paper: FPDF, pictures: Pictures) -> None:
-    width = (paper.epw - 6) / 2
-    overlays = [(VIEW_TITLES[figure.view], _overlay(figure)) for figure in pictures.radiographs]
+def _figures(paper: FPDF, content: ReportContent, pictures: Pictures) -> None:
+    overlays = [(content.captions[figure.view], _overlay(figure)) for figure in pictures.radiographs]
     for title, figures in (("Radiographs with outlines", overlays), ("Vertebrae in 3D", pictures.renderings)):
-        height = max(picture.shape[0] / picture.shape[1] for _, picture in figures) * width
+        width = (paper.epw - 6) / 2
+        tallest = max(picture.shape[0] / picture.shape[1] for _, picture in figures)
+        # Both rows fit on the first page where the words above are few: what is left decides how large the second is.
+        room = paper.h - paper.get_y() - 14 - 18
+        width = min(width, room / tallest) if room > _SMALLEST_FIGURE_MM else width
+        height = tallest * width
         if paper.will_page_break(height + 16):
             paper.add_page()
         _title(paper, title, 11)
         top = paper.get_y()
         for place, (caption, picture) in enumerate(figures):
-            left = paper.l_margin + place * (width + 6)
+            left = paper.l_margin + place * (paper.epw + 6) / 2
             paper.image(_jpeg(picture), x=left, y=top, w=width, alt_text=_latin(caption))
             paper.set_xy(left, top + height + 1)
             paper.set_font(_FONT, "", 8)
-            paper.multi_cell(width, 3.6, _latin(caption))
+            paper.multi_cell((paper.epw - 6) / 2, 3.6, _latin(caption))
         paper.set_y(top + height + 9)
 
 
@@ -122,9 +153,25 @@ def _overlay(figure: RadiographFigure) -> np.ndarray:
         for loop in loops:
             points = [(float(u), float(v)) for u, v in loop]
             draw.line([*points, points[0]], fill=LEVEL_COLOURS[level], width=_LINE_PX)
+    for line in figure.marks.lines:
+        ends = [tuple(end) for end in line.ends_px.tolist()]
+        draw.line(ends, fill=(0, 0, 0), width=_LINE_PX + 4)
+        draw.line(ends, fill=(255, 255, 255), width=_LINE_PX)
+    _draw_marks(draw, figure)
     for level, place in figure.label_places.items():
         draw.text(place, level, fill=LEVEL_COLOURS[level], font_size=22, anchor="mm", stroke_width=2, stroke_fill=0)
     return np.asarray(image)
+
+
+def _draw_marks(draw: ImageDraw.ImageDraw, figure: RadiographFigure) -> None:
+    """Sides and scale."""
+    columns, rows = figure.size_px
+    style = {"fill": (255, 255, 255), "stroke_width": 2, "stroke_fill": 0}
+    for letter, place, anchor in zip(figure.marks.sides, (14, columns - 14), ("la", "ra"), strict=True):
+        draw.text((place, 14), letter, font_size=30, anchor=anchor, **style)
+    end = 14 + figure.marks.scale_px
+    draw.line([(14, rows - 22), (14, rows - 14), (end, rows - 14), (end, rows - 22)], fill=(255, 255, 255), width=3)
+    draw.text((14, rows - 28), f"{SCALE_MM:.0f} mm at the spine", font_size=22, anchor="ld", **style)
 
 
 def _jpeg(picture: np.ndarray) -> io.BytesIO:
@@ -177,10 +224,14 @@ def _grid(paper: FPDF, widths: tuple[float, ...]):
     )
 
 
-def _words(cell: Cell) -> str:
-    parts = [cell.text, f"({cell.flag} reference)" if cell.flag else "", cell.grade]
+def _words(cell: Cell, unit: str = "") -> str:
+    parts = [
+        cell.text + (unit if cell.text != MISSING else ""),
+        f"({cell.flag} reference)" if cell.flag else "",
+        cell.grade,
+    ]
     if cell.reference:
-        parts.append(f"[{cell.reference}]")
+        parts.append(f"[{cell.reference}{unit}]")
     return _latin(" ".join(part for part in parts if part))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
+from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.report.colours import viridis
 from lumbar_ext.report.html import Pictures
 from lumbar_ext.report.overlay import LEVEL_COLOURS
@@ -28,6 +29,7 @@ def build_pictures(
     meshes_mm: Mapping[str, np.ndarray],
     triangles: np.ndarray,
     vertex_sd_mm: Mapping[str, np.ndarray],
+    lines: Mapping[str, Sequence[EndplateLine]] | None = None,
 ) -> Pictures:
     """All pictures of a report.
 
@@ -37,9 +39,13 @@ def build_pictures(
         meshes_mm: by level, vertices [V, 3] in world mm; at least one.
         triangles: [M, 3], shared by all meshes.
         vertex_sd_mm: by level, [V]; may be empty.
+        lines: by view, endplates to draw on the film.
     """
+    lines = lines or {}
     figures = tuple(
-        radiograph_figure(view, study[view].pixels, study.geometry[view], meshes_mm, triangles, landmarks)
+        radiograph_figure(
+            view, study[view].pixels, study.geometry[view], meshes_mm, triangles, landmarks, lines.get(view, ())
+        )
         for view in VIEWS
     )
     scale = _scale_mm(vertex_sd_mm)

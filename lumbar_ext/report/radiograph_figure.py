@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from PIL import Image
 from lumbar_ext.drr import path_length
 from lumbar_ext.geometry import Camera
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
+from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.report.content import landmark_marks
+from lumbar_ext.report.film_marks import FilmMarks, film_marks
 from lumbar_ext.report.outline import mask_outlines
 from lumbar_ext.report.overlay import stretched_radiograph
 
@@ -32,6 +34,7 @@ class RadiographFigure:
         jpeg: the picture.
         outlines: by level, polygons [N, 2] of (u, v) in the picture.
         landmarks: level, name, u, v in the picture, confidence.
+        marks: sides, scale and lines, in the picture.
     """
 
     view: str
@@ -39,6 +42,7 @@ class RadiographFigure:
     jpeg: bytes
     outlines: dict[str, list[np.ndarray]]
     landmarks: tuple[dict[str, Any], ...]
+    marks: FilmMarks
 
     @property
     def data_uri(self) -> str:
@@ -70,6 +74,7 @@ def radiograph_figure(
     meshes_mm: Mapping[str, np.ndarray],
     triangles: np.ndarray,
     landmarks: StudyLandmarks,
+    lines: Sequence[EndplateLine] = (),
 ) -> RadiographFigure:
     """Draws a view.
 
@@ -77,9 +82,10 @@ def radiograph_figure(
         view: "ap" or "lat".
         radiograph: [rows, columns], bone bright.
         camera: of `radiograph`.
-        meshes_mm: by level, vertices [V, 3] in world mm.
+        meshes_mm: by level, vertices [V, 3] in world mm; at least one.
         triangles: [M, 3], shared by all meshes.
         landmarks: of the study, in pixels of `radiograph`.
+        lines: endplates to draw.
     """
     scale = _LONG_SIDE_PX / max(camera.size_px)
     size_px = tuple(max(1, round(n * scale)) for n in camera.size_px)
@@ -97,7 +103,8 @@ def radiograph_figure(
     picture = io.BytesIO()
     grey = stretched_radiograph(radiograph, size_px)
     Image.fromarray(grey.round().astype(np.uint8)).save(picture, "JPEG", quality=_JPEG_QUALITY)
-    return RadiographFigure(view, size_px, picture.getvalue(), outlines, marks)
+    spine_mm = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0)
+    return RadiographFigure(view, size_px, picture.getvalue(), outlines, marks, film_marks(small, spine_mm, lines))
 
 
 def _svg_path(loop: np.ndarray) -> str:

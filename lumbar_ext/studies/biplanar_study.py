@@ -45,6 +45,11 @@ class BiplanarStudy:
         return {"ap": self.ap, "lat": self.lat}[view]
 
     @property
+    def patient_id(self) -> str | None:
+        """As the first file that names a patient has it."""
+        return self.ap.patient_id or self.lat.patient_id
+
+    @property
     def unsure_of_polarity(self) -> tuple[str, ...]:
         """The views whose polarity neither the user nor a tag states."""
         return tuple(view for view in VIEWS if self[view].polarity_from in ("image", "nothing"))

@@ -94,7 +94,7 @@ def write_measurement_files(
     fits, assessment, triangles = measured.result.vertebrae, measured.assessment, measured.triangles
     poses = {level: fit.world_from_vertebra for level, fit in fits.items()}
     write_measurements(folder / "measurements.json", measurements_document(assessment, poses))
-    write_measurements_csv(folder / "measurements.csv", assessment)
+    write_measurements_csv(folder / "measurements.csv", assessment, measured.study.patient_id or "")
     meshes = {level: fit.vertices_mm for level, fit in fits.items()}
     for level, vertices in meshes.items():
         spread = assessment.vertex_sd_mm.get(level)
@@ -125,7 +125,9 @@ def write_report(
     assessment, result = measured.assessment, measured.result
     content = report_content(measured.study, assessment, result.missing_levels, run, seconds, measured.doubts)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
-    pictures = build_pictures(measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm)
+    pictures = build_pictures(
+        measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm, assessment.lines
+    )
     write_text(folder / "report.html", report_html(content, pictures))
     if (options or ReportOptions()).pdf:
         write_bytes(folder / "report.pdf", report_pdf(content, pictures))

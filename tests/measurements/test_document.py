@@ -92,7 +92,7 @@ def test_a_null_without_a_reason_is_refused(whole):
 
 
 def test_the_table_has_one_row_a_value(whole, tmp_path):
-    write_measurements_csv(tmp_path / "m.csv", whole[1])
+    write_measurements_csv(tmp_path / "m.csv", whole[1], patient="P 1")
     with (tmp_path / "m.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(whole[1].measurements)
@@ -100,6 +100,20 @@ def test_the_table_has_one_row_a_value(whole, tmp_path):
     assert float(row["value"]) == pytest.approx(HEIGHT_MM, abs=0.01)
     assert (row["unit"], row["outside_reference"]) == ("mm", "False")
     assert float(row["reference_low"]) == pytest.approx(26.5)
+    assert {r["patient"] for r in rows} == {"P 1"} and all(r["definition"] for r in rows)
+    grades = list(Grade)
+    for r in rows:
+        first, _, last = r["subject"].partition("-")
+        own = [whole[1].quality[level].grade for level in (first, last or first)]
+        assert grades.index(Grade(r["reconstruction"])) >= max(map(grades.index, own))
+
+
+@pytest.mark.parametrize(("sd", "outside"), [(0.0, True), (0.5, True), (2.0, False)])
+def test_a_value_is_outside_only_with_its_whole_interval(sd, outside):
+    """Anterior disc heights of L4-L5 are at least 15.1 mm; 14 +- 0.8 stays below, 14 +- 3.3 reaches in."""
+    key = ("L4-L5", "anterior_disc_height")
+    (reported,) = (m for m in assess_values(Values({key: np.array(14.0)}, {}), {key: sd}) if (m.subject, m.id) == key)
+    assert reported.reference.low == pytest.approx(15.1) and reported.outside_reference is outside
 
 
 @pytest.mark.parametrize(
@@ -128,7 +142,8 @@ def test_only_the_largest_loss_carries_genants_grade():
 
 def test_ranges_state_their_source_and_may_be_open():
     ratio = reference_range("wedge_ratio", "L1")
-    assert ratio.holds(5.0)
-    assert not ratio.holds(0.79)
+    assert ratio.reached_by(5.0, 5.0)
+    assert not ratio.reached_by(0.79, 0.79)
+    assert ratio.reached_by(0.70, 0.85), "an interval that reaches into the range"
     assert "Genant" in ratio.source
     assert reference_range("spinous_length", "L3") is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.measurements.flexion_extension import compare_studies, relative_motion_deg
+from lumbar_ext.measurements.flexion_extension import SegmentMotion, compare_studies, relative_motion_deg, verdict
 from lumbar_ext.measurements.uncertainty.assessment import assess_values
 from lumbar_ext.measurements.values.frames import cardan_rad, cardan_rotation
 from lumbar_ext.measurements.values.spine_values import Values
@@ -59,3 +59,21 @@ def test_missing_vertebrae_and_slips_are_not_guessed():
     assert motions["L3-L4"].flexion_deg == pytest.approx(0)
     assert motions["L3-L4"].translation_mm is None
     assert motions["L3-L4"].beyond_threshold is None
+
+
+@pytest.mark.parametrize(
+    ("flexion", "flexion_sd", "translation", "translation_sd", "said"),
+    [
+        (5.0, 1.0, 1.0, 0.5, "no"),
+        (14.0, 1.0, 1.0, 0.5, "not certain"),  # 14 +- 1.6 reaches beyond 15
+        (18.0, 1.0, 1.0, 0.5, "yes"),
+        (5.0, 1.0, -6.0, 1.0, "yes"),
+        (5.0, 1.0, 4.5, 1.0, "not certain"),
+        (16.0, None, 1.0, None, "yes"),
+    ],
+)
+def test_a_verdict_is_given_only_where_the_interval_agrees(flexion, flexion_sd, translation, translation_sd, said):
+    motion = SegmentMotion(
+        "L1-L2", flexion, flexion_sd, 0.0, 0.0, translation, translation_sd, abs(flexion) > 15, "", None
+    )
+    assert verdict(motion) == said

@@ -17,6 +17,7 @@ from lumbar_ext.measurements.uncertainty.interval_calibration import Calibration
 from lumbar_ext.measurements.values.definitions import DEFINITIONS
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.report.content import MISSING, report_content
+from lumbar_ext.report.film_marks import film_marks
 from lumbar_ext.report.html import report_html
 from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
@@ -63,7 +64,7 @@ def made(levels=LEVELS, calibration=None, **header):
     assessment = assess_registration(result, triangles, calibration=calibration)
     images = study(**header)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
-    pictures = build_pictures(images, seen_landmarks(), meshes, triangles, assessment.vertex_sd_mm)
+    pictures = build_pictures(images, seen_landmarks(), meshes, triangles, assessment.vertex_sd_mm, assessment.lines)
     return report_content(images, assessment, result.missing_levels, RUN, {"register": 1.5}), pictures
 
 
@@ -134,6 +135,40 @@ def test_outlines_enclose_the_vertebrae_in_both_radiographs(whole):
         assert heights == sorted(heights)
         assert len(figure.landmarks) == 1
         assert figure.landmarks[0]["u"] == pytest.approx((150.5 * 1024 / 300) - 0.5)
+
+
+def test_films_say_which_side_is_which_and_how_large_things_are(whole):
+    ap, lat = whole[1].radiographs
+    assert ap.marks.sides == ("R", "L") and lat.marks.sides == ("A", "P")
+    mirrored = film_marks(camera([900.0, 0, -74.0], [0, 1, 0]).flipped_u(), np.array([0.0, 0, -74]))
+    assert mirrored.sides == ("L", "R")
+    # The detector stands 270 mm behind an isocentre 900 mm from the source; 1024 px show 360 mm.
+    assert ap.marks.scale_px == pytest.approx(50 * 1170 / 900 * 1024 / 360, rel=0.01)
+
+
+def test_the_lines_of_the_angles_lie_in_their_endplates(whole):
+    for figure in whole[1].radiographs:
+        (upper, lower) = figure.marks.lines
+        assert {upper.name.split()[1], lower.name.split()[1]} == {"superior", "inferior"}
+        outline = np.concatenate([np.concatenate(figure.outlines[level]) for level in LEVELS])
+        assert upper.ends_px[:, 1].mean() < lower.ends_px[:, 1].mean()
+        for line in (upper, lower):
+            level = np.concatenate(figure.outlines[line.name[:2]])
+            edge = level[:, 1].min() if line is upper else level[:, 1].max()
+            # The outline is the rim nearest to the beam's edge, up to 4 mm away; a body is 28 mm (80 px) high.
+            assert line.ends_px[:, 1].mean() == pytest.approx(edge, abs=14)
+            # To both sides of the vertebra.
+            assert line.ends_px[:, 0].min() < outline[:, 0].max() and np.ptp(line.ends_px[:, 0]) > 250
+    assert "L1 superior endplate" in whole[0].captions["lat"]
+
+
+def test_what_is_outside_its_range_stands_in_the_summary(whole, page):
+    flagged = [
+        (cell, row) for table in whole[0].tables for row in table.rows for cell in row.cells if cell.flag is not None
+    ]
+    assert len(whole[0].flagged) == len(flagged) > 0
+    text = " ".join(" ".join(parsed(page).text).split())
+    assert all(sentence in text for sentence in whole[0].flagged)
 
 
 def test_a_header_cannot_inject_markup():

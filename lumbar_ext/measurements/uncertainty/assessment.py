@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, 
 from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, VERTEX, Calibration, shipped_calibration
 from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
 from lumbar_ext.measurements.values.definitions import DEFINITIONS, Scope, subject_name, subjects
+from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange, reference_range
 from lumbar_ext.measurements.values.segment import meyerding_grade
 from lumbar_ext.measurements.values.spine_values import Key, Values
@@ -38,7 +39,8 @@ class Measurement:
         interval_90: (low, high) that holds the truth of nine in ten values; None where unknown.
         reason: why there is no value.
         reference: the usual range; None where none is known.
-        outside_reference: whether the value lies outside of it; None without value or range.
+        outside_reference: whether the value lies outside of it for sure: with its whole interval, where there is one; None
+            without value or range.
         grade: a class the literature gives to such a value, such as "Meyerding I", or what belongs to it, such as the end
             vertebrae of a curve; None for none.
     """
@@ -63,12 +65,14 @@ class Assessment:
         vertex_sd_mm: by level, [V] calibrated standard deviation along the normal; empty where unknown.
         quality: by level, all five.
         calibrated: whether uncertainties are calibrated.
+        lines: by view, the endplates between which its angle is told.
     """
 
     measurements: tuple[Measurement, ...]
     vertex_sd_mm: dict[str, np.ndarray]
     quality: dict[str, Quality]
     calibrated: bool
+    lines: Mapping[str, tuple[EndplateLine, ...]] = field(default_factory=dict)
 
     def get(self, subject: str, definition_id: str) -> Measurement:
         """The value of a subject."""
@@ -103,7 +107,9 @@ def assess_registration(
         for level in LEVELS
     }
     deviations = _calibrated(measured, calibration)
-    return Assessment(assess_values(measured.values, deviations), spread, quality, bool(calibration.factors))
+    return Assessment(
+        assess_values(measured.values, deviations), spread, quality, bool(calibration.factors), measured.lines
+    )
 
 
 def assess_values(values: Values, deviations: dict[Key, float] | None = None) -> tuple[Measurement, ...]:
@@ -137,7 +143,7 @@ def _reported(key: Key, values: Values, sd: float | None) -> Measurement:
         return Measurement(*key, None, None, None, values.reasons.get(key, "not measured"), reference, None, None)
     value = float(values.found[key])
     interval = None if sd is None else (value - NORMAL_90 * sd, value + NORMAL_90 * sd)
-    outside = None if reference is None else not reference.holds(value)
+    outside = None if reference is None else not reference.reached_by(*(interval or (value, value)))
     return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lumbar_ext.measurements.uncertainty.posterior import VertebraSamples, sample_registration, vertex_sd_mm
+from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine, endplate_lines
 from lumbar_ext.measurements.values.spine_values import Key, Mesh, Values, mark_spine, measure_spine
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.registration.result import RegistrationResult
@@ -20,11 +21,13 @@ class RegisteredMeasurements:
         values: of the registered meshes.
         laplace_sd: by key, the standard deviation over samples of the registration; empty where it has no curvature.
         vertex_sd_mm: by level, [V] the same for every vertex along its normal.
+        lines: by view, the endplates between which its angle is told.
     """
 
     values: Values
     laplace_sd: dict[Key, float]
     vertex_sd_mm: dict[str, np.ndarray]
+    lines: dict[str, tuple[EndplateLine, ...]] = field(default_factory=dict)
 
 
 def registered_meshes(result: RegistrationResult, triangles: np.ndarray) -> dict[str, Mesh]:
@@ -47,13 +50,13 @@ def measure_registration(result: RegistrationResult, triangles: np.ndarray) -> R
     meshes = registered_meshes(result, triangles)
     marks, broken = mark_spine(meshes)
     spine = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
-    values = measure_spine(spine, broken)
+    values, lines = measure_spine(spine, broken), endplate_lines(spine)
     samples = sample_registration(result)
     if samples is None:
-        return RegisteredMeasurements(values, {}, {})
+        return RegisteredMeasurements(values, {}, {}, lines)
     spread = measure_spine({level: samples[level].place(own) for level, own in marks.items()})
     deviations = {key: _spread(value, values.found[key]) for key, value in spread.found.items() if key in values.found}
-    return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles))
+    return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles), lines)
 
 
 def _spread(samples: np.ndarray, value: np.ndarray) -> float:

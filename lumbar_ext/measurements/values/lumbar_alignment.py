@@ -35,6 +35,48 @@ class Cobb:
     lower: str
 
 
+@dataclass(frozen=True)
+class EndplateLine:
+    """An endplate as one draws it on a film to read an angle.
+
+    Args:
+        name: such as "L1 superior endplate".
+        centre_mm: [3] world mm.
+        along: [3] unit vector in the endplate and in the plane of the angle.
+    """
+
+    name: str
+    centre_mm: np.ndarray
+    along: np.ndarray
+
+    def points_mm(self, half_mm: float) -> np.ndarray:
+        """Both ends [2, 3] of the line, `half_mm` away from the centre."""
+        return self.centre_mm + np.array([[-half_mm], [half_mm]]) * self.along
+
+
+def endplate_lines(spine: Mapping[str, MarkedVertebra]) -> dict[str, tuple[EndplateLine, ...]]:
+    """By view, the endplates of its angle: the Cobb angle's on the AP film, those of the lordosis on the lateral one.
+
+    A view whose angle cannot be measured has no lines.
+    """
+    lines: dict[str, tuple[EndplateLine, ...]] = {"ap": (), "lat": ()}
+    try:
+        curve = cobb(spine)
+        lines["ap"] = tuple(
+            EndplateLine(f"{level} {side} endplate", plate.centre_mm, plate.left)
+            for level, side in ((curve.upper, "superior"), (curve.lower, "inferior"))
+            for plate in [endplate(spine[level], side)]
+        )
+        lines["lat"] = tuple(
+            EndplateLine(f"{level} {side} endplate", plate.centre_mm, plate.front)
+            for level, side in (("L1", "superior"), ("L5", "inferior"))
+            for plate in [endplate(_required(spine, level), side)]
+        )
+    except NotMeasurableError:
+        return lines
+    return lines
+
+
 def lordosis_deg(spine: Mapping[str, MarkedVertebra]) -> np.ndarray:
     """Angle from the superior endplate of L1 to the inferior endplate of L5 in the lumbar sagittal plane, positive for
     lordosis.

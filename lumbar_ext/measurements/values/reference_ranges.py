@@ -29,9 +29,9 @@ class ReferenceRange:
     high: float | None
     source: str
 
-    def holds(self, value: float) -> bool:
-        """Whether a value lies inside."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+    def reached_by(self, low: float, high: float) -> bool:
+        """Whether any value from `low` to `high` lies inside; one value is both."""
+        return (self.low is None or high >= self.low) and (self.high is None or low <= self.high)
 
 
 def reference_range(definition_id: str, subject: str) -> ReferenceRange | None:
