@@ -62,6 +62,7 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("cohort-status", "cohort.commands:cohort_status", "how many ended how, how long it will go on", "cohort"),
         Verb("cohort-retry", "cohort.commands:cohort_retry", "what crashed or timed out once more", "cohort"),
         Verb("cohort-report", "cohort.commands:cohort_report", "tables and page as they are now", "cohort"),
+        Verb("pacs", "pacs.commands:pacs", "studies of a DICOM archive, results stored with them", "pacs"),
     ),
     "Simulated studies": (
         Verb("simulate", "simulation.cohort:write_cohort", "study folders of simulated people"),

@@ -85,11 +85,11 @@ def cohort(
         InputError: if the manifest, an option or the folder cannot be used, another run works in the folder, or the disk is
             full; NothingUsableError if no study has results.
     """
-    _refuse_unknown(entries)
+    refuse_unknown_entries(entries)
     limits = {"seconds": timeout_seconds, "memory_gib": memory_gib, "threads": threads, "retries": retries}
     studies = read_manifest(manifest)
     folder = CohortFolder(Path(output_dir))
-    _make(folder)
+    make_folder(folder)
     with folder.alone():
         write_manifest(folder.manifest, studies)
         folder.write_run({"options": entries, "limits": limits, "started": _now()})
@@ -263,7 +263,8 @@ def _counts(outcomes: Sequence[Outcome | None]) -> str:
     )
 
 
-def _make(folder: CohortFolder) -> None:
+def make_folder(folder: CohortFolder) -> None:
+    """Makes the folder; InputError if it cannot be made or written to."""
     try:
         folder.studies.mkdir(parents=True, exist_ok=True)
         if not os.access(folder.path, os.W_OK | os.X_OK):
@@ -272,7 +273,8 @@ def _make(folder: CohortFolder) -> None:
         raise InputError(f"{folder.path}: not usable as output folder ({error.strerror or error})") from error
 
 
-def _refuse_unknown(entries: dict[str, Any]) -> None:
+def refuse_unknown_entries(entries: dict[str, Any]) -> None:
+    """Raises InputError if an option is no entry of the reconstruction's config, or one that each study has of its own."""
     parser = ConfigParser()
     parser.read_config(str(bundle_dir(RECONSTRUCTION) / "configs" / "inference.json"))
     for name in entries:

@@ -62,7 +62,12 @@ class ReconstructStudies:
     settings: str
 
     def prepare(self) -> Callable[[Study], What]:
-        """Checks that this is the same version, and loads the bundles.
+        """Loads the bundles, see `loaded`."""
+        fill = self.loaded()
+        return lambda study: published(self.studies_dir, self.settings, study, fill)
+
+    def loaded(self) -> Callable[[Study, Path], list[str]]:
+        """Checks that this is the same version, loads the bundles, and returns what fills a folder with a reconstruction.
 
         Raises:
             InputError: if version, weights or options are others here, or the bundles cannot be loaded.
@@ -72,20 +77,17 @@ class ReconstructStudies:
                 f"{socket.gethostname()}: has another version of lumbar_ext or other weights than the machine that started "
                 "the run; install the same on all"
             )
-        return _Reconstructor(self)
+        return _Reconstructor(self.options)
 
 
 class _Reconstructor:
     """A workflow that lives from study to study."""
 
-    def __init__(self, task: ReconstructStudies) -> None:
-        self.task = task
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
         self._workflow = self._loaded()
 
-    def __call__(self, study: Study) -> What:
-        return published(self.task.studies_dir, self.task.settings, study, self._reconstruct)
-
-    def _reconstruct(self, study: Study, folder: Path) -> list[str]:
+    def __call__(self, study: Study, folder: Path) -> list[str]:
         """Fills the folder, and says what should be looked at."""
         from lumbar_ext.workflow.bundle_workflow import run_on
 
@@ -104,7 +106,7 @@ class _Reconstructor:
     def _loaded(self) -> Any:
         from lumbar_ext.workflow.bundle_workflow import as_it_is, bundle_workflow
 
-        options = {name: as_it_is(value) for name, value in self.task.options.items()}
+        options = {name: as_it_is(value) for name, value in self._options.items()}
         return bundle_workflow(bundle_dir(RECONSTRUCTION), **options)
 
 

@@ -19,11 +19,13 @@ from lumbar_ext.measurements.document import CSV_COLUMNS
 
 _NUMBERS = ("value", "sd", "low_90", "high_90", "reference_low", "reference_high")
 _SWITCH = "outside_reference"
+_COLUMNS = tuple(name for name in CSV_COLUMNS if name != "definition")
+"""A definition is a sentence, which ten thousand studies need not repeat."""
 MEASUREMENTS = pyarrow.schema(
     [("study", pyarrow.string()), ("outcome", pyarrow.string())]
     + [
         (name, pyarrow.float64() if name in _NUMBERS else pyarrow.bool_() if name == _SWITCH else pyarrow.string())
-        for name in CSV_COLUMNS
+        for name in _COLUMNS
     ]
 )
 """A row a value: its study and how that ended, then the columns of a study's own `measurements.csv`."""
@@ -92,7 +94,7 @@ def _rows(folder: CohortFolder, study: Study, outcome: Outcome) -> Iterable[dict
             yield {
                 "study": study.name,
                 "outcome": str(outcome.what),
-                **{name: _typed(name, text) for name, text in row.items() if name in CSV_COLUMNS},
+                **{name: _typed(name, text) for name, text in row.items() if name in _COLUMNS},
             }
 
 

@@ -140,6 +140,7 @@ _EXTRAS = {
     **dict.fromkeys(("highdicom", "pydicom"), "dicom"),
     **dict.fromkeys(("onnx", "onnxruntime"), "export"),
     **dict.fromkeys(("cloudpickle", "dask", "distributed", "psutil", "pyarrow"), "cohort"),
+    "dicomweb_client": "pacs",
     "tensorboard": "train",
 }
 

@@ -19,6 +19,10 @@ SCHEME = "99LUMBAREXT"
 """Designator of the terms that no public coding scheme has, the ids of `docs/measurements.md` among them."""
 
 FIRST_SERIES_NUMBER = 9001
+_SERIES = "Lumbar spine"
+MEASUREMENTS_SERIES = f"{_SERIES} measurements"
+"""How the description of a report's series begins: in an archive it tells that results are there."""
+
 VERTEBRAE = {f"L{i}": getattr(codes.SCT, f"L{i}Vertebra") for i in range(1, 6)}
 _MAY_BE_EMPTY = (
     "AccessionNumber PatientBirthDate PatientID PatientName PatientSex ReferringPhysicianName StudyDate StudyID StudyTime"
@@ -43,7 +47,7 @@ class NewSeries:
     @classmethod
     def make(cls, place: int, what: str) -> NewSeries:
         """The series at a place among the results, with a new UID."""
-        return cls(FIRST_SERIES_NUMBER + place, f"Lumbar spine {what} ({RESEARCH_ONLY})"[:64], generate_uid(None))
+        return cls(FIRST_SERIES_NUMBER + place, f"{_SERIES} {what} ({RESEARCH_ONLY})"[:64], generate_uid(None))
 
 
 def own_code(value: str, meaning: str) -> Code:

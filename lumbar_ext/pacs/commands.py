@@ -1,0 +1,115 @@
+"""The command that works on an archive.
+
+lumbar-ext pacs https://pacs.example.org/dicom-web OUT --filters "{'StudyDate': '20260101-', 'ModalitiesInStudy': 'DX'}"
+lumbar-ext pacs https://pacs.example.org/dicom-web OUT --filters ... --watch_seconds 60
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lumbar_ext.cohort.cohort_folder import CohortFolder
+from lumbar_ext.cohort.commands import Place, make_folder, refuse_unknown_entries, run_studies
+from lumbar_ext.cohort.manifest import Study
+from lumbar_ext.cohort.outcome import HAS_RESULTS, Outcome, What
+from lumbar_ext.cohort.reconstruction_task import ReconstructStudies
+from lumbar_ext.cohort.study_key import settings_key
+from lumbar_ext.engine.task import Limits
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.input_file import MAX_DOCUMENT_BYTES, require_file
+from lumbar_ext.pacs.archive import Archive, ArchiveError
+from lumbar_ext.pacs.archived_studies import ReconstructArchived
+from lumbar_ext.typed_values import Count, Positive, Whole
+
+
+def pacs(
+    url: str,
+    output_dir: str,
+    *,
+    filters: dict[str, str] | None = None,
+    calibration: str = "",
+    credentials: str = "",
+    ca_bundle: str = "",
+    watch_seconds: Positive | None = None,
+    retry: bool = False,
+    workers: Count | None = None,
+    timeout_seconds: Positive | None = 900.0,
+    retries: Whole = 2,
+    **entries: Any,
+) -> None:
+    """Reconstructs the studies of a DICOM archive and stores report, meshes and overlays with them, by DICOMweb.
+
+    Studies that hold such results already are left alone, and so are those that this folder knows to have failed.
+
+    Args:
+        url: of the archive's DICOMweb service, such as https://pacs.example.org/dicom-web.
+        output_dir: folder of results and outcomes on this machine.
+        filters: which studies, DICOM keyword to value, such as {'StudyDate': '20260101-'}; null for all.
+        calibration: calibration file of all studies; empty where their headers hold their own.
+        credentials: JSON file with user and password, or token; empty for the environment's LUMBAR_EXT_PACS_USER and
+            LUMBAR_EXT_PACS_PASSWORD, or LUMBAR_EXT_PACS_TOKEN.
+        ca_bundle: file of certificates to trust in place of the system's.
+        watch_seconds: look again after so many seconds, until interrupted; null to look once.
+        retry: whether to try those again that failed before.
+        workers: studies at once; null for one a core.
+        timeout_seconds: of each study, more ends it; null for no limit.
+        retries: further attempts after a crash.
+        entries: options of lumbar-ext reconstruct, such as --looks 0.
+
+    Raises:
+        InputError: if an option, the folder, or the archive cannot be used.
+    """
+    refuse_unknown_entries(entries)
+    if calibration:
+        require_file(calibration, "a calibration file", MAX_DOCUMENT_BYTES)
+    folder = CohortFolder(Path(output_dir))
+    make_folder(folder)
+    settings = settings_key(entries)
+    reconstruct = ReconstructStudies(str(folder.studies.resolve()), entries, settings)
+    archive = Archive(url, credentials, ca_bundle)
+    task = ReconstructArchived(archive, reconstruct, calibration and str(Path(calibration).resolve()))
+    limits = Limits(timeout_seconds, retries=retries)
+    with folder.alone():
+        while True:
+            try:
+                work_off(folder, task, filters or {}, limits, Place(workers=workers), retry)
+            except ArchiveError as error:
+                if watch_seconds is None:
+                    raise InputError(str(error)) from error
+                print(f"warning: {error}; looking again in {watch_seconds:g} s", file=sys.stderr, flush=True)
+            if watch_seconds is None:
+                return
+            # What failed before this run was tried once more.
+            retry = False
+            time.sleep(watch_seconds)
+
+
+def work_off(
+    folder: CohortFolder, task: ReconstructArchived, filters: dict[str, str], limits: Limits, place: Place, retry: bool
+) -> None:
+    """Reconstructs what a filter finds and is not done, and says how many ended how.
+
+    Raises:
+        ArchiveError: if the archive does not answer.
+        InputError: if it cannot be used at all.
+    """
+    found = [Study(uid, {}) for uid in task.archive.studies(filters)]
+    new = [study for study in found if _is_open(folder.outcome(study), retry)]
+    todo = [study for study in new if not task.archive.has_results(study.name)]
+    if todo:
+        run_studies(folder, todo, task, limits, task.reconstruct.settings, place, again=tuple(What))
+    outcomes = [folder.outcome(study) for study in todo]
+    done = sum(outcome is not None and outcome.what in HAS_RESULTS for outcome in outcomes)
+    if todo or not new:
+        print(f"{len(found)} studies found, {len(todo)} were new, {done} of these have results", flush=True)
+
+
+def _is_open(outcome: Outcome | None, retry: bool) -> bool:
+    """Whether the archive is to be asked about a study: not where it is known to be done, or to have failed by itself."""
+    if outcome is None:
+        return True
+    was_unreachable = outcome.what is What.CRASHED and outcome.sentence.startswith(ArchiveError.__name__)
+    return was_unreachable or (retry and outcome.what not in HAS_RESULTS)
