@@ -20,9 +20,10 @@ import cloudpickle
 import fire
 
 from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.commands import Place, run_studies, write_report
+from lumbar_ext.cohort.commands import write_report
 from lumbar_ext.cohort.manifest import read_manifest
 from lumbar_ext.cohort.reconstruction_task import published
+from lumbar_ext.cohort.study_runs import Place, run_studies
 from lumbar_ext.engine.task import Limits
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -13,45 +13,28 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
-from tqdm import tqdm
 
 from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
 from lumbar_ext.cohort.cohort_folder import CohortFolder
 from lumbar_ext.cohort.manifest import Study, read_manifest, write_manifest
-from lumbar_ext.cohort.outcome import Outcome, What, publish_outcome
+from lumbar_ext.cohort.outcome import Outcome, What
 from lumbar_ext.cohort.page import Distributions, write_page
 from lumbar_ext.cohort.reconstruction_task import ReconstructStudies
-from lumbar_ext.cohort.study_key import are_still, input_files, settings_key
+from lumbar_ext.cohort.study_key import settings_key
+from lumbar_ext.cohort.study_runs import Place, run_studies
 from lumbar_ext.cohort.tables import write_measurements_table, write_studies_table
-from lumbar_ext.engine.run import run_items
-from lumbar_ext.engine.task import Ended, How, Limits, Task
+from lumbar_ext.engine.task import Limits
 from lumbar_ext.errors import InputError, NothingUsableError
-from lumbar_ext.io.atomic import remove_leftovers
 from lumbar_ext.typed_values import Count, Positive, Whole
 from lumbar_ext.workflow.options import refuse_unknown_entry
 
 _GIVEN_PER_STUDY = ("ap_image", "lat_image", "calibration", "landmarks", "output_dir")
 _AGAIN = (What.CRASHED, What.TIMED_OUT)
-_FAILED = {How.BAD_INPUT: What.BAD_INPUT, How.CRASHED: What.CRASHED, How.TIMED_OUT: What.TIMED_OUT}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run's processes are.
-
-    Args:
-        scheduler: address of a Dask scheduler; None for this machine.
-        workers: processes on this machine; None for one a core.
-    """
-
-    scheduler: str | None = None
-    workers: int | None = None
 
 
 def cohort(
@@ -169,44 +152,6 @@ def write_report(folder: CohortFolder, studies: Sequence[Study]) -> list[Outcome
     return [outcome for _, outcome in pairs]
 
 
-def run_studies(
-    folder: CohortFolder,
-    studies: Sequence[Study],
-    task: Task,
-    limits: Limits,
-    settings: str,
-    place: Place,
-    again: Sequence[What] = (),
-) -> None:
-    """Runs a task on the studies that are missing or have changed; each ends with an outcome in its folder.
-
-    Args:
-        folder: of the cohort.
-        studies: all of it.
-        task: makes of a `Study` its folder with an outcome.
-        limits: of each study.
-        settings: key of what all results depend on.
-        place: where.
-        again: outcomes that are tried again.
-    """
-    remove_leftovers(folder.studies)
-    todo = [study for study in studies if not _is_done(folder, study, settings, again)]
-    for study in todo:
-        if study.refused:
-            # No settings: a row that is mended is another study.
-            refusal = Outcome(study.name, What.BAD_INPUT, study.refused, (), "", {})
-            publish_outcome(folder.study(study), refusal)
-    todo = [study for study in todo if not study.refused]
-    counts: Counter[str] = Counter()
-    with tqdm(total=len(todo), unit="study", desc="reconstruct") as bar:
-        for index, ended in run_items(task, todo, limits, workers=place.workers, scheduler=place.scheduler):
-            what = ended.value if ended.how is How.DONE else _record(folder, todo[index], settings, ended)
-            counts[str(what)] += 1
-            bar.set_postfix_str(", ".join(f"{count} {name}" for name, count in counts.items()), refresh=False)
-            bar.update()
-    remove_leftovers(folder.studies)
-
-
 def _run(
     folder: CohortFolder,
     studies: Sequence[Study],
@@ -218,34 +163,6 @@ def _run(
     settings = settings_key(options)
     task = ReconstructStudies(str(folder.studies.resolve()), options, settings)
     run_studies(folder, studies, task, limits, settings, place, again)
-
-
-def _is_done(folder: CohortFolder, study: Study, settings: str, again: Sequence[What]) -> bool:
-    outcome = folder.outcome(study)
-    if outcome is None or outcome.what in again:
-        return False
-    if study.refused:
-        return outcome.sentence == study.refused
-    return outcome.settings == settings and are_still(outcome.inputs, study.files)
-
-
-def _record(folder: CohortFolder, study: Study, settings: str, ended: Ended) -> What:
-    what = _FAILED[ended.how]
-    outcome = Outcome(
-        study.name,
-        what,
-        ended.message,
-        (),
-        settings,
-        input_files(study.files),
-        ended.attempts,
-        round(ended.seconds, 3),
-        round(ended.cpu_seconds, 3),
-        ended.host,
-        log="" if what is What.BAD_INPUT else ended.log,
-    )
-    publish_outcome(folder.study(study), outcome)
-    return what
 
 
 def _end(folder: CohortFolder, studies: Sequence[Study]) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.commands import Place, make_folder, refuse_unknown_entries, run_studies
+from lumbar_ext.cohort.commands import make_folder, refuse_unknown_entries
 from lumbar_ext.cohort.manifest import Study
 from lumbar_ext.cohort.outcome import HAS_RESULTS, Outcome, What
 from lumbar_ext.cohort.reconstruction_task import ReconstructStudies
 from lumbar_ext.cohort.study_key import settings_key
+from lumbar_ext.cohort.study_runs import Place, run_studies
 from lumbar_ext.engine.task import Limits
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.input_file import MAX_DOCUMENT_BYTES, require_file

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.commands import Place, run_studies
 from lumbar_ext.cohort.manifest import read_manifest
+from lumbar_ext.cohort.study_runs import Place, run_studies
 from lumbar_ext.engine.task import Limits
 from tests.cohort.fake import FakeStudies
 

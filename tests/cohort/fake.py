@@ -56,8 +56,8 @@ class FakeStudies:
 def run_in_this_process(out, names):
     """What a killed run runs: slow studies, until somebody ends it."""
     from lumbar_ext.cohort.cohort_folder import CohortFolder
-    from lumbar_ext.cohort.commands import Place, run_studies
     from lumbar_ext.cohort.manifest import read_manifest
+    from lumbar_ext.cohort.study_runs import Place, run_studies
     from lumbar_ext.engine.task import Limits
 
     folder = CohortFolder(Path(out))
