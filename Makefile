@@ -55,6 +55,8 @@ evaluate-measurements: install-test  ## calibrate the measurements' intervals on
 	done
 	$(BIN)/lumbar-ext check-measurements \
 	    --csv_path out/measurements/test/measurement_errors.csv \
+	    --record lumbar_ext/measurements/uncertainty/interval_calibration.json \
+	    --people '20 simulated studies of one real person (VerSe 014)' \
 	    --picture $(RECONSTRUCTION)/docs/images/measurement_calibration.png
 
 # The network's sets; studies that are there are kept. CT and LABELS, files of a real CT, add one more.

@@ -75,7 +75,9 @@ def reconstruct(
         options = {"postprocessing#transforms": ["@measure"], **options}
     given["output_dir"] = None if output_dir is None else str(output_dir)
     with _signals_kept():
-        workflow = run_bundle(bundle_dir(RECONSTRUCTION), ("inference",), "infer", {**given, **options}, finalize=False)
+        workflow = run_bundle(
+            bundle_dir(RECONSTRUCTION), ("inference",), "infer", {**given, **options}, finalize=False, own_process=False
+        )
     data, triangles = gathered(workflow.evaluator), workflow.parser.get_parsed_content("shape_model").triangles
     result, assessment = data["pred"], data["assessment"]
     return Reconstruction(

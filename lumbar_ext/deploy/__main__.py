@@ -12,11 +12,11 @@ os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")
 
 from lumbar_ext.deploy.application import LumbarReconstructionApp
 from lumbar_ext.registration import CONFIGS
-from lumbar_ext.workflow.error_reporting import disk_error_behind, input_error_behind
+from lumbar_ext.workflow.error_reporting import ExitStatus, disk_error_behind, one_line
 
 
 def main() -> None:
-    """Runs once; what cannot be used ends in one line on standard error and exit code 1."""
+    """Runs once; what cannot be used ends in one line on standard error and the exit status of `lumbar-ext` for it."""
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--optimiser", choices=CONFIGS, default=os.environ.get("LUMBAR_EXT_OPTIMISER") or None)
     chosen, rest = options.parse_known_args()
@@ -24,10 +24,13 @@ def main() -> None:
     try:
         LumbarReconstructionApp([sys.argv[0], *rest], overrides).run()
     except Exception as error:
-        cause = input_error_behind(error) or disk_error_behind(error)
-        if cause is None:
+        disk = disk_error_behind(error)
+        said = one_line(error) or (disk and (f"error: {disk}", ExitStatus.BAD_INPUT))
+        if said is None:
             raise
-        sys.exit(f"error: {' '.join(str(cause).splitlines())}")
+        line, status = said
+        print(" ".join(line.splitlines()), file=sys.stderr)
+        sys.exit(int(status))
 
 
 if __name__ == "__main__":

@@ -18,55 +18,67 @@ GRAZING_FLOOR = 0.001
 large derivatives, but those are true: 0.05 took 6 % of the slope of poses away and 12 % of that of shape coefficients."""
 
 
-@compiled()
-def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, image_gradient, floor, gradient):
-    """Adds to gradient [V, 3] the derivative of `sum(image_gradient * path_length)` by the vertices.
+@compiled(error_model="numpy")
+def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, depth_gradient, floor, gradient):
+    """Adds to gradient [V, 3] the derivative of `sum(depth_gradient * depth fraction)` by the vertices.
+
+    A path length is the depth fraction times the length of the pixel's ray, so what has the derivative `g` by path lengths
+    has `g` times that length by depth fractions.
 
     Args:
         uvw: [V, 3] from `lumbar_ext.drr.rasteriser.project_vertices`.
         vertices_mm: [V, 3] world mm.
         source_mm: [3].
         triangles: [M, 3] counter-clockwise seen from outside.
-        image_gradient: [rows, columns].
-        floor: smallest `|n . d|`.
+        depth_gradient: [rows, columns].
+        floor: smallest `|n . d|`, taken at the first corner of a triangle.
         gradient: [V, 3] float64, added to.
     """
-    rows, columns = image_gradient.shape
-    normal, weights = np.empty(3), np.empty(3)
+    rows, columns = depth_gradient.shape
+    normal = np.empty(3)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         va, vb, vc = uvw[a, 1], uvw[b, 1], uvw[c, 1]
         first_row, end_row = max(0, math.ceil(min(va, vb, vc))), min(rows, math.ceil(max(va, vb, vc)))
+        if first_row >= end_row:
+            continue
         ua, ub, uc = uvw[a, 0], uvw[b, 0], uvw[c, 0]
         first_column, end_column = max(0, math.ceil(min(ua, ub, uc))), min(columns, math.ceil(max(ua, ub, uc)))
         area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
-        if first_row >= end_row or first_column >= end_column or area == 0.0:
+        if first_column >= end_column or area == 0.0:
             continue
-        if not _unit_normal(vertices_mm, a, b, c, normal):
-            continue
+        # Shares of the opposite areas are affine in column and row.
+        share = 1.0 / area
+        a_column, a_row = (vb - vc) * share, (uc - ub) * share
+        b_column, b_row = (vc - va) * share, (ua - uc) * share
+        wa, wb, wc = uvw[a, 2], uvw[b, 2], uvw[c, 2]
+        sum_a, sum_b, sum_c = 0.0, 0.0, 0.0
         for row in range(first_row, end_row):
+            share_a = a_column * (first_column - ub) + a_row * (row - vb)
+            share_b = b_column * (first_column - uc) + b_row * (row - vc)
             for column in range(first_column, end_column):
-                # Shares of the opposite areas, then of the inverse depths: weights on the triangle, not on the detector.
-                weights[0] = ((uc - ub) * (row - vb) - (vc - vb) * (column - ub)) / area
-                weights[1] = ((ua - uc) * (row - vc) - (va - vc) * (column - uc)) / area
-                weights[2] = 1.0 - weights[0] - weights[1]
-                if weights[0] < 0.0 or weights[1] < 0.0 or weights[2] < 0.0:
-                    continue
-                weights[0] *= uvw[a, 2]
-                weights[1] *= uvw[b, 2]
-                weights[2] *= uvw[c, 2]
-                total = weights[0] + weights[1] + weights[2]
-                along, squared = 0.0, 0.0
-                for axis in range(3):
-                    point = weights[0] * vertices_mm[a, axis] + weights[1] * vertices_mm[b, axis]
-                    ray = (point + weights[2] * vertices_mm[c, axis]) / total - source_mm[axis]
-                    along += ray * normal[axis]
-                    squared += ray * ray
-                gain = image_gradient[row, column] / max(abs(along) / math.sqrt(squared), floor) / total
-                for axis in range(3):
-                    gradient[a, axis] += gain * weights[0] * normal[axis]
-                    gradient[b, axis] += gain * weights[1] * normal[axis]
-                    gradient[c, axis] += gain * weights[2] * normal[axis]
+                share_c = 1.0 - share_a - share_b
+                if share_a >= 0.0 and share_b >= 0.0 and share_c >= 0.0:
+                    inverse = share_a * wa + share_b * wb + share_c * wc
+                    gain = depth_gradient[row, column] / (inverse * inverse)
+                    sum_a += gain * share_a
+                    sum_b += gain * share_b
+                    sum_c += gain * share_c
+                share_a += a_column
+                share_b += b_column
+        if (sum_a == 0.0 and sum_b == 0.0 and sum_c == 0.0) or not _unit_normal(vertices_mm, a, b, c, normal):
+            continue
+        # `|n . d|` is the distance of the source from the triangle's plane over the distance of the point from the source.
+        along, squared = 0.0, 0.0
+        for axis in range(3):
+            ray = vertices_mm[a, axis] - source_mm[axis]
+            along += ray * normal[axis]
+            squared += ray * ray
+        steepness = 1.0 / max(abs(along), floor * math.sqrt(squared))
+        for axis in range(3):
+            gradient[a, axis] += steepness * wa * sum_a * normal[axis]
+            gradient[b, axis] += steepness * wb * sum_b * normal[axis]
+            gradient[c, axis] += steepness * wc * sum_c * normal[axis]
 
 
 @compiled()

@@ -44,7 +44,7 @@ class PathLengthFunction(torch.autograd.Function):
             ctx.vertices,
             ctx.projector.camera.source_mm,
             ctx.triangles,
-            image_gradient.detach().cpu().double().contiguous().numpy(),
+            image_gradient.detach().cpu().double().numpy() * ctx.projector.ray_length_mm,
             ctx.floor,
             gradient,
         )

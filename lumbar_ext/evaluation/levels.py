@@ -10,19 +10,21 @@ nearer; wrong when it is not, or there is none of that name; missed when it is t
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
 from lumbar_ext.evaluation.truth import study_items
 from lumbar_ext.geometry import BiplanarGeometry, triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
-from lumbar_ext.studies.biplanar_study import read_study
+from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
 from lumbar_ext.studies.study_folder import TruthFolder
+from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
 RIGHT_CENTRE_MM = 13.0
@@ -70,18 +72,33 @@ def judged(true_height_mm: np.ndarray, found_height_mm: np.ndarray) -> list[str]
 
 def measure_levels(set_name: str, study: str, seen: SeenViews, true_height_mm: np.ndarray) -> list[LevelOutcome]:
     """The outcomes of one study by both rules."""
-    together = seen.together()
-    joint = [np.nan if pair is None else pair.point_mm[2] for pair in together.best.pairs]
-    unknown = np.full(len(LEVELS), np.nan)
+    alone = _outcomes(set_name, study, ALONE, _heights_alone(seen), np.full(len(LEVELS), np.nan), False, true_height_mm)
+    return alone + measure_assignment(set_name, study, seen.together(), true_height_mm)
+
+
+def measure_assignment(
+    set_name: str, study: str, levels: LevelAssignment, true_height_mm: np.ndarray, names: Sequence[str] = LEVELS
+) -> list[LevelOutcome]:
+    """The outcomes of one study as both views together name its vertebrae; `names` are those of the assignment's places."""
+    places = [list(names).index(level) for level in LEVELS]
+    pairs = [levels.best.pairs[place] for place in places]
+    heights = np.array([np.nan if pair is None else pair.point_mm[2] for pair in pairs])
+    probabilities = np.asarray(levels.level_probability)[places]
+    return _outcomes(set_name, study, TOGETHER, heights, probabilities, bool(levels.warnings), true_height_mm)
+
+
+def _outcomes(
+    set_name: str,
+    study: str,
+    rule: str,
+    height_mm: np.ndarray,
+    probabilities: np.ndarray,
+    warned: bool,
+    true_height_mm: np.ndarray,
+) -> list[LevelOutcome]:
     return [
-        LevelOutcome(
-            set_name, study, rule, level, outcome, float(probability), bool(rule == TOGETHER and together.warnings)
-        )
-        for rule, heights, probabilities in (
-            (ALONE, _heights_alone(seen), unknown),
-            (TOGETHER, np.array(joint), together.level_probability),
-        )
-        for level, outcome, probability in zip(LEVELS, judged(true_height_mm, heights), probabilities, strict=True)
+        LevelOutcome(set_name, study, rule, level, outcome, float(probability), warned)
+        for level, outcome, probability in zip(LEVELS, judged(true_height_mm, height_mm), probabilities, strict=True)
     ]
 
 
@@ -127,29 +144,61 @@ def levels_table(outcomes: list[LevelOutcome]) -> str:
     return "\n".join(lines)
 
 
-def evaluate_levels(sets: dict[str, str], *, bundle_root: str | None = None, output: str | None = None) -> None:
+def evaluate_levels(
+    sets: dict[str, str],
+    *,
+    second_generation: bool = False,
+    bundle_root: str | None = None,
+    output: str | None = None,
+) -> None:
     """Prints the table of some sets.
 
     Args:
         sets: name to folder of study folders with their truth.
+        second_generation: measure that network and its locator in place of the first one.
         bundle_root: folder of the network's bundle, if it is another one than the package's.
         output: CSV file with one row a level.
     """
-    from lumbar_ext.workflow.network_bundle import load_bundle_network
-
-    root = bundle_dir(MULTITASK, bundle_root)
-    network = load_bundle_network(root, root / "models" / "model.pt")
+    measure = (_located_levels if second_generation else _levels_of_the_first)(bundle_dir(MULTITASK, bundle_root))
     outcomes: list[LevelOutcome] = []
     for name, folder in sets.items():
         for item in study_items(folder, folder):
             study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
             landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).position_mm
-            seen = see_views(network, to_network_grids(study))
-            true_height_mm = landmarks_mm[:, :2, 2].mean(1)
-            outcomes += measure_levels(name, Path(item["output_dir"]).name, seen, true_height_mm)
+            outcomes += measure(name, Path(item["output_dir"]).name, study, landmarks_mm[:, :2, 2].mean(1))
     if output is not None:
         with Path(output).open("w", newline="", encoding="utf-8") as file:
             rows = csv.DictWriter(file, [field.name for field in fields(LevelOutcome)])
             rows.writeheader()
             rows.writerows(asdict(outcome) for outcome in outcomes)
     print(levels_table(outcomes))
+
+
+Measure = Callable[[str, str, BiplanarStudy, np.ndarray], list[LevelOutcome]]
+
+
+def _levels_of_the_first(bundle_root: Path) -> Measure:
+    from lumbar_ext.workflow.network_bundle import load_bundle_network
+
+    network = load_bundle_network(bundle_root, bundle_root / "models" / "model.pt")
+
+    def measure(name: str, study: str, films: BiplanarStudy, true_height_mm: np.ndarray) -> list[LevelOutcome]:
+        return measure_levels(name, study, see_views(network, to_network_grids(films)), true_height_mm)
+
+    return measure
+
+
+def _located_levels(bundle_root: Path) -> Measure:
+    from lumbar_ext.workflow.locate_and_look import observe_located
+    from lumbar_ext.workflow.network_bundle import load_bundle_network
+
+    network, locator = (
+        load_bundle_network(bundle_root, bundle_root / "models" / file, overlays=["second_generation.json"], name=name)
+        for file, name in (("second_generation.pt", "network_def"), ("locator.pt", "locator_def"))
+    )
+
+    def measure(name: str, study: str, films: BiplanarStudy, true_height_mm: np.ndarray) -> list[LevelOutcome]:
+        levels = observe_located(network, locator, films).levels
+        return measure_assignment(name, study, levels, true_height_mm, SPINE_LEVELS)
+
+    return measure

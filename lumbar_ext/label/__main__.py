@@ -11,6 +11,7 @@ from pathlib import Path
 from lumbar_ext.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+_SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run/user", "/sbin", "/sys", "/usr")
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -19,12 +20,26 @@ def main(argv: list[str] | None = None) -> None:
     options = _options(argv)
     studies = Path(options.studies).resolve()
     try:
-        studies.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sys.exit(f"error: {studies}: not usable as studies folder ({error.strerror})")
+        _require_usable(studies)
+    except (OSError, InputError) as error:
+        sys.exit(f"error: {studies}: not usable as studies folder ({getattr(error, 'strerror', None) or error})")
     with tempfile.TemporaryDirectory(prefix="lumbar_ext-label-") as private:
         _set_environment(studies, options, private)
         _serve(options)
+
+
+def _require_usable(studies: Path) -> None:
+    """Makes the folder, and sees whether files can be kept there: labels and weights go there.
+
+    Raises:
+        InputError: for a place of the system itself, whose files are no studies or no files at all.
+        OSError: if it cannot be made or written to.
+    """
+    if studies == Path(studies.root) or any(studies.is_relative_to(place) for place in _SYSTEM):
+        raise InputError(f"a place of the system, expected a folder of its own; {', '.join(_SYSTEM)} are none")
+    studies.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=studies):
+        pass
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -20,6 +20,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path, write_text
 from lumbar_ext.label.image_markups import read_markups
 from lumbar_ext.label.image_space import ImageSpace
+from lumbar_ext.label.names import partner_of
 from lumbar_ext.landmarks.markups import SUFFIX
 
 IMAGE_SUFFIXES = (".dcm", ".png", ".nii.gz")
@@ -69,7 +70,7 @@ class GuardedDatastore(LocalDatastore):
             raise InputError(f"image {str(image_id)[:120]!r}: not among the images of the studies folder")
         if not self._inside(uri):
             raise InputError(f"image {image_id!r}: lies outside the studies folder")
-        same = [f"{image_id}{suffix}" for suffix in IMAGE_SUFFIXES if (self.folder / f"{image_id}{suffix}").is_file()]
+        same = sorted(name for name in self._list_files(str(self.folder), []) if self._to_id(name)[0] == image_id)
         if len(same) > 1:
             raise InputError(
                 f"image {image_id!r}: there are {len(same)} of that name ({', '.join(same)}), expected one"
@@ -83,7 +84,7 @@ class GuardedDatastore(LocalDatastore):
             InputError: for a name that is no plain word or an unknown file type.
         """
         _require_word("image", image_id)
-        suffix = next((known for known in IMAGE_SUFFIXES if str(image_filename).endswith(known)), None)
+        suffix = next((known for known in IMAGE_SUFFIXES if str(image_filename).lower().endswith(known)), None)
         if suffix is None:
             raise InputError(f"image {image_id!r}: expected a file of type {', '.join(IMAGE_SUFFIXES)}")
         if image_id in self.list_images():
@@ -150,11 +151,29 @@ class GuardedDatastore(LocalDatastore):
         with _noted():
             super()._on_modify_event(event)
 
+    def partner(self, image_id: str) -> str:
+        """The name of the other view of the same case, `_ap` and `_lat` in capitals or not.
+
+        Raises:
+            InputError: if the name does not end in _ap or _lat.
+        """
+        wanted = partner_of(image_id)
+        case, view = wanted.rsplit("_", 1)
+        loud, images = f"{case}_{view.upper()}", self.list_images()
+        return loud if loud in images and wanted not in images else wanted
+
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
         """Markups are labels, never images; hidden files are neither, as files are hidden until they are complete."""
         in_images = Path(path).resolve() == self.folder
-        fitting = [f"*{suffix}" for suffix in IMAGE_SUFFIXES] if in_images else patterns
-        return {name: file for name, file in super()._list_files(path, fitting).items() if not name.startswith(".")}
+        suffixes = IMAGE_SUFFIXES if in_images else tuple(pattern.lstrip("*") for pattern in patterns)
+        names = (name for name in os.listdir(path) if not name.startswith("."))
+        return {name: name for name in names if name.lower().endswith(suffixes)}
+
+    def _to_id(self, file: str) -> tuple[str, str]:
+        """Name and suffix of a file; the suffix as the file has it, in capitals or not."""
+        known = (*IMAGE_SUFFIXES, SUFFIX)
+        length = max((len(suffix) for suffix in known if file.lower().endswith(suffix)), default=len(Path(file).suffix))
+        return file[: len(file) - length], file[len(file) - length :]
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         """Writes the index of images and labels, atomically: a full disk leaves the old one."""

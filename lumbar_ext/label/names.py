@@ -56,7 +56,13 @@ def partner_of(image_id: str) -> str:
 
 
 def calibration_of(image_id: str, folder: Path) -> Path | None:
-    """The calibration file of the case, if there is one in the folder."""
+    """The calibration file of the case, if there is one in the folder.
+
+    Raises:
+        InputError: if it is a link that leads out of the folder.
+    """
     match = _NAME.fullmatch(image_id)
     path = folder / f"{match['case'] if match else image_id}_calibration.json"
+    if path.is_file() and not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{path.name}: a link that leads out of the studies folder")
     return path if path.is_file() else None

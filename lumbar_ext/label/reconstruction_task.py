@@ -16,9 +16,10 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.datastore import GuardedDatastore
-from lumbar_ext.label.names import calibration_of, dicom_radiograph, partner_of, view_of
+from lumbar_ext.label.names import calibration_of, dicom_radiograph, view_of
 from lumbar_ext.label.request_parameters import number, one_of
 from lumbar_ext.label.seen_radiograph import RECONSTRUCTION, NetworkBundle
+from lumbar_ext.label.view_tasks import temporary_answer
 from lumbar_ext.radiographs.dicom_pairing import require_one
 from lumbar_ext.registration import CONFIGS
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
@@ -82,7 +83,7 @@ class ReconstructionTask(InferTask):
     def _pair(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Paths of both views by the bundle's names."""
         image_id, path = request["image_id"], Path(request["image"])
-        partner_id = request.get("partner") or partner_of(image_id)
+        partner_id = request.get("partner") or self.datastore.partner(image_id)
         partner = self.datastore.image_path(partner_id)
         views = {view_of(image_id, path): path, view_of(partner_id, partner): partner}
         if len(views) != 2:
@@ -130,9 +131,8 @@ def _chosen(value: Any) -> Any:
 
 def _packed(folder: Path) -> Path:
     """All files of a folder as a temporary ZIP file."""
-    with tempfile.NamedTemporaryFile(prefix="lumbar_ext-", suffix=".zip", delete=False) as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    archive.write(path, path.relative_to(folder))
-    return Path(file.name)
+    with temporary_answer(".zip") as result, zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return result

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,8 @@ class ViewTask(InferTask):
         path = Path(request["image"])
         parameters = settled_parameters(request["image_id"], path, ViewParameters.of(request))
         seen = self.network.see(path, parameters.view, parameters)
-        result = _temporary(self.suffix)
-        self.write(result, seen, path, parameters)
+        with temporary_answer(self.suffix) as result:
+            self.write(result, seen, path, parameters)
         return str(result), _document(seen, parameters, self.network, time.perf_counter() - start)
 
     @abstractmethod
@@ -110,9 +111,16 @@ def _config() -> dict[str, Any]:
     return {"view": "", "pixel_spacing_mm": "", "polarity": "unknown"}
 
 
-def _temporary(suffix: str) -> Path:
+@contextmanager
+def temporary_answer(suffix: str) -> Iterator[Path]:
+    """A new file for an answer, which the server removes once it is sent; removed here if writing it fails."""
     with tempfile.NamedTemporaryFile(prefix="lumbar_ext-", suffix=suffix, delete=False) as file:
-        return Path(file.name)
+        path = Path(file.name)
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _document(

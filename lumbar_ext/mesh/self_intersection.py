@@ -8,6 +8,8 @@ from lumbar_ext.compiled import compiled
 from lumbar_ext.mesh.surface import Surface
 
 _PARALLEL = 1e-12
+_MOST_CELLS = 200
+"""Cells along an axis of the grid in which crossing triangles are looked for."""
 _RINGS = 2
 _ROUNDS = 12
 _STEPS_PER_ROUND = 5
@@ -69,34 +71,43 @@ def _relaxed(surface: Surface, bad: np.ndarray) -> np.ndarray:
 
 @compiled()
 def _crossing_pairs(vertices, triangles):
-    """The pairs [P, 2], lower index first. Triangles are sorted into cells as large as the largest of them, so that only
-    those in 27 cells have to be looked at.
+    """The pairs [P, 2], lower index first. Triangles are sorted into cells twice as large as most of them, so that only those
+    in 27 cells have to be looked at; the few that are larger than a cell are compared with all.
     """
     count = triangles.shape[0]
-    low, high = np.empty((count, 3)), np.empty((count, 3))
-    size = 1e-9
+    low, high, extent = np.empty((count, 3)), np.empty((count, 3)), np.empty(count)
     for t in range(count):
+        extent[t] = 0.0
         for axis in range(3):
             a = vertices[triangles[t, 0], axis]
             b = vertices[triangles[t, 1], axis]
             c = vertices[triangles[t, 2], axis]
             low[t, axis], high[t, axis] = min(a, b, c), max(a, b, c)
-            size = max(size, high[t, axis] - low[t, axis])
-    origin = np.array([low[:, 0].min(), low[:, 1].min(), low[:, 2].min()])
-    shape = np.empty(3, np.int64)
+            extent[t] = max(extent[t], high[t, axis] - low[t, axis])
+    size = max(2.0 * extent.mean(), (high.max() - low.min()) / _MOST_CELLS, 1e-9) if count else 1.0
+    found, n_found = np.empty((64, 2), np.int64), 0
+    for t in np.flatnonzero(extent > size):
+        for other in range(count):
+            # Two large ones are compared once.
+            if (extent[other] <= size or other > t) and _boxes_meet(low, high, t, other):
+                if _cross(vertices, triangles, t, other):
+                    found, n_found = _noted(found, n_found, t, other)
+    small = np.flatnonzero(extent <= size)
+    origin, shape = np.zeros(3), np.ones(3, np.int64)
     for axis in range(3):
-        shape[axis] = int((low[:, axis].max() - origin[axis]) / size) + 1
+        if len(small):
+            origin[axis] = low[small, axis].min()
+            shape[axis] = int((low[small, axis].max() - origin[axis]) / size) + 1
     # Each triangle lies in the cell of its lower corner: one that it meets lies at most one cell farther in each direction.
     first, following = np.full(shape[0] * shape[1] * shape[2], -1), np.full(count, -1)
-    for t in range(count):
+    cell = np.empty(3, np.int64)
+    for t in small:
         place = 0
         for axis in range(3):
             place = place * shape[axis] + int((low[t, axis] - origin[axis]) / size)
         following[t] = first[place]
         first[place] = t
-    found, n_found = np.empty((64, 2), np.int64), 0
-    cell = np.empty(3, np.int64)
-    for t in range(count):
+    for t in small:
         for axis in range(3):
             cell[axis] = int((low[t, axis] - origin[axis]) / size)
         for x in range(max(cell[0] - 1, 0), min(cell[0] + 2, shape[0])):
@@ -105,12 +116,18 @@ def _crossing_pairs(vertices, triangles):
                     other = first[(x * shape[1] + y) * shape[2] + z]
                     while other >= 0:
                         if other > t and _boxes_meet(low, high, t, other) and _cross(vertices, triangles, t, other):
-                            if n_found == found.shape[0]:
-                                found = np.concatenate((found, np.empty_like(found)))
-                            found[n_found, 0], found[n_found, 1] = t, other
-                            n_found += 1
+                            found, n_found = _noted(found, n_found, t, other)
                         other = following[other]
     return found[:n_found]
+
+
+@compiled()
+def _noted(found, count, one, other):
+    """The pairs with one more, in an array that grows, and their new number."""
+    if count == found.shape[0]:
+        found = np.concatenate((found, np.empty_like(found)))
+    found[count, 0], found[count, 1] = min(one, other), max(one, other)
+    return found, count + 1
 
 
 @compiled()

@@ -24,7 +24,8 @@ def provide_calibration(pair: RadiographPair, input_path: str | Path, work_folde
         work_folder: an existing folder for a calibration from headers.
 
     Raises:
-        InputError: for a slot scanner, several sidecar files, or if there is no sidecar and the headers do not suffice.
+        InputError: for a slot scanner, several sidecar files, one that is a link out of the folder, or if there is
+            no sidecar and the headers do not suffice.
     """
     for view in VIEWS:
         refuse_slot_scanner(pair[view].header, pair[view].path)
@@ -54,8 +55,11 @@ def _sidecars(pair: RadiographPair, input_path: Path) -> list[Path]:
 
 def _nearest_sidecar(folder: Path, root: Path) -> Path | None:
     for candidate in (folder, *folder.parents):
-        if (candidate / SIDECAR).is_file():
-            return candidate / SIDECAR
+        sidecar = candidate / SIDECAR
+        if sidecar.is_file():
+            if not sidecar.resolve().is_relative_to(root):
+                raise InputError(f"{sidecar}: a link that leads out of {root}")
+            return sidecar
         if candidate == root:
             return None
     return None

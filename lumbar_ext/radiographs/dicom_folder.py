@@ -42,15 +42,15 @@ class DicomRadiograph:
 def find_radiographs(folder: str | Path) -> list[DicomRadiograph]:
     """The radiographs in a folder and the folders beneath it, sorted by path.
 
-    Other DICOM objects (reports, presentation states, secondary captures, volumes) and other files are left out. One
-    file stands for a folder that holds it alone.
+    Other DICOM objects (reports, presentation states, secondary captures, volumes), other files, and links that lead out of
+    the folder are left out. One file stands for a folder that holds it alone.
 
     Raises:
         InputError: if there is no radiograph, or a file that calls itself DICOM cannot be read, or a radiograph lacks
             the identifiers that every DICOM file has.
     """
     folder = Path(folder)
-    files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [folder] if folder.is_file() else _files_within(folder)
     headers = {path: read_header(path) for path in files if not path.name.startswith(".")}
     found = []
     for path, header in headers.items():
@@ -65,6 +65,17 @@ def find_radiographs(folder: str | Path) -> list[DicomRadiograph]:
             logging.getLogger(__name__).info("%s: left out, no radiograph (%s)", path, modality)
     if not found:
         raise InputError(f"{folder}: holds no DICOM radiograph (modality {', '.join(MODALITIES)}), expected two")
+    return found
+
+
+def _files_within(folder: Path) -> list[Path]:
+    """The files of a folder: a study that somebody sends must not make a server read its other files."""
+    root, found = folder.resolve(), []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.resolve().is_relative_to(root):
+            found.append(path)
+        else:
+            logging.getLogger(__name__).warning("%s: left out, a link that leads out of the folder", path)
     return found
 
 

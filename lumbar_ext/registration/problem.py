@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from lumbar_ext.drr.adjoint import GRAZING_FLOOR
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
 from lumbar_ext.registration.loss.scene import Scene
@@ -76,15 +75,13 @@ class RegistrationProblem:
         """The same problem without the terms that count only when all parameters vary."""
         return replace(self, terms=tuple(term for term in self.terms if not term.late))
 
-    def averaged(self, block: int, samples: int = 1) -> RegistrationProblem:
-        """The same problem with every target, and what is predicted for it, averaged over blocks of pixels; arguments as
-        those of `ViewTarget.averaged`.
-        """
-        targets = {name: target.averaged(block, samples) for name, target in self.targets.items()}
+    def averaged(self, block: int) -> RegistrationProblem:
+        """The same problem with `ViewTarget.averaged` targets."""
+        targets = {name: target.averaged(block) for name, target in self.targets.items()}
         return replace(self, targets=targets)
 
     def coarsened(self, stride: int) -> RegistrationProblem:
-        """The same problem with larger pixels, in which predictions are sampled: quicker, not as smooth."""
+        """The same problem with larger pixels, for predictions that are sampled at their centres."""
         return replace(self, targets={name: target.coarsened(stride) for name, target in self.targets.items()})
 
     def scene(
@@ -92,10 +89,9 @@ class RegistrationProblem:
         surfaces: tuple[SurfaceModes, ...] | None = None,
         n_modes: int | None = None,
         run: Callable = map,
-        grazing_floor: float = GRAZING_FLOOR,
     ) -> Scene:
         """Its vertebrae as its cameras see them; arguments as those of `Scene`."""
-        return Scene(self.targets, self.vertebrae, self.landmark_cameras, surfaces, n_modes, run, grazing_floor)
+        return Scene(self.targets, self.vertebrae, self.landmark_cameras, surfaces, n_modes, run)
 
     def regularisation(self, pixel_penalty: float) -> float:
         """The factor of the terms that follow the images, where these leave this mean pixel penalty."""

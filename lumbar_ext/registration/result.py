@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.mesh.self_intersection import self_intersections
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.level_shape import LevelShape
 
 
@@ -56,7 +59,6 @@ class VertebraFit:
         search: evaluations, seconds and stop reason.
         shape: the shapes that `coefficients` and `free_form` choose from.
         warnings: why it should not be trusted, in words; empty if nothing speaks against it.
-        crossing_triangles: triangles of its mesh that cross another one of it.
         vertices_inside: its vertices that lie inside a neighbour.
         deepest_mm: how deep the deepest of them lies.
     """
@@ -72,9 +74,13 @@ class VertebraFit:
     search: LevelSearch
     shape: LevelShape
     warnings: tuple[str, ...] = ()
-    crossing_triangles: int = 0
     vertices_inside: int = 0
     deepest_mm: float = 0.0
+
+    @cached_property
+    def crossing_triangles(self) -> int:
+        """Triangles of its mesh that cross another one of it; counted when first asked for."""
+        return self_intersections(Surface(self.vertices_mm, self.shape.surface.triangles))
 
 
 @dataclass(frozen=True)

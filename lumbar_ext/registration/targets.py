@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lumbar_ext.drr import drr_from_path_length, path_length_from_drr
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera, RigidTransform, euler_rotation
 from lumbar_ext.registration.parameters import POSE_SIZE
@@ -25,7 +26,6 @@ class ViewTarget:
         weights: float32 [rows, columns] pixel weights.
         levels: names of the vertebrae that the image shows; None for all of the problem.
         view: name of the view; None where it is the name under which the problem holds the target.
-        block: pixels of image and weights are means over blocks of `block` x `block` pixels of the camera.
     """
 
     camera: Camera
@@ -33,10 +33,9 @@ class ViewTarget:
     weights: np.ndarray
     levels: tuple[str, ...] | None = None
     view: str | None = None
-    block: int = 1
 
     def __post_init__(self) -> None:
-        expected = tuple(-(-size // self.block) for size in self.camera.size_px[::-1])
+        expected = self.camera.size_px[::-1]
         for name in ("image", "weights"):
             value = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
             if value.shape != expected:
@@ -54,23 +53,16 @@ class ViewTarget:
         """A vertebra of this level is in the image."""
         return self.levels is None or level in self.levels
 
-    def averaged(self, block: int, samples: int = 1) -> ViewTarget:
-        """The target with blocks of pixels averaged into one. The camera keeps its pixels, or gets finer ones, and
-        predictions are averaged as well. The rim is filled with zeros.
-
-        Args:
-            block: edge of a block, px.
-            samples: rays along the edge of a pixel: near silhouettes a single ray makes a rough loss.
+    def averaged(self, block: int) -> ViewTarget:
+        """The target with blocks of `block` x `block` pixels made one, seen by a camera of larger pixels: for predictions
+        that are averaged over the area of a pixel. What is averaged is what the picture says of path lengths, which add up,
+        so that the true meshes explain it at every resolution. The rim is filled with zeros.
         """
-        camera = self.camera
-        if samples > 1:
-            camera = camera.resampled(
-                size_px=tuple(size * samples for size in camera.size_px),
-                pixel_spacing_mm=tuple(spacing / samples for spacing in camera.pixel_spacing_mm),
-                centre_uv_px=(np.array(camera.size_px) - 1) / 2,
-            )
-        images = (block_means(own, block) for own in (self.image, self.weights))
-        return ViewTarget(camera, *images, self.levels, self.view, self.block * block * samples)
+        if block == 1:
+            return self
+        lengths = block_means(path_length_from_drr(self.image.astype(np.float64)), block)
+        image, weights = drr_from_path_length(lengths), block_means(self.weights, block)
+        return replace(self, camera=self._larger_pixels(block), image=image, weights=weights)
 
     def coarsened(self, stride: int) -> ViewTarget:
         """The target with blocks of `stride` x `stride` pixels averaged into one, seen by a camera of larger pixels:
@@ -78,14 +70,17 @@ class ViewTarget:
         """
         if stride == 1:
             return self
-        rows, columns = (-(-n // stride) * stride for n in self.image.shape)
-        spacing = tuple(s * stride for s in self.camera.pixel_spacing_mm)
-        centre = np.array([columns - 1, rows - 1]) / 2
-        camera = self.camera.resampled(
-            size_px=(columns // stride, rows // stride), pixel_spacing_mm=spacing, centre_uv_px=centre
-        )
         images = (block_means(own, stride) for own in (self.image, self.weights))
-        return ViewTarget(camera, *images, self.levels, self.view)
+        return ViewTarget(self._larger_pixels(stride), *images, self.levels, self.view)
+
+    def _larger_pixels(self, block: int) -> Camera:
+        """The camera with pixels of the size of blocks, as many as are needed."""
+        rows, columns = (-(-n // block) * block for n in self.image.shape)
+        spacing = tuple(s * block for s in self.camera.pixel_spacing_mm)
+        centre = np.array([columns - 1, rows - 1]) / 2
+        return self.camera.resampled(
+            size_px=(columns // block, rows // block), pixel_spacing_mm=spacing, centre_uv_px=centre
+        )
 
 
 @dataclass(frozen=True)

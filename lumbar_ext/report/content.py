@@ -107,7 +107,6 @@ LIMITS = (
     INTENDED_USE,
     "Values describe a reconstruction from two radiographs; what neither view shows is filled in from a statistical shape "
     'model. "Outside reference" compares a number with a published range; it is not a diagnosis.',
-    "The interval after ± holds the true value in nine of ten simulated studies; on real radiographs it has not been tested.",
     "The sacrum is not reconstructed: nothing is said of L5-S1, L1-S1 lordosis or the pelvis.",
     "Rotations are relative to the X-ray system; a turn of the whole person is part of them.",
 )
@@ -146,7 +145,7 @@ def report_content(
         quality=tuple(_quality_row(level, assessment) for level in LEVELS),
         tables=tuple(_tables(assessment)),
         warnings=tuple(doubts),
-        limits=LIMITS,
+        limits=(*LIMITS, assessment.intervals) if assessment.intervals else LIMITS,
         run=_run_rows(run, seconds),
     )
 

@@ -12,6 +12,7 @@ from monai.transforms import Randomizable, Transform
 from torch import Tensor, nn
 
 from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.locator import (
     LOCATOR_CHANNELS,
     LOCATOR_HEATMAP,
@@ -51,7 +52,7 @@ class SpinePlace:
     probability: float
 
 
-@torch.inference_mode()
+@reproducible_inference()
 def locate_spine(locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> SpinePlace:
     """Finds the lumbar spine on a radiograph of any size.
 

@@ -65,6 +65,7 @@ def run_bundle(
     entries: Mapping[str, Any],
     *,
     finalize: bool = True,
+    own_process: bool = True,
 ) -> ConfigWorkflow:
     """Runs configs of a bundle, as `python -m monai.bundle run` does, and returns the finished workflow.
 
@@ -74,6 +75,7 @@ def run_bundle(
         workflow_type: as MONAI calls it.
         entries: config ids (with #) and their values; text stays text, whatever it begins with.
         finalize: whether to run the config's `finalize`, which says on the terminal what came of it.
+        own_process: whether the process is there for this run, and its logging is set up by the bundle's `logging.conf`.
 
     Raises:
         InputError: if a config does not exist, an entry is none of theirs, or the bundle refuses its content.
@@ -93,7 +95,7 @@ def run_bundle(
     workflow = ConfigWorkflow(
         config_file=[str(file) for file in files],
         meta_file=str(folder / "metadata.json"),
-        logging_file=str(folder / "logging.conf"),
+        logging_file=str(folder / "logging.conf") if own_process else False,
         workflow_type=workflow_type,
         bundle_root=str(bundle_root),
         **{name: as_it_is(value) for name, value in entries.items()},

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
@@ -94,7 +95,7 @@ def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Ca
     return again if again.sureness > seen.sureness - _AS_SURE else seen
 
 
-@torch.inference_mode()
+@reproducible_inference()
 def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, centre_px: np.ndarray) -> _Seen:
     canonical = to_network_grid(pixels, camera, view, size_px=CROP_SIZE_PX[::-1], centre_px=centre_px)
     image = torch.from_numpy(normalise_intensity(canonical.pixels, canonical.inside))[None, None]

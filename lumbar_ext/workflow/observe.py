@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -10,14 +12,26 @@ from torch import nn
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
+from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
+from lumbar_ext.networks.inference import reproducible_inference
+from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
-from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
+from lumbar_ext.transforms.canonical import (
+    NETWORK_SIZE_PX,
+    NETWORK_SPACING_MM,
+    CanonicalView,
+    size_on_grid,
+    to_network_grid,
+)
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import DecodedView, PackedView, decode_view, read_packed
 from lumbar_ext.transforms.intensity import normalise_intensity
 from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment, assign_levels
 from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, LevelChoice, choose_levels
+
+_NEGLIGIBLE_PX = 32
+"""What a film may have beyond the grid, both sides together, before the rest is looked at: plates of 43 cm are 516 px."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,61 @@ class ObservedStudy:
 def to_network_grids(study: BiplanarStudy) -> dict[str, CanonicalView]:
     """Both radiographs in the network's orientation and grid."""
     return {view: to_network_grid(study[view].pixels, study.geometry[view], view) for view in VIEWS}
+
+
+def spine_on_grids(network: nn.Module, study: BiplanarStudy) -> dict[str, CanonicalView]:
+    """Both radiographs in the network's orientation and grid; of a film that is larger than the grid, the part with the spine.
+
+    Where the network does not find all five levels in the middle of such a film, it looks at parts of it half a grid apart,
+    then, if none shows all, about the middle of what it found; the part in which it is surest of the vertebrae is taken.
+
+    Warns:
+        UserWarning: naming the film, if all five levels are found in no part of it.
+    """
+    return {view: _spine_on_grid(network, study[view], study.geometry[view], view) for view in VIEWS}
+
+
+def _spine_on_grid(network: nn.Module, film: Radiograph, camera: Camera, view: str) -> CanonicalView:
+    middle = to_network_grid(film.pixels, camera, view)
+    beyond_px = np.array(size_on_grid(camera, view)) - NETWORK_SIZE_PX
+    if beyond_px.max() <= _NEGLIGIBLE_PX:
+        return middle
+
+    def look_about(centre_px: np.ndarray) -> tuple[CanonicalView, DecodedView]:
+        part = to_network_grid(film.pixels, camera, view, centre_px=middle.to_original_px(centre_px))
+        return part, _surer_polarity(network, part)
+
+    centre_px = np.full(2, (NETWORK_SIZE_PX - 1) / 2)
+    best, found = look_about(centre_px)
+    if not found.present.all():
+        ways = [
+            np.linspace(-far / 2, far / 2, 1 + int(np.ceil(2 * far / NETWORK_SIZE_PX))) for far in beyond_px.clip(0)
+        ]
+        best, found = max((look_about(centre_px + way) for way in product(*ways)), key=_sureness)
+        if found.present.any() and not found.present.all():
+            seen_px = middle.to_canonical_px(best.to_original_px(np.nanmean(found.centres_px, axis=0)))
+            best, found = max((best, found), look_about(seen_px), key=_sureness)
+    if not found.present.all():
+        grid_mm = NETWORK_SIZE_PX * NETWORK_SPACING_MM
+        warnings.warn(
+            f"{film.path}: larger than the {grid_mm:.0f} x {grid_mm:.0f} mm that are looked at at once; it was cropped to the "
+            "part with most vertebrae, and no part shows all five surely",
+            stacklevel=2,
+        )
+    return best
+
+
+def _sureness(part: tuple[CanonicalView, DecodedView]) -> float:
+    return float(part[1].confidence.sum())
+
+
+def _surer_polarity(network: nn.Module, canonical: CanonicalView) -> DecodedView:
+    """What one view shows by itself, in the polarity in which the network is surer of it."""
+    upright = _seen(network, canonical.pixels)
+    if None in _alone(upright).peaks:
+        turned = _seen(network, _inverted(canonical))
+        upright = max(upright, turned, key=lambda seen: _alone(seen).confidence.sum())
+    return decode_view(upright, _alone(upright))
 
 
 @dataclass(frozen=True)
@@ -139,7 +208,7 @@ def _calibrated(seen: DecodedView, calibration: ConfidenceCalibration, view: str
     return replace(known, confidence=confidence, landmark_confidence=landmarks)
 
 
-@torch.inference_mode()
+@reproducible_inference()
 def _seen(network: nn.Module, pixels: np.ndarray) -> PackedView:
     """What the network sees in one radiograph [512, 512]."""
     device = next(network.parameters()).device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import lumbar_ext
 
-PACKAGES = ("monai", "torch", "numpy", "scipy", "numba", "nlopt", "itk", "nibabel", "trimesh", "pytorch-ignite")
+PACKAGES = ("monai", "torch", "numpy", "scipy", "numba", "nlopt", "nibabel", "trimesh", "pytorch-ignite")
 """Packages whose version can change a result."""
 
 
@@ -29,7 +30,8 @@ def provenance(*, inputs: dict[str, str], weights: dict[str, str], parameters: d
         parameters: what was asked of the run, JSON values only.
 
     Returns:
-        A dictionary of JSON values: date (UTC), versions, inputs and weights with path and SHA-256, parameters.
+        A dictionary of JSON values: date (UTC), versions, inputs and weights with path and SHA-256, the versions of the
+        bundles that the weights are of, parameters.
     """
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -41,8 +43,18 @@ def provenance(*, inputs: dict[str, str], weights: dict[str, str], parameters: d
         },
         "inputs": {role: _file_record(path) for role, path in inputs.items()},
         "weights": {role: _file_record(path) for role, path in weights.items()},
+        "bundles": dict(bundle for path in weights.values() if (bundle := _bundle_of(Path(path)))),
         "parameters": parameters,
     }
+
+
+def _bundle_of(weights: Path) -> tuple[str, str] | None:
+    """Name and version of the bundle that a file of weights lies in; None for a file elsewhere."""
+    root = weights.resolve().parent.parent
+    try:
+        return root.name, str(json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _file_record(path: str | Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
+from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
@@ -201,7 +202,7 @@ class SecondLook:
         typical = float(np.median(error[bone])) if bone.any() else _LEAST_STATED_ERROR
         return np.clip(typical / error, *_WEIGHT_RANGE)
 
-    @torch.inference_mode()
+    @reproducible_inference()
     def look(
         self, view: str, radiograph: np.ndarray, camera: Camera, meshes: RegistrationResult, triangles: np.ndarray
     ) -> SeenPictures:

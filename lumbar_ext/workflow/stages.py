@@ -37,7 +37,7 @@ from lumbar_ext.workflow.edited_landmarks import (
 from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, write_measurement_files, write_report
-from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
+from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
 from lumbar_ext.workflow.outputs import (
     RESULT_FILES,
     camera_document,
@@ -89,7 +89,7 @@ class ObserveViews(Transform):
         network: of the first generation, or with a locator of the second.
         progress: shows the stage.
         calibration: makes probabilities of the network's confidences.
-        locator: finds the spine on films of any size; None cuts out the middle 427 mm.
+        locator: finds the spine on films of any size; without one, parts of films larger than 427 mm are tried.
     """
 
     def __init__(
@@ -109,7 +109,10 @@ class ObserveViews(Transform):
         with self.progress.stage(STAGES[1]):
             study = data["study"]
             if self.locator is None:
-                return {**data, "observed": observe(self.network, to_network_grids(study), self.calibration)}
+                return {
+                    **data,
+                    "observed": observe(self.network, spine_on_grids(self.network, study), self.calibration),
+                }
             return {**data, "observed": observe_located(self.network, self.locator, study, self.calibration)}
 
 

@@ -115,7 +115,7 @@ def test_the_report_measures_what_was_written(folders):
 
 
 @pytest.fixture
-def said(tmp_path, monkeypatch):
+def said(tmp_path, monkeypatch, capsys):
     """A function that starts the application on the study in `dicom`, and gives what it says at its end."""
 
     def start(models=BUNDLES):
@@ -124,7 +124,8 @@ def said(tmp_path, monkeypatch):
         with pytest.raises(SystemExit) as ended:
             main()
         assert not list(tmp_path.glob("out/*")), "nothing is written"
-        return ended.value.code
+        assert ended.value.code == 2
+        return capsys.readouterr().err.strip().splitlines()[-1]
 
     return start
 
@@ -183,7 +184,7 @@ def test_cut_pixels_end_in_one_clear_line(run, tmp_path):
     study = write_sample_study(tmp_path / "dicom")
     (study / "IM0002").write_bytes((study / "IM0002").read_bytes()[:-100_000])
     process = run(*command(tmp_path), cwd=tmp_path)
-    assert process.returncode == 1 and "Traceback" not in process.stderr
+    assert process.returncode == 2 and "Traceback" not in process.stderr
     assert last_line(process).startswith(f"error: {study / 'IM0002'}: pixel data are missing")
 
 
@@ -195,6 +196,6 @@ def test_a_full_disk_ends_in_one_clear_line(run, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 
     process = run(*command(tmp_path), cwd=tmp_path, preexec_fn=limit)
-    assert process.returncode == 1 and last_line(process).startswith("error: ")
+    assert process.returncode == 2 and last_line(process).startswith("error: ")
     assert "File too large" in last_line(process)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

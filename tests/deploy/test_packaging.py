@@ -72,7 +72,7 @@ def test_the_folder_starts_as_a_container_starts_it(staged, run, tmp_path):
     places = {"INPUT": "input", "OUTPUT": "output", "MODEL": staged / "models"}
     environment = {f"HOLOSCAN_{name}_PATH": str(tmp_path / place) for name, place in places.items()}
     process = run(staged / "app", cwd=tmp_path, env={**environment, "PYTHONPATH": ""})
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "no calibration: expected calibration.json beside the images" in process.stderr.strip().splitlines()[-1]
 
 

@@ -1,8 +1,19 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 import torch
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.evaluation.levels import ALONE, TOGETHER, LevelOutcome, judged, levels_table, measure_levels
+from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS, VIEWS
+from lumbar_ext.evaluation.levels import (
+    ALONE,
+    TOGETHER,
+    LevelOutcome,
+    judged,
+    levels_table,
+    measure_assignment,
+    measure_levels,
+)
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.workflow.observe import see_views, to_network_grids
@@ -30,6 +41,20 @@ def test_the_table_counts_vertebrae_and_studies():
     alone, together = levels_table(rows).splitlines()[2:]
     assert alone == f"| a | 2 | 2 | {ALONE} | 1 | 0 | 1 | 1 |  |"
     assert together == f"| a | 2 | 2 | {TOGETHER} | 1 | 1 | 0 | 1 | 1 of 1 |"
+
+
+def test_neighbours_that_are_named_too_do_not_shift_the_lumbar_levels():
+    """T12 stands before L1 in the second generation's names; a sacrum at L5's height is no L5."""
+    heights = dict(zip(SPINE_LEVELS, [106.0, 70.0, 34.0, -2.0, -38.0, np.nan, np.nan, -74.0], strict=True))
+    pairs = tuple(
+        None if np.isnan(height) else SimpleNamespace(point_mm=np.array([0, 0, height])) for height in heights.values()
+    )
+    levels = SimpleNamespace(
+        best=SimpleNamespace(pairs=pairs), level_probability=np.linspace(0.1, 0.8, 8), warnings=("doubtful",)
+    )
+    outcomes = measure_assignment("a", "s", levels, np.array([70.0, 34.0, -2.0, -38.0, -74.0]), SPINE_LEVELS)
+    assert [own.outcome for own in outcomes] == ["right"] * 4 + ["missed"]
+    assert [own.probability for own in outcomes] == pytest.approx([0.2, 0.3, 0.4, 0.5, 0.6]) and outcomes[0].warned
 
 
 class FaintInOneView(torch.nn.Module):

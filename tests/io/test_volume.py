@@ -87,8 +87,8 @@ def test_names_of_segments_in_any_language_and_length_are_no_damage(tmp_path):
 
 
 @pytest.mark.parametrize("content", [nrrd("9" * 5000 + " 5 4"), nrrd("[" * 3000), nrrd()[3:], b"\0" * 400])
-def test_headers_that_no_writer_makes_do_not_reach_itk(tmp_path, content):
-    """Its parser ended the process on a giant number; without a signature it took a file for Analyze."""
+def test_headers_that_no_writer_makes_are_refused(tmp_path, content):
+    """ITK's parser ended the process on a giant number; without a signature it took a file for Analyze."""
     (tmp_path / "a.nrrd").write_bytes(content)
     with pytest.raises(InputError, match="cannot be read as a volume"):
         read_volume(tmp_path / "a.nrrd")

@@ -4,6 +4,8 @@ import json
 import pickle
 import resource
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -222,6 +224,61 @@ def test_images_are_added_once_and_of_known_types(server):
     png = {"file": ("a.png", (SAMPLE / "ap.png").read_bytes())}
     assert requests.put(put, params={"image": "new_ap"}, files=png, timeout=60).json() == {"image": "new_ap"}
     assert requests.delete(put, params={"id": "new_ap"}, timeout=60).status_code == 200
+
+
+def temporary_files(server):
+    """What lies in the server's own temporary folder."""
+    environment = psutil.Process(server.process.pid).environ()
+    private = [folder for folder in Path(environment.get("TMPDIR", "/tmp")).glob("lumbar_ext-label-*")]
+    return {path for folder in private for path in folder.rglob("*") if path.is_file()}
+
+
+def test_uploads_are_bounded_and_leave_nothing_behind(server):
+    before = temporary_files(server)
+    url = f"{server.url}/datastore/image"
+    chunks = (bytes(2**20) for _ in range(400))
+    answer = requests.put(url, params={"image": "big"}, data=chunks, headers=MULTIPART, timeout=600)
+    assert answer.status_code == 413 and "expected one radiograph" in detail(answer)
+    declared = {**MULTIPART, "Content-Length": str(2**40)}
+    answer = requests.put(url, params={"image": "big"}, data=b"", headers=declared, timeout=60)
+    assert answer.status_code in (400, 413)
+    for name, image in (("a.png", "case1_ap"), ("a.png", "../a"), ("a.exe", "b")):
+        files = {"file": (name, bytes(5000))}
+        assert requests.put(url, params={"image": image}, files=files, timeout=60).status_code == 400
+    assert put_label(server, b"{}").status_code == 400
+    assert infer(server, image="", files={"file": ("a.png", b"x")}).status_code == 400
+    assert temporary_files(server) == before
+
+
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+def test_a_calibration_that_is_a_link_out_of_the_folder_is_not_read(server, added, tmp_path):
+    shutil.copy(SAMPLE / "calibration.json", tmp_path / "outside.json")
+    for view in ("ap", "lat"):
+        image = added(f"linked_{view}.png", (SAMPLE / f"{view}.png").read_bytes())
+    link = server.studies / "linked_calibration.json"
+    link.symlink_to(tmp_path / "outside.json")
+    try:
+        answer = infer(server, model="reconstruction", image=image)
+    finally:
+        link.unlink()
+    assert answer.status_code == 400 and "leads out of the studies folder" in detail(answer)
+
+
+def test_names_in_capitals_are_names(server, added):
+    """The pair is found; that its calibration is missing is the first thing to say."""
+    for name in ("LOUD_AP.PNG", "LOUD_LAT.png"):
+        added(name, (SAMPLE / "ap.png").read_bytes())
+    answer = infer(server, model="reconstruction", image="LOUD_AP")
+    assert answer.status_code == 400 and "LOUD_AP: no calibration" in detail(answer)
+
+
+@pytest.mark.parametrize("folder", ["/proc/self", "/", "/etc/lumbar_ext", "/dev/shm/../null"])
+def test_odd_folders_are_refused(folder):
+    command = [sys.executable, "-m", "lumbar_ext.label", "--studies", folder]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode != 0 and ended.stderr.startswith("error: ") and "not usable as studies" in ended.stderr
 
 
 def test_ten_requests_at_once_are_all_answered(server):

@@ -86,6 +86,10 @@ def test_a_file_beside_the_images_or_above_them_goes_first(c_arm, tmp_path):
         assert provide_calibration(pair, tmp_path, tmp_path) == tmp_path / "study" / "calibration.json"
     (tmp_path / "study" / "calibration.json").unlink()
     assert provide_calibration(pair, tmp_path, tmp_path) == tmp_path / "calibration.json"
+    (tmp_path / "study" / "calibration.json").symlink_to(tmp_path / "calibration.json")
+    with pytest.raises(InputError, match="a link that leads out of"):
+        provide_calibration(pair, tmp_path / "study", tmp_path)
+    (tmp_path / "study" / "calibration.json").unlink()
     # What lies above the folder that was given is no part of the input.
     work = tmp_path / "work"
     work.mkdir()

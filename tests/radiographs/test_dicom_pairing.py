@@ -118,6 +118,16 @@ def test_corrupt_files_are_named(tmp_path, content, message):
         find_radiographs(tmp_path)
 
 
+def test_links_that_lead_out_of_the_folder_are_left_out(tmp_path, caplog):
+    outside = write_image(tmp_path / "outside.dcm", PIXELS, {"ViewPosition": "AP"})
+    (tmp_path / "in").mkdir()
+    inside = write_image(tmp_path / "in" / "lat.dcm", PIXELS, {"ViewPosition": "LL"})
+    (tmp_path / "in" / "ap.dcm").symlink_to(outside)
+    (tmp_path / "in" / "same.dcm").symlink_to("lat.dcm")
+    assert [found.path for found in find_radiographs(tmp_path / "in")] == [inside, tmp_path / "in" / "same.dcm"]
+    assert "ap.dcm: left out, a link that leads out of the folder" in caplog.text
+
+
 def test_an_empty_folder_is_said(tmp_path):
     with pytest.raises(InputError, match="holds no DICOM radiograph"):
         find_radiographs(tmp_path)

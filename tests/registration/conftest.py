@@ -9,7 +9,7 @@ import torch
 import trimesh
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.drr import drr_from_path_length, path_length
+from lumbar_ext.drr import drr_from_path_length
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.registration.problem import RegistrationProblem
@@ -17,6 +17,7 @@ from lumbar_ext.registration.targets import ObservedLandmarks, VertebraStart, Vi
 from lumbar_ext.registration.terms.landmark_term import LandmarkTerm
 from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.shape.model.level_shape import level_shapes
+from tests.registration.many_rays import mean_path_lengths
 
 _LOBES = {
     "spinous_process": ((-1.0, 0.05, -0.25), 34.0, 18.0),
@@ -115,10 +116,8 @@ def make_truth(shapes, geometry, rng):
         coefficients.append(b)
         vertices.append(pose.apply(shape.surface.instance(b)))
         points.append(pose.apply(shape.landmarks(b)))
-    images = {
-        name: drr_from_path_length(sum(path_length(v, shapes[0].surface.triangles, geometry[name]) for v in vertices))
-        for name in VIEWS
-    }
+    triangles = shapes[0].surface.triangles
+    images = {name: drr_from_path_length(mean_path_lengths(vertices, triangles, geometry[name])) for name in VIEWS}
     landmarks = {name: ViewLandmarks(geometry[name].project(np.stack(points)), np.ones((5, 7))) for name in VIEWS}
     return SimpleNamespace(
         poses=poses,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lumbar_ext.drr import drr_from_path_length, path_length_from_drr
 from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.targets import ViewTarget
@@ -11,6 +12,15 @@ def test_coarse_pixels_are_block_means_seen_from_their_centre(geometry):
     image = np.random.default_rng(0).random((512, 512), dtype=np.float32)
     coarse = ViewTarget(geometry.ap, image, np.ones_like(image)).coarsened(4)
     assert coarse.image[3, 5] == pytest.approx(image[12:16, 20:24].mean())
+    np.testing.assert_allclose(coarse.camera.detector_point([5, 3]), geometry.ap.detector_point([21.5, 13.5]))
+
+
+def test_averaged_pixels_hold_mean_path_lengths(geometry):
+    """Lengths add up over an area, attenuations do not."""
+    lengths = np.random.default_rng(0).uniform(0, 60, (512, 512))
+    coarse = ViewTarget(geometry.ap, drr_from_path_length(lengths), np.ones((512, 512))).averaged(4)
+    expected = lengths[12:16, 20:24].mean()
+    assert path_length_from_drr(coarse.image[3, 5].astype(float)) == pytest.approx(expected, rel=1e-4)
     np.testing.assert_allclose(coarse.camera.detector_point([5, 3]), geometry.ap.detector_point([21.5, 13.5]))
 
 

@@ -14,7 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.web.responsive import answer_in_threads
-from lumbar_ext.label.web.served import serve_only_what_is_used
+from lumbar_ext.label.web.served import BoundedBody, serve_only_what_is_used
 from lumbar_ext.workflow.error_reporting import disk_error_behind, input_error_behind
 
 HOSTS_VARIABLE = "LUMBAR_EXT_HOSTS"
@@ -24,6 +24,7 @@ __all__ = ["app"]
 
 answer_in_threads(app)
 serve_only_what_is_used(app)
+app.add_middleware(BoundedBody)
 
 # A page that a browser shows may ask this machine under a name of its own; only the names served are answered.
 app.add_middleware(

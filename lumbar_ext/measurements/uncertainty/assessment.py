@@ -66,6 +66,7 @@ class Assessment:
         quality: by level, all five.
         calibrated: whether uncertainties are calibrated.
         lines: by view, the endplates between which its angle is told.
+        intervals: what is known of the intervals, a sentence.
     """
 
     measurements: tuple[Measurement, ...]
@@ -73,6 +74,7 @@ class Assessment:
     quality: dict[str, Quality]
     calibrated: bool
     lines: Mapping[str, tuple[EndplateLine, ...]] = field(default_factory=dict)
+    intervals: str = ""
 
     def get(self, subject: str, definition_id: str) -> Measurement:
         """The value of a subject."""
@@ -107,9 +109,9 @@ def assess_registration(
         for level in LEVELS
     }
     deviations = _calibrated(measured, calibration)
-    return Assessment(
-        assess_values(measured.values, deviations), spread, quality, bool(calibration.factors), measured.lines
-    )
+    values = assess_values(measured.values, deviations)
+    statement = calibration.statement() if calibration.factors else ""
+    return Assessment(values, spread, quality, bool(calibration.factors), measured.lines, statement)
 
 
 def assess_values(values: Values, deviations: dict[Key, float] | None = None) -> tuple[Measurement, ...]:
@@ -131,9 +133,9 @@ def assess_values(values: Values, deviations: dict[Key, float] | None = None) ->
 def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> dict[Key, float]:
     """Deviations of the kinds that are calibrated; a deviation that is not would look more certain than it is."""
     return {
-        key: sd * calibration.factors[key[1]]
+        key: sd * factor
         for key, sd in measured.laplace_sd.items()
-        if key[1] in calibration.factors
+        if (factor := calibration.factor(key[1])) is not None
     }
 
 

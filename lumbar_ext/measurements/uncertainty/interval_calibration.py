@@ -3,7 +3,10 @@
 For each kind of value the factor makes a nominal 90 % interval hold the truth of 90 % of simulated validation cases:
 
     lumbar-ext calibrate-measurements --csv_path errors.csv --calibration calibration.json
-    lumbar-ext check-measurements --csv_path other_errors.csv --picture calibration.png
+    lumbar-ext check-measurements --csv_path other_errors.csv --picture calibration.png --record calibration.json
+
+The second holds the factors against people who had no part in choosing them and keeps the result beside them: the interval of
+a kind that failed there is not printed to anybody.
 
 `errors.csv` is written by the measurement study, see `evaluation.measurement_study`.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -31,6 +34,9 @@ VERTEX = "vertex"
 """The kind of value that the position of a vertex along its normal is."""
 
 LEVELS_OF_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LEAST_SHARE = 0.85
+"""A nominal 90 % interval that held the truth less often in the check is withheld."""
+
 _MIN_CASES = 15
 _FEW_CASES = 60
 _SHIPPED = "interval_calibration.json"
@@ -43,14 +49,39 @@ class Calibration:
     Args:
         factors: definition id, or "vertex" for the position of a vertex along its normal, to factor.
         cases: how many errors each was chosen on.
+        held: by kind, the share of cases in which the nominal 90 % interval held the truth in the check on other people;
+            empty where there was no check.
+        checked_cases: by kind, how many cases that were.
+        checked_on: who they were, in words.
     """
 
     factors: dict[str, float]
     cases: dict[str, int]
+    held: dict[str, float] = field(default_factory=dict)
+    checked_cases: dict[str, int] = field(default_factory=dict)
+    checked_on: str = ""
 
     def factor(self, kind: str) -> float | None:
-        """The factor of a kind; None for one that was not calibrated."""
-        return self.factors.get(kind)
+        """The factor of a kind; None for one that was not calibrated, or did not stand the check."""
+        return None if self.withheld(kind) else self.factors.get(kind)
+
+    def withheld(self, kind: str) -> bool:
+        """Whether a kind's interval is not printed because it held the truth too seldom in the check."""
+        return self.held.get(kind, 1.0) < LEAST_SHARE
+
+    def statement(self) -> str:
+        """What was found in the check, for those who read the intervals."""
+        kinds = [kind for kind in self.held if kind in self.factors and not self.withheld(kind) and kind != VERTEX]
+        if not kinds:
+            return "The interval after ± is nominally a 90 % one; it was not held against people without a part in choosing it."
+        cases = sum(self.checked_cases[kind] for kind in kinds)
+        pooled = sum(self.held[kind] * self.checked_cases[kind] for kind in kinds) / cases
+        shares = [self.held[kind] for kind in kinds]
+        return (
+            f"The interval after ± is nominally a 90 % one. It held the true value in {pooled:.0%} of {cases:,} cases of "
+            f"{self.checked_on}, from {min(shares):.0%} to {max(shares):.0%} by kind of value; where it held less than "
+            f"{LEAST_SHARE:.0%} no interval is printed. On real radiographs it has not been tested."
+        )
 
 
 @cache
@@ -123,28 +154,50 @@ def fit_interval_calibration(csv_path: str, calibration: str) -> None:
     )
 
 
-def check(csv_path: str, picture: str | None = None, calibration: str | None = None) -> None:
-    """Prints how often calibrated intervals hold the truth of another study, and draws it.
+def check(
+    csv_path: str,
+    picture: str | None = None,
+    calibration: str | None = None,
+    record: str | None = None,
+    people: str = "other simulated people",
+) -> None:
+    """Prints how often calibrated intervals hold the truth of another study, draws it, and records it.
 
     Args:
         csv_path: a study's `measurement_errors.csv`.
         picture: PNG file for the plot; none by default.
         calibration: JSON file of factors, the package's own by default.
+        record: JSON file of factors to write the result to, so that intervals that failed are withheld; none by default.
+        people: who was measured, in words, for the record.
     """
     factors = read_interval_calibration(calibration) if calibration else shipped_calibration()
     errors, deviations = read_errors(csv_path)
-    kinds = [kind for kind in errors if factors.factor(kind) is not None]
+    kinds = [kind for kind in errors if kind in factors.factors]
     if not kinds:
         raise InputError(f"{csv_path}: holds no value that is calibrated, expected definition ids such as 'cobb'")
-    scaled = {kind: deviations[kind] * factors.factor(kind) for kind in kinds}
+    scaled = {kind: deviations[kind] * factors.factors[kind] for kind in kinds}
     pooled = np.concatenate([errors[k] for k in kinds]), np.concatenate([scaled[k] for k in kinds])
     observed = [interval_coverage(*pooled, confidence) for confidence in LEVELS_OF_CONFIDENCE]
     print("| value | cases | nominal 90 % interval holds the truth in |\n|---|---|---|")
     for kind in kinds:
         print(f"| {kind} | {len(errors[kind])} | {interval_coverage(errors[kind], scaled[kind], 0.9):.1%} |")
     print(f"| all | {len(pooled[0])} | {interval_coverage(*pooled, 0.9):.1%} |")
+    if record:
+        _record(record, people, {kind: (errors[kind], scaled[kind]) for kind in kinds})
     if picture:
         _draw(picture, observed, {kind: (errors[kind], scaled[kind]) for kind in kinds})
+
+
+def _record(path: str, people: str, kinds: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Puts what was found into a file of factors."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a calibration ({error})") from error
+    held = {kind: round(interval_coverage(*pair, 0.9), 4) for kind, pair in sorted(kinds.items())}
+    cases = {kind: len(errors) for kind, (errors, _) in sorted(kinds.items())}
+    document["check"] = {"made_by": "lumbar-ext check-measurements", "people": people, "held": held, "cases": cases}
+    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 def read_errors(csv_path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -184,7 +237,9 @@ def read_interval_calibration(path: str | Path) -> Calibration:
 
 def _parsed(text: str) -> Calibration:
     document = json.loads(text)
-    return Calibration({k: float(v) for k, v in document["factors"].items()}, dict(document["cases"]))
+    found = document.get("check", {"held": {}, "cases": {}, "people": ""})
+    factors = {kind: float(factor) for kind, factor in document["factors"].items()}
+    return Calibration(factors, dict(document["cases"]), dict(found["held"]), dict(found["cases"]), found["people"])
 
 
 def _half_width(confidence: float) -> float:

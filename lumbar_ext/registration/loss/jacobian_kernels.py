@@ -1,9 +1,8 @@
-"""Compiled loops of the analytic derivative of path length.
+"""Compiled loops of the derivative of pictures by every parameter of a vertebra, for the second derivative of the loss.
 
-Where a surface point moves by `m`, the crossing of a ray with direction d moves along the ray by `n.m / n.d` (n:
-outward normal), and since entries count negative, both an entry and an exit add `n.m / |n.d|` to the length inside.
-Silhouettes need no extra
-term: the length is continuous across them. Grazing triangles would dominate; `|n.d|` is kept above a floor.
+Where a surface point moves by `m`, the crossing of a ray with direction d moves along the ray by `n.m / n.d` (n: outward
+normal), and since entries count negative, both an entry and an exit add `n.m / |n.d|` to the length inside. Here a triangle
+moves as its centre does, and counts by the area that a pixel sees of it (`lumbar_ext.drr.coverage`).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import math
 import numpy as np
 
 from lumbar_ext.compiled import compiled
+from lumbar_ext.drr.coverage import piece_steepness
 
 
 @compiled(fastmath=True)
@@ -78,77 +78,46 @@ def shape_motions(triangles, normals, displacements, fields, motions):
 
 
 @compiled()
-def number_covered_blocks(own, u0, v0, block, row_of):
-    """Numbers the blocks that a vertebra touches, in reading order; returns how many.
+def number_covered_pixels(own, u0, v0, row_of):
+    """Numbers the pixels that a vertebra touches, in reading order; returns how many.
 
     Args:
-        own: [rows, columns] float32 depth fractions of the vertebra in its window.
+        own: [rows, columns] depth fractions of the vertebra in its window.
         u0, v0: column and row of the image at own[0, 0].
-        block: edge of a block, px.
-        row_of: [rows, columns] int32 of the blocks of the whole image, all -1: output.
+        row_of: [rows, columns] int32 of the whole image, all -1: output.
     """
+    count = 0
     for y in range(own.shape[0]):
         for x in range(own.shape[1]):
             if own[y, x] > 1e-7:  # rounding stays below
-                row_of[(y + v0) // block, (x + u0) // block] = 0
-    count = 0
-    for y in range(row_of.shape[0]):
-        for x in range(row_of.shape[1]):
-            if row_of[y, x] == 0:
-                row_of[y, x] = count
+                row_of[y + v0, x + u0] = count
                 count += 1
     return count
 
 
 @compiled(fastmath=True)
-def accumulate_jacobian(
-    uvw, vertices, source, triangles, normals, motions, floor, slope, own, u0, v0, block, row_of, out
-):
-    """Adds the derivative of the DRR's block means by each parameter to out [N, q], a row for each touched block.
+def accumulate_jacobian(uvw, vertices, source, triangles, first, pixels, areas, motions, slope, row_of, out):
+    """Adds the derivative of pixels of the DRR by each parameter to out [N, q], a row for each touched pixel.
 
     Args:
-        uvw: [V, 3] projected vertices.
+        uvw, triangles, first, pixels, areas: of `lumbar_ext.drr.coverage.cover_pixels`.
         vertices: [V, 3] and source: [3], both in the vertebra frame.
-        triangles, normals: [M, 3].
         motions: [M, q] how far triangles move along their normals, see `rigid_motions` and `shape_motions`.
-        floor: smallest `|n.d|`.
-        slope: [rows, columns] float32 derivative of a block's mean by the path length in each pixel of the image, 1/mm.
-        own: depth fractions of the vertebra in its window; u0, v0: column and row of the image at own[0, 0].
-        block: edge of a block, px.
-        row_of: [rows, columns] int32 of the blocks of the whole image, from `number_covered_blocks`.
+        slope: [rows, columns] float32 derivative of the DRR by the depth fractions in the window.
+        row_of: [rows, columns] int32 of the pixels of the window, from `number_covered_pixels`.
         out: [N, q] float32, added to.
     """
-    rows, columns = own.shape
+    by_pixel, rows, normal = slope.ravel(), row_of.ravel(), np.empty(3)
     for t in range(triangles.shape[0]):
+        if first[t] == first[t + 1]:
+            continue
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        va, vb, vc = uvw[a, 1] - v0, uvw[b, 1] - v0, uvw[c, 1] - v0
-        first_row, end_row = max(0, math.ceil(min(va, vb, vc))), min(rows, math.ceil(max(va, vb, vc)))
-        if first_row >= end_row:
-            continue
-        ua, ub, uc = uvw[a, 0] - u0, uvw[b, 0] - u0, uvw[c, 0] - u0
-        first_column, end_column = max(0, math.ceil(min(ua, ub, uc))), min(columns, math.ceil(max(ua, ub, uc)))
-        area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
-        if first_column >= end_column or area == 0.0:
-            continue
-        steepness = np.float32(_inverse_cosine(vertices, source, normals, a, t, floor))
-        turn = 1.0 if area > 0.0 else -1.0
-        for row in range(first_row, end_row):
-            for column in range(first_column, end_column):
-                inside_a = turn * ((uc - ub) * (row - vb) - (vc - vb) * (column - ub))
-                inside_b = turn * ((ua - uc) * (row - vc) - (va - vc) * (column - uc))
-                inside_c = turn * ((ub - ua) * (row - va) - (vb - va) * (column - ua))
-                if own[row, column] > 1e-7 and inside_a >= 0.0 and inside_b >= 0.0 and inside_c >= 0.0:
-                    target = row_of[(row + v0) // block, (column + u0) // block]
-                    gain = steepness * slope[row + v0, column + u0]
-                    for k in range(motions.shape[1]):
-                        out[target, k] += gain * motions[t, k]
-
-
-@compiled(fastmath=True)
-def _inverse_cosine(vertices, source, normals, corner, triangle, floor):
-    """`1 / max(|n.d|, floor)` for the ray to a corner of a triangle."""
-    x = vertices[corner, 0] - source[0]
-    y = vertices[corner, 1] - source[1]
-    z = vertices[corner, 2] - source[2]
-    along = x * normals[triangle, 0] + y * normals[triangle, 1] + z * normals[triangle, 2]
-    return 1.0 / max(abs(along) / math.sqrt(x * x + y * y + z * z), floor)
+        inverse = (uvw[a, 2] + uvw[b, 2] + uvw[c, 2]) / 3.0
+        steepness = piece_steepness(vertices, source, a, b, c, normal) / inverse
+        for p in range(first[t], first[t + 1]):
+            target = rows[pixels[p]]
+            if target < 0:
+                continue
+            gain = np.float32(steepness * areas[p] * by_pixel[pixels[p]])
+            for k in range(motions.shape[1]):
+                out[target, k] += gain * motions[t, k]

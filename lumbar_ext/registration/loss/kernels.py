@@ -29,6 +29,22 @@ def covered_window(uvw, columns, rows):
 
 
 @compiled()
+def touched_window(uvw, columns, rows):
+    """The pixels (first column, first row, end column, end row) whose area a projected mesh can touch inside the image."""
+    low_u, high_u, low_v, high_v = np.inf, -np.inf, np.inf, -np.inf
+    for i in range(uvw.shape[0]):
+        low_u = min(low_u, uvw[i, 0])
+        high_u = max(high_u, uvw[i, 0])
+        low_v = min(low_v, uvw[i, 1])
+        high_v = max(high_v, uvw[i, 1])
+    first_u = math.floor(min(max(low_u + 0.5, 0.0), columns))
+    first_v = math.floor(min(max(low_v + 0.5, 0.0), rows))
+    end_u = math.ceil(min(max(high_u + 0.5, first_u), columns))
+    end_v = math.ceil(min(max(high_v + 0.5, first_v), rows))
+    return first_u, first_v, end_u, end_v
+
+
+@compiled()
 def penalty(residual, code, scale):
     """The penalty of one pixel; see `lumbar_ext.registration.terms.similarity`."""
     if code == 0:
@@ -47,29 +63,6 @@ def reweighting(residual, code, scale):
     if code == 1:
         return 2.0
     return 1.0 / max(abs(residual), scale)
-
-
-@compiled()
-def block_picture(depth, ray_length, mu, block, transmission, out):
-    """Fills out with the DRR of depth fractions, averaged over blocks of pixels.
-
-    Args:
-        depth: [rows, columns] float32 depth fractions; whole blocks.
-        ray_length: the same shape, mm.
-        mu: attenuation, 1/mm.
-        block: edge of a block, px.
-        transmission: [rows, columns] float32 output, `exp(-mu path length)`.
-        out: [rows / block, columns / block] float32 output.
-    """
-    share = np.float32(1.0 / (block * block))
-    out[:] = 0.0
-    for y in range(depth.shape[0]):
-        for x in range(depth.shape[1]):
-            passed = np.float32(1.0)
-            if abs(depth[y, x]) > 1e-7:
-                passed = np.float32(math.exp(-mu * depth[y, x] * ray_length[y, x]))
-                out[y // block, x // block] += share * (np.float32(1.0) - passed)
-            transmission[y, x] = passed
 
 
 @compiled()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lumbar_ext.drr.adjoint import GRAZING_FLOOR
 from lumbar_ext.registration.loss.scene import SceneState
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
@@ -54,7 +53,7 @@ class Lineariser:
 
     Args:
         problem: targets at the wanted image resolution.
-        surfaces, n_modes, run, grazing_floor: as those of `Scene`.
+        surfaces, n_modes, run: as those of `Scene`.
     """
 
     def __init__(
@@ -63,9 +62,8 @@ class Lineariser:
         surfaces: tuple[SurfaceModes, ...] | None = None,
         n_modes: int | None = None,
         run: Callable = map,
-        grazing_floor: float = GRAZING_FLOOR,
     ) -> None:
-        self.problem, self.scene = problem, problem.scene(surfaces, n_modes, run, grazing_floor)
+        self.problem, self.scene = problem, problem.scene(surfaces, n_modes, run)
         self._images = problem.images.prepared(self.scene)
         others = [term for term in problem.terms if term is not problem.images]
         self._following = [term.prepared(self.scene) for term in others if term.follows_images]
@@ -90,6 +88,10 @@ class Lineariser:
         images = self._images.value(state)
         total = images + self._rest(state, images, regularisation)
         return SceneLoss(total, self._images.per_view(state), images)
+
+    def pictures(self, parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """By target, the DRR [rows, columns] that the loss compares, at parameters of finite loss."""
+        return self._images.pictures(self.scene.at(parameters))
 
     def model(self, parameters: list[np.ndarray]) -> QuadraticModel:
         """The quadratic model in the first 6 + n_modes parameters of every vertebra, at parameters of finite loss."""

@@ -6,23 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lumbar_ext.drr.adjoint import accumulate_vertex_gradient
-from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
+from lumbar_ext.drr.coverage import accumulate_piece_gradient, cover_pixels
+from lumbar_ext.drr.rasteriser import project_vertices
 from lumbar_ext.registration.loss.jacobian_kernels import (
     accumulate_jacobian,
-    number_covered_blocks,
+    number_covered_pixels,
     rigid_motions,
     shape_motions,
 )
-from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra, render_window
+from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra, touched_window
 from lumbar_ext.registration.loss.pinhole import world_pinhole
 from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.loss.tangent import tangent_from_pose
 from lumbar_ext.registration.parameters import POSE_SIZE
-
-_CURVATURE_FLOOR = 0.02
-"""Smallest cosine between ray and normal of which the second derivative takes account: few pixels that graze a triangle
-would dominate it."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +27,10 @@ class Window:
 
     Args:
         u0, v0: first column and row.
-        depth: [rows, columns] float32 depth fractions.
+        depth: [rows, columns] depth fractions, means over the area of each pixel.
         uvw: [V, 3] projected vertices.
         pinhole: [14] the camera seen from the vertebra.
+        pieces: of its triangles, see `lumbar_ext.drr.coverage.cover_pixels`.
     """
 
     u0: int
@@ -41,11 +38,19 @@ class Window:
     depth: np.ndarray
     uvw: np.ndarray
     pinhole: np.ndarray
+    pieces: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
-    def add_to(self, image: np.ndarray) -> None:
-        """Adds the depth fractions to those of an image [rows, columns]."""
+    @staticmethod
+    def around(windows: list[Window]) -> tuple[int, int, int, int]:
+        """The smallest rectangle (first column, first row, end column, end row) that holds some windows."""
+        first = np.min([(own.u0, own.v0) for own in windows], axis=0)
+        end = np.max([(own.u0 + own.depth.shape[1], own.v0 + own.depth.shape[0]) for own in windows], axis=0)
+        return int(first[0]), int(first[1]), int(end[0]), int(end[1])
+
+    def part_of(self, image: np.ndarray, u0: int, v0: int) -> np.ndarray:
+        """The pixels [rows, columns] that it has in an array whose first pixel is column u0 of row v0."""
         rows, columns = self.depth.shape
-        image[self.v0 : self.v0 + rows, self.u0 : self.u0 + columns] += self.depth
+        return image[self.v0 - v0 : self.v0 - v0 + rows, self.u0 - u0 : self.u0 - u0 + columns]
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class VertebraPatches:
     """
 
     def __init__(self, scene: Scene, index: int) -> None:
-        self._surface, self._floor = scene.surfaces[index], scene.grazing_floor
+        self._surface = scene.surfaces[index]
         self._start = scene.vertebrae[index].world_from_vertebra
         shown = {name: target for name, target in scene.targets.items() if index in scene.members[name]}
         self._pinholes = {name: world_pinhole(target.camera) for name, target in shown.items()}
@@ -89,53 +94,43 @@ class VertebraPatches:
             fields = self._surface.fields_by_vertex_mm[:, : max(0, n_modes - self._surface.n_model_modes) // 3]
             shape_motions(triangles, self._normals, modes, fields, self._motions)
 
-    def add_depth(self, name: str, vertices: np.ndarray, parameters: np.ndarray, depth: np.ndarray) -> bool:
-        """Adds its depth fractions to an image [rows, columns] of a target; False if it is not before the source."""
+    def window(self, name: str, vertices: np.ndarray, parameters: np.ndarray, shape: tuple[int, int]) -> Window | None:
+        """Its own window of an image of this shape [rows, columns] of a target; None if it is not before the source."""
         uvw, pinhole = np.empty(vertices.shape), self._pinhole(name, parameters)
         smallest = project_vertices(
             vertices, pinhole[0:3], pinhole[3:6], pinhole[6:9], pinhole[9:12], pinhole[12], pinhole[13], uvw
         )
         if not smallest > 1e-6:
-            return False
-        accumulate_signed_depth(uvw, self._surface.triangles, self._orientations[name], 0, 0, depth)
-        return True
+            return None
+        u0, v0, u1, v1 = touched_window(uvw, *shape[::-1])
+        depth = np.zeros((v1 - v0, u1 - u0))
+        pieces = cover_pixels(uvw, self._surface.triangles, self._orientations[name], u0, v0, depth)
+        return Window(u0, v0, depth, uvw, pinhole, pieces)
 
-    def window(self, name: str, vertices: np.ndarray, parameters: np.ndarray, shape: tuple[int, int]) -> Window:
-        """Its own window of an image of this shape [rows, columns] of a target in which `add_depth` would succeed."""
-        rows, columns = shape
-        uvw, scratch = np.empty(vertices.shape), np.empty(rows * columns, dtype=np.float32)
-        pinhole = self._pinhole(name, parameters)
-        u0, v0, u1, v1 = render_window(
-            vertices, pinhole, self._orientations[name], self._surface.triangles, columns, rows, uvw, scratch
-        )
-        return Window(u0, v0, scratch[: (v1 - v0) * (u1 - u0)].reshape(v1 - v0, u1 - u0), uvw, pinhole)
-
-    def patch(self, window: Window, vertices: np.ndarray, slope: np.ndarray, block: int) -> Patch:
+    def patch(self, window: Window, vertices: np.ndarray, slope: np.ndarray, shape: tuple[int, int]) -> Patch:
         """Its patch after `linearise`.
 
         Args:
             window: from `window`.
             vertices: [V, 3] in the vertebra frame.
-            slope: [rows, columns] derivative of a target pixel by the path length in each pixel of the image, 1/mm.
-            block: edge of the blocks of pixels that make a target pixel.
+            slope: [rows, columns] float32 derivative of the DRR by the depth fractions in the window.
+            shape: rows and columns of the target.
         """
-        row_of = np.full([size // block for size in slope.shape], -1, dtype=np.int32)
-        own = window.depth, window.u0, window.v0
-        count = number_covered_blocks(*own, block, row_of)
+        row_of = np.full(shape, -1, dtype=np.int32)
+        count = number_covered_pixels(window.depth, window.u0, window.v0, row_of)
         jacobian = np.zeros((count, self._motions.shape[1]), dtype=np.float32)
-        surface = self._surface.triangles, self._normals, self._motions
-        accumulate_jacobian(
-            window.uvw, vertices, window.pinhole[:3], *surface, _CURVATURE_FLOOR, slope, *own, block, row_of, jacobian
-        )
+        first, pixels, areas, _ = window.pieces
+        own = np.ascontiguousarray(window.part_of(row_of, 0, 0))
+        surface = window.uvw, vertices, window.pinhole[:3], self._surface.triangles
+        accumulate_jacobian(*surface, first, pixels, areas, self._motions, slope, own, jacobian)
         return Patch(np.flatnonzero(row_of.ravel() >= 0), jacobian)
 
-    def add_forces(self, window: Window, vertices: np.ndarray, image_gradient: np.ndarray, forces: np.ndarray) -> None:
+    def add_forces(self, window: Window, vertices: np.ndarray, depth_gradient: np.ndarray, forces: np.ndarray) -> None:
         """Adds to forces [V, 3], in the vertebra frame, the derivative by the vertices of what has the derivative
-        image_gradient [rows, columns] by the depth fractions' path lengths, mm.
+        depth_gradient [rows, columns] float32 by the depth fractions in its window.
         """
-        accumulate_vertex_gradient(
-            window.uvw, vertices, window.pinhole[:3], self._surface.triangles, image_gradient, self._floor, forces
-        )
+        surface = window.uvw, vertices, window.pinhole[:3], self._surface.triangles
+        accumulate_piece_gradient(*surface, *window.pieces, depth_gradient, forces)
 
     def gradient(self, vertices: np.ndarray, parameters: np.ndarray, forces: np.ndarray) -> np.ndarray:
         """[6 + n_modes] the derivative by the parameters [6 + K] of what has the derivative `forces` by the vertices."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
-from lumbar_ext.drr.adjoint import GRAZING_FLOOR
 from lumbar_ext.geometry import Camera
 from lumbar_ext.registration.parameters import POSE_SIZE
-from lumbar_ext.registration.targets import VertebraStart, ViewTarget, block_means
+from lumbar_ext.registration.targets import VertebraStart, ViewTarget
 from lumbar_ext.shape.model.level_shape import SurfaceModes
+
+_KEPT_STATES = 2
+"""Where a step begins and where it ends."""
 
 
 class Scene:
@@ -26,7 +29,6 @@ class Scene:
             modes; coefficients beyond those must then be zero.
         n_modes: coefficients that vary, all by default.
         run: `map`, or that of a pool of threads.
-        grazing_floor: smallest cosine between ray and normal that derivatives believe in.
     """
 
     def __init__(
@@ -37,9 +39,7 @@ class Scene:
         surfaces: tuple[SurfaceModes, ...] | None = None,
         n_modes: int | None = None,
         run: Callable = map,
-        grazing_floor: float = GRAZING_FLOOR,
     ) -> None:
-        self.grazing_floor = grazing_floor
         self.targets, self.vertebrae, self.landmark_cameras, self.run = targets, vertebrae, landmark_cameras, run
         self.surfaces = surfaces or tuple(start.shape.surface for start in vertebrae)
         self.n_modes = vertebrae[0].shape.n_modes if n_modes is None else n_modes
@@ -62,13 +62,13 @@ class Scene:
         return {name: max(weights[view], 1.0) for name, view in self.view_of.items()}
 
     def at(self, parameters: list[np.ndarray]) -> SceneState:
-        """The scene at parameters, a list of [6 + K] arrays; the last two are kept, a step and its end are asked for
+        """The scene at parameters, a list of [6 + K] arrays; those asked for last are kept, a step and its end are asked for
         often.
         """
         key = np.concatenate(parameters).tobytes()
-        if key not in self._states:
-            self._states = dict([*self._states.items()][-1:]) | {key: SceneState(self, parameters)}
-        return self._states[key]
+        state = self._states.pop(key, None) or SceneState(self, parameters)
+        self._states = dict([*self._states.items()][1 - _KEPT_STATES :]) | {key: state}
+        return state
 
     def vertices(self, index: int, parameters: np.ndarray) -> np.ndarray:
         """The rendered vertices [V, 3] float32 of one vertebra in its own frame, from parameters [6 + K]."""
@@ -94,15 +94,14 @@ class Scene:
         return self._rendered[key]
 
     def predictions(self, parameters: list[np.ndarray]) -> dict[str, np.ndarray]:
-        """By target, the DRR of its vertebrae.
+        """By target, the DRR of its vertebrae along the rays of pixel centres.
 
         Raises:
             ValueError: if a vertex is not finite or not in front of the X-ray source.
         """
         lengths = self.all_path_lengths(parameters)
         return {
-            name: block_means(drr_from_path_length(sum(lengths[i][name] for i in members)), self.targets[name].block)
-            for name, members in self.members.items()
+            name: drr_from_path_length(sum(lengths[i][name] for i in members)) for name, members in self.members.items()
         }
 
     def silhouette_errors(self, parameters: list[np.ndarray]) -> list[dict[str, float]]:
@@ -114,7 +113,7 @@ class Scene:
         for name, target in self.targets.items():
             residual = np.abs(predictions[name] - target.image)
             for i in self.members[name]:
-                inside = block_means(lengths[i][name], target.block) > 0
+                inside = lengths[i][name] > 0
                 errors[i][self.view_of[name]] = float(residual[inside].mean()) if inside.any() else float("nan")
         return errors
 
@@ -132,8 +131,15 @@ class SceneState:
 
     def __init__(self, scene: Scene, parameters: list[np.ndarray]) -> None:
         self.scene, self.parameters = scene, parameters
+        self._made: dict[Hashable, Any] = {}
         # At once: terms ask for them from the threads that would have to compute them.
         self.vertices_mm = list(scene.run(lambda i: scene.vertices(i, parameters[i]), range(len(parameters))))
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` returns, kept under a key: a term's value and its derivatives need the same pictures and contacts."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     @cached_property
     def world_mm(self) -> list[np.ndarray]:

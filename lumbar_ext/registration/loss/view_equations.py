@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lumbar_ext.drr import MU_BONE_800HU_PER_MM
-from lumbar_ext.registration.loss.kernels import block_picture, view_penalty, weighted_view
+from lumbar_ext.drr import MU_BONE_800HU_PER_MM, drr_from_path_length
+from lumbar_ext.registration.loss.kernels import view_penalty, weighted_view
 from lumbar_ext.registration.loss.patches import Patch, VertebraPatches, Window
 from lumbar_ext.registration.loss.scene import Scene, SceneState
 from lumbar_ext.registration.targets import BONE_VALUE
@@ -39,24 +39,34 @@ class NormalEquations:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """What is predicted for a target.
+
+    Args:
+        windows: of the members.
+        bones: [rows, columns] predicted DRR.
+        slopes: for each window, [rows, columns] float32 derivative of the DRR by the depth fractions.
+        fitted: gain and background, None for none.
+    """
+
+    windows: list[Window]
+    bones: np.ndarray
+    slopes: list[np.ndarray]
+    fitted: FittedFields | None
+
+
+@dataclass(frozen=True)
 class _WeightedPixels:
     """A target with its prediction, as least squares.
 
     Args:
         loss: the share of the loss.
-        windows: of the members.
-        transmission: [rows, columns] derivative of a target pixel's DRR by the path length in a pixel of its camera, 1/mm.
-        bones, slope, residual: [rows, columns] of the target: predicted DRR, and what `weighted_view` fills.
-        fitted: gain and background, None for none.
+        slope, residual: [rows, columns] of the target, what `weighted_view` fills.
     """
 
     loss: float
-    windows: list[Window]
-    transmission: np.ndarray
-    bones: np.ndarray
     slope: np.ndarray
     residual: np.ndarray
-    fitted: FittedFields | None
 
 
 class ViewEquations:
@@ -75,8 +85,7 @@ class ViewEquations:
     ) -> None:
         self._name, self._makers, self._members = name, makers, scene.members[name]
         self._target, self._similarity = scene.targets[name], similarity
-        whole = [(0, -size % self._target.block) for size in self._target.camera.size_px[::-1]]
-        self._ray_length_mm = np.pad(scene.projectors[name].ray_length_mm, whole, mode="edge")
+        self._ray_length_mm = scene.projectors[name].ray_length_mm
         self._n_views = len(scene.views)
         self._weights = self._target.weights / np.float32(scene.normalisers[name] * self._n_views)
         self._fitter = None
@@ -94,70 +103,78 @@ class ViewEquations:
 
     def equations(self, state: SceneState, *, curved: bool = True) -> NormalEquations:
         """Its part of the quadratic model at parameters of finite loss, with the second derivative or without."""
-        pixels = self._weighted(state)
-        forces = self._forces(pixels, state)
+        picture = self.picture(state)
+        pixels = self._weighted(picture)
+        forces = self._forces(picture, pixels, state)
         if not curved:
             return NormalEquations(self._members, pixels.loss, forces, {}, None)
         patches = [
-            self._makers[i].patch(window, state.vertices_mm[i], pixels.transmission, self._target.block)
-            for i, window in zip(self._members, pixels.windows, strict=True)
+            self._makers[i].patch(window, state.vertices_mm[i], slope, self._target.image.shape)
+            for i, window, slope in zip(self._members, picture.windows, picture.slopes, strict=True)
         ]
         designs = [patch.jacobian * pixels.slope.ravel()[patch.pixels, None] for patch in patches]
-        coupling = None if pixels.fitted is None else self._coupling(pixels, patches, designs)
+        coupling = None if picture.fitted is None else self._coupling(picture, patches, designs)
         return NormalEquations(self._members, pixels.loss, forces, self._blocks(patches, designs), coupling)
 
-    def _forces(self, pixels: _WeightedPixels, state: SceneState) -> tuple[np.ndarray, ...]:
+    def _forces(self, picture: Picture, pixels: _WeightedPixels, state: SceneState) -> tuple[np.ndarray, ...]:
         """What the pixels' errors do to the vertices; gain and background have their best values, so their change does
         not count.
         """
-        block, by_pixel = self._target.block, pixels.slope * pixels.residual
-        by_pixel = np.repeat(np.repeat(by_pixel, block, axis=0), block, axis=1) * pixels.transmission
-        forces = tuple(np.zeros(state.vertices_mm[i].shape) for i in self._members)
-        for i, window, own in zip(self._members, pixels.windows, forces, strict=True):
-            self._makers[i].add_forces(window, state.vertices_mm[i], by_pixel, own)
-        return forces
+        by_pixel, forces = pixels.slope * pixels.residual, []
+        for i, window, slope in zip(self._members, picture.windows, picture.slopes, strict=True):
+            own = np.zeros(state.vertices_mm[i].shape)
+            self._makers[i].add_forces(window, state.vertices_mm[i], window.part_of(by_pixel, 0, 0) * slope, own)
+            forces.append(own)
+        return tuple(forces)
 
-    def _weighted(self, state: SceneState) -> _WeightedPixels:
-        depth, block = np.zeros(self._ray_length_mm.shape, dtype=np.float32), self._target.block
-        windows = [
-            self._makers[i].window(self._name, state.vertices_mm[i], state.parameters[i], depth.shape)
-            for i in self._members
-        ]
-        for window in windows:
-            window.add_to(depth)
-        bones, transmission = self._picture(depth)
-        transmission *= np.float32(MU_BONE_800HU_PER_MM / block**2)
-        fitted = None if self._fitter is None else self._fitter.fit(bones)
+    def _weighted(self, picture: Picture) -> _WeightedPixels:
+        bones, fitted = picture.bones, picture.fitted
         gain, background = _PLAIN if fitted is None else (fitted.gain, fitted.background)
         slope, residual = np.empty_like(bones), np.empty_like(bones)
         similar = self._weights, self._similarity.code, self._similarity.scale
         loss = weighted_view(bones, gain, background, self._target.image, *similar, slope, residual)
         if fitted is not None:
             loss += fitted.penalty / self._n_views
-        return _WeightedPixels(loss, windows, transmission, bones, slope, residual, fitted)
+        return _WeightedPixels(loss, slope, residual)
 
     def _losses(self, state: SceneState) -> tuple[float, float]:
         """What fitted fields cost, and the pixels' penalty."""
-        depth = np.zeros(self._ray_length_mm.shape, dtype=np.float32)
-        for i in self._members:
-            if not self._makers[i].add_depth(self._name, state.vertices_mm[i], state.parameters[i], depth):
-                return 0.0, float("inf")
-        prediction, share = self._picture(depth)[0], 0.0
-        if self._fitter is not None:
-            fitted = self._fitter.fit(prediction)
-            prediction, share = fitted.gain * prediction + fitted.background, fitted.penalty / self._n_views
+        picture = self.picture(state)
+        if picture is None:
+            return 0.0, float("inf")
+        prediction, share = picture.bones, 0.0
+        if picture.fitted is not None:
+            prediction = picture.fitted.gain * prediction + picture.fitted.background
+            share = picture.fitted.penalty / self._n_views
         code, scale = self._similarity.code, self._similarity.scale
         return share, view_penalty(prediction, self._target.image, self._weights, code, scale)
 
-    def _picture(self, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The DRR [rows, columns] of the target's pixels, and the transmission in the pixels of its camera."""
-        bones, transmission = np.empty_like(self._target.image), np.empty_like(depth)
-        block_picture(depth, self._ray_length_mm, MU_BONE_800HU_PER_MM, self._target.block, transmission, bones)
-        return bones, transmission
+    def picture(self, state: SceneState) -> Picture | None:
+        """What is predicted, None if a vertebra is not in front of the X-ray source; kept with the state, whose loss and
+        derivatives both start from it.
+        """
+        return state.once(self, lambda: self._rendered(state))
 
-    def _coupling(self, pixels: _WeightedPixels, patches: list[Patch], designs: list[np.ndarray]) -> np.ndarray:
+    def _rendered(self, state: SceneState) -> Picture | None:
+        windows, shape = [], self._target.image.shape
+        for i in self._members:
+            window = self._makers[i].window(self._name, state.vertices_mm[i], state.parameters[i], shape)
+            if window is None:
+                return None
+            windows.append(window)
+        u0, v0, u1, v1 = Window.around(windows)
+        touched, depth = (slice(v0, v1), slice(u0, u1)), np.zeros((v1 - v0, u1 - u0))
+        for window in windows:
+            window.part_of(depth, u0, v0)[:] += window.depth
+        bones = np.zeros_like(self._target.image)
+        bones[touched] = drr_from_path_length(depth * self._ray_length_mm[touched])
+        slope = np.float32(MU_BONE_800HU_PER_MM) * (1 - bones[touched]) * self._ray_length_mm[touched]
+        slopes = [np.ascontiguousarray(window.part_of(slope, u0, v0)) for window in windows]
+        return Picture(windows, bones, slopes, None if self._fitter is None else self._fitter.fit(bones))
+
+    def _coupling(self, picture: Picture, patches: list[Patch], designs: list[np.ndarray]) -> np.ndarray:
         """`NormalEquations.coupling` of the fields."""
-        bones, fitted = pixels.bones, pixels.fitted
+        bones, fitted = picture.bones, picture.fitted
         used = self._fitter.informative_pixels(bones)
         difference = fitted.gain * bones + fitted.background - self._target.image
         root = np.sqrt(self._weights * self._similarity.reweighting(difference)).ravel()

@@ -38,15 +38,11 @@ class GaussNewtonStage:
     """One resolution.
 
     Args:
-        block: edge of the blocks of pixels whose means are compared, 1 for full resolution.
+        block: edge of the blocks of pixels that are taken as one, 1 for full resolution.
         mesh_vertices: vertices of the rendered mesh; None for all.
         varying: the parameters that change.
         max_iterations: limit.
         tolerance_mm: a step that moves no vertex farther ends the stage.
-        grazing_floor: smallest cosine between ray and normal that the gradient believes in. Few grazing rays carry the last
-            7 to 12 % of it, so that it is exact without a floor but changes from step to step; whether a step is taken
-            decides the loss, which knows no floor.
-        samples: rays along the edge of a pixel.
         reuse: steps that go on with the second derivative of an iteration, each for a fifth of its cost.
     """
 
@@ -56,15 +52,12 @@ class GaussNewtonStage:
     max_iterations: int
     tolerance_mm: float
     reuse: int = 0
-    samples: int = 1
-    grazing_floor: float = 0.05
 
 
 DEFAULT_STAGES = (
     GaussNewtonStage(4, 2500, Varying.POSE, 10, 0.5),
     GaussNewtonStage(4, 2500, Varying.MODEL, 10, 0.7),
-    GaussNewtonStage(2, 5000, Varying.MODEL, 5, 0.7),
-    GaussNewtonStage(2, None, Varying.ALL, 7, 0.05, reuse=6),
+    GaussNewtonStage(2, 5000, Varying.ALL, 7, 0.1, reuse=6),
 )
 
 _MAX_REJECTIONS = 6
@@ -168,13 +161,11 @@ class _Search:
     def _lineariser(self, stage: GaussNewtonStage, n_modes: int, parameters: list[np.ndarray]) -> Lineariser:
         surfaces = stage_surfaces(self._problem, parameters, n_modes, stage.mesh_vertices)
         problem = self._problem if stage.varying is Varying.ALL else self._problem.early()
-        return Lineariser(
-            problem.averaged(stage.block, stage.samples), surfaces, n_modes, self._run, stage.grazing_floor
-        )
+        return Lineariser(problem.averaged(stage.block), surfaces, n_modes, self._run)
 
 
 def _same_work(a: GaussNewtonStage, b: GaussNewtonStage, shape: LevelShape) -> bool:
-    resolutions = [(stage.block, stage.samples, stage.mesh_vertices, stage.varying.n_modes(shape)) for stage in (a, b)]
+    resolutions = [(stage.block, stage.mesh_vertices, stage.varying.n_modes(shape)) for stage in (a, b)]
     return resolutions[0] == resolutions[1]
 
 

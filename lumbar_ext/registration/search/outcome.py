@@ -6,8 +6,6 @@ import logging
 
 import numpy as np
 
-from lumbar_ext.mesh.self_intersection import self_intersections
-from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.registration.loss.linearisation import SceneLoss
 from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.parameters import POSE_NAMES, POSE_SIZE, Bounds
@@ -78,9 +76,6 @@ def assembled_result(
             search=record.levels.get(vertebra.level, LevelSearch(loss.total, record.evaluations, seconds, reason)),
             shape=vertebra.shape,
             warnings=_warnings(parameters[i], problem.bounds, doubts[i], after[i], pose.rotation[1, 1]),
-            crossing_triangles=self_intersections(
-                Surface(scene.at(parameters).vertices_mm[i], scene.surfaces[i].triangles)
-            ),
             vertices_inside=sum(len(contact.vertices) for contact in touched if contact.intruder == i),
             deepest_mm=max((contact.depth_mm.max() for contact in touched if contact.intruder == i), default=0.0),
         )

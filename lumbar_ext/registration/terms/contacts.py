@@ -47,13 +47,13 @@ def contacts(
         reach_mm: vertices farther from every vertex of the neighbour do not count.
         run: `map`, or that of a pool of threads.
     """
-    normals = list(run(vertex_normals, world_mm, triangles))
+    normals, boxes = list(run(vertex_normals, world_mm, triangles)), [box(own) for own in world_mm]
     pairs = [(i, j) for i in range(len(world_mm)) for j in (i - 1, i + 1) if 0 <= j < len(world_mm)]
 
     def contact(pair: tuple[int, int]) -> Contact:
         intruder, host = pair
-        low = np.maximum(world_mm[intruder].min(0), world_mm[host].min(0)) - reach_mm
-        high = np.minimum(world_mm[intruder].max(0), world_mm[host].max(0)) + reach_mm
+        low = np.maximum(boxes[intruder][0], boxes[host][0]) - reach_mm
+        high = np.minimum(boxes[intruder][1], boxes[host][1]) + reach_mm
         inside, nearest, depth_mm = vertices_inside(
             world_mm[intruder], world_mm[host], normals[host], low, high, reach_mm
         )
@@ -81,6 +81,18 @@ def vertex_normals(vertices, triangles):
         for axis in range(3):
             normals[i, axis] /= max(length, 1e-12)
     return normals
+
+
+@compiled()
+def box(points):
+    """The lowest and the highest coordinates [2, 3] of points [N, 3]; NumPy's own reductions over short rows are slow."""
+    limits = np.empty((2, 3))
+    limits[0], limits[1] = np.inf, -np.inf
+    for i in range(points.shape[0]):
+        for axis in range(3):
+            limits[0, axis] = min(limits[0, axis], points[i, axis])
+            limits[1, axis] = max(limits[1, axis], points[i, axis])
+    return limits
 
 
 @compiled()

@@ -54,6 +54,12 @@ class PreparedImages(PreparedTerm):
         """The loss of the images, infinite if a vertebra is not in front of an X-ray source."""
         return sum(self._scene.run(lambda target: target.loss(state), self._targets))
 
+    def pictures(self, state: SceneState) -> dict[str, np.ndarray]:
+        """By target, the predicted DRR [rows, columns] without gain and background, at parameters of finite loss."""
+        return {
+            name: target.picture(state).bones for name, target in zip(self._scene.targets, self._targets, strict=True)
+        }
+
     def per_view(self, state: SceneState) -> dict[str, float]:
         """The weighted mean pixel penalty of each view."""
         losses = dict.fromkeys(self._scene.views, 0.0)

@@ -27,7 +27,7 @@ class NonIntersection(Term):
 
     late: ClassVar[bool] = True
 
-    weight: float = 0.3
+    weight: float = 0.8
     reach_mm: float = 4.0
 
     def __post_init__(self) -> None:
@@ -62,21 +62,39 @@ class PreparedContacts(PreparedTerm):
         factor = 2 * factor * self._share
         for contact in found:
             sides = ((contact.intruder, contact.vertices, -1), (contact.host, contact.nearest, 1))
+            for i, vertices, sign in sides:
+                pull = sign * factor * contact.depth_mm[:, None] * contact.normals
+                model.gradient[i] += self._gradient(state, i, vertices, pull, model.n_modes)
+            if model.hessian is None:
+                continue
             designs = {
                 i: sign * self._normal_motions(state, i, vertices, contact.normals, model.n_modes)
                 for i, vertices, sign in sides
             }
             for i, design in designs.items():
-                model.gradient[i] += factor * contact.depth_mm @ design
-                for j, other in designs.items() if model.hessian is not None else ():
+                for j, other in designs.items():
                     model.hessian[i, :, j] += factor * design.T @ other
 
     def _contacts(self, state: SceneState) -> list[Contact]:
         triangles = [surface.triangles for surface in self._scene.surfaces]
-        return contacts(triangles, state.world_mm, self._reach_mm, self._scene.run)
+        return state.once(self, lambda: contacts(triangles, state.world_mm, self._reach_mm, self._scene.run))
 
     def _penalty(self, found: list[Contact]) -> float:
         return self._share * sum(float(np.square(contact.depth_mm).sum()) for contact in found)
+
+    def _gradient(
+        self, state: SceneState, index: int, vertices: np.ndarray, pull: np.ndarray, n_modes: int
+    ) -> np.ndarray:
+        """[6 + n_modes] the derivative by the parameters of a vertebra of what has the derivative `pull` [N, 3], world, by
+        its vertices [N].
+        """
+        surface, pose = self._scene.surfaces[index], state.parameters[index][:POSE_SIZE]
+        own = pull @ self._scene.vertebrae[index].world_from_moved(pose).rotation
+        wrench = np.concatenate([own.sum(0), np.cross(state.vertices_mm[index][vertices], own).sum(0)])
+        model = own.ravel() @ surface.modes_by_vertex_mm[vertices].reshape(own.size, -1)
+        free_form = surface.fields_by_vertex_mm[vertices].T @ own
+        shape = np.concatenate([model, free_form.ravel()])[:n_modes]
+        return np.concatenate([wrench @ tangent_from_pose(pose), shape])
 
     def _normal_motions(
         self, state: SceneState, index: int, vertices: np.ndarray, normals: np.ndarray, n_modes: int

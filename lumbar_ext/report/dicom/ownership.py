@@ -43,6 +43,16 @@ def check_ownership(folder: Path, files: Mapping[str, Path], headers: Mapping[st
             )
 
 
+def bundle_versions(folder: Path) -> str:
+    """The bundles that a reconstruction was made with, as "lumbar_reconstruction 0.2.0, ..."; empty if its `run.json` does not
+    tell."""
+    try:
+        bundles = json.loads((folder / "run.json").read_text(encoding="utf-8"))["bundles"]
+        return ", ".join(f"{name} {version}" for name, version in sorted(bundles.items()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
 def _recorded(path: Path) -> dict[str, str]:
     """By view, the SHA-256 of the radiograph that a reconstruction used."""
     try:

@@ -50,6 +50,7 @@ from lumbar_ext.report.dicom.header import (
     own_code,
     reference,
 )
+from lumbar_ext.report.dicom.ownership import bundle_versions
 
 MEASUREMENTS = "measurements.json"
 _UNITS = {
@@ -94,7 +95,8 @@ def measurement_report(folder: Path, radiographs: Mapping[str, Dataset]) -> dict
         if level in found:
             own = [_volume(folder / f"{level}.stl"), *_distances(place, landmarks, images)]
             measured[level] = own + measured.get(level, [])
-    groups = [_group(subject, values, grades.get(subject, []), images) for subject, values in measured.items()]
+    algorithm = AlgorithmIdentification(MODEL_NAME, bundle_versions(folder) or __version__)
+    groups = [_group(name, values, grades.get(name, []), images, algorithm) for name, values in measured.items()]
     series = NewSeries.make(0, "measurements")
     report = MeasurementReport(
         observation_context=_observer(),
@@ -194,11 +196,15 @@ def _grades(path: Path) -> dict[str, list[QualitativeEvaluation]]:
 
 
 def _group(
-    subject: str, values: list[Measurement], grades: list[QualitativeEvaluation], images: list[Dataset]
+    subject: str,
+    values: list[Measurement],
+    grades: list[QualitativeEvaluation],
+    images: list[Dataset],
+    algorithm: AlgorithmIdentification,
 ) -> MeasurementsAndQualitativeEvaluations:
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=generate_uid(None), identifier=subject),
-        algorithm_id=AlgorithmIdentification(MODEL_NAME, __version__),
+        algorithm_id=algorithm,
         finding_sites=[FindingSite(site) for site in _sites(subject)],
         measurements=values,
         qualitative_evaluations=grades or None,

@@ -7,6 +7,7 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.measurements.uncertainty.interval_calibration import (
+    LEAST_SHARE,
     check,
     fit_factors,
     fit_interval_calibration,
@@ -58,6 +59,31 @@ def test_fit_and_check_work_on_files(tmp_path, capsys):
     share = float(printed.splitlines()[-1].split("|")[3].strip().rstrip("%"))
     assert 85 <= share <= 95
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_an_interval_that_fails_on_other_people_is_withheld_and_the_rest_is_told(tmp_path, capsys):
+    """Two kinds with factors of one: errors that the deviations explain, and errors four times as large."""
+    rng = np.random.default_rng(1)
+    file, factors = tmp_path / "errors.csv", tmp_path / "factors.json"
+    rows = [
+        (kind, spread * rng.normal()) for kind, spread in (("cobb", 1.0), ("axial_rotation", 4.0)) for _ in range(200)
+    ]
+    file.write_text("id,pipeline_error,laplace_sd\n" + "".join(f"{kind},{error},1.0\n" for kind, error in rows))
+    factors.write_text('{"factors": {"cobb": 1.0, "axial_rotation": 1.0}, "cases": {"cobb": 20, "axial_rotation": 20}}')
+    before = read_interval_calibration(factors)
+    assert before.factor("axial_rotation") == 1.0 and "not held against people" in before.statement()
+    check(str(file), calibration=str(factors), record=str(factors), people="twenty studies of one person")
+    after = read_interval_calibration(factors)
+    # A normal error of 4 sd lies within 1.645 sd in 32 % of the cases.
+    assert after.held["axial_rotation"] == pytest.approx(0.32, abs=0.08) and after.held["cobb"] > LEAST_SHARE
+    assert after.factor("axial_rotation") is None and after.factor("cobb") == 1.0
+    said = after.statement()
+    assert (
+        f"{after.held['cobb']:.0%} of 200 cases of twenty studies of one person" in said and "85% no interval" in said
+    )
+    assert "axial_rotation" in capsys.readouterr().out
+    with pytest.raises(InputError, match="cannot be read as a calibration"):
+        check(str(file), calibration=str(factors), record=str(tmp_path / "none.json"))
 
 
 def test_rows_without_error_or_deviation_do_not_count(tmp_path):

@@ -103,7 +103,7 @@ def radiographs(folder, study=None, **changes):
 def made_from(folder, ap, lat):
     """The part of a reconstruction's run.json that says what it was made from."""
     inputs = {f"{view}_image": {"path": path, "sha256": sha256(path)} for view, path in (("ap", ap), ("lat", lat))}
-    (folder / "run.json").write_text(json.dumps({"inputs": inputs}))
+    (folder / "run.json").write_text(json.dumps({"inputs": inputs, "bundles": {"lumbar_reconstruction": "7.8.9"}}))
 
 
 @pytest.fixture
@@ -128,6 +128,14 @@ def test_all_objects_belong_to_the_study_and_the_person(objects):
     assert len({data.SOPInstanceUID for data in results}) == len(OBJECTS)
     assert len({data.SeriesInstanceUID for data in results}) == 3
     assert all("Research only" in data.SeriesDescription for data in results)
+
+
+def test_the_report_names_the_bundle_that_measured(objects):
+    report = pydicom.dcmread(objects / "measurements.dcm")
+    named = [item for item in report.iterall() if item.keyword == "ConceptNameCodeSequence"]
+    assert any(item.value[0].CodeMeaning == "Algorithm Version" for item in named)
+    texts = {str(item.value) for item in report.iterall() if item.keyword == "TextValue"}
+    assert "lumbar_reconstruction 7.8.9" in texts
 
 
 def test_the_report_holds_all_values_under_their_ids(groups):

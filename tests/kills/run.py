@@ -1,0 +1,228 @@
+"""Kills real commands at random moments and looks at what they leave.
+
+    python -m tests.kills.run --kills 20 --seed 0
+
+Each command runs in a child process of its own, which is forked from one that has loaded everything, over an older set of
+results. Half of the kills come at any moment of the run, the others while results are published. The law: afterwards the older
+set is there, or the new one, whole; files of others are untouched; and the next run that ends well leaves nothing hidden.
+Prints each violation with what repeats it, and exits with 1 if there is any.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lumbar_ext.cli.command import main as lumbar_ext
+from lumbar_ext.io import atomic
+from tests.radiographs.dicom_study import write_sample_study
+
+OLD, STRANGER = "old", "notes.txt"
+QUICK = ("--max_seconds", "0.01", "--looks", "0")
+Words = Callable[[Path], list[str]]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that writes results.
+
+    Args:
+        name: for messages.
+        words: its command line, given the working folder, in which `study` and `results` lie.
+        out: what it writes, a file or a folder of the working folder.
+        grows: whether `out` is a folder of sets, each complete or absent, in place of one set that is replaced.
+    """
+
+    name: str
+    words: Words
+    out: str = "out"
+    grows: bool = False
+
+
+def _reconstruct(folder: Path, out: str) -> list[str]:
+    study = folder / "study"
+    images = [str(study / name) for name in ("IM0001", "IM0002", "calibration.json")]
+    return ["reconstruct", *images, str(folder / out), *QUICK]
+
+
+def _simulate(folder: Path) -> list[str]:
+    return ["simulate", "--output_dir", str(folder / "out"), "--n", "2", "--size_px", "128", "--parameters", "plain"]
+
+
+COMMANDS = (
+    Command("reconstruct", lambda folder: _reconstruct(folder, "out")),
+    Command(
+        "dicom",
+        lambda folder: ["dicom", str(folder / "results"), *_reconstruct(folder, "out")[1:3], str(folder / "out")],
+    ),
+    Command("simulate", _simulate, grows=True),
+    Command(
+        "motion",
+        lambda folder: ["motion", str(folder / "results"), str(folder / "results"), "--output", f"{folder}/out.json"],
+        out="out.json",
+    ),
+    Command(
+        "evaluate",
+        lambda folder: ["evaluate", str(folder / "cohort"), str(folder / "out"), "--max_seconds", "0.01"],
+    ),
+)
+
+
+def run(words: list[str]) -> None:
+    """Runs a command in this process, silently."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        lumbar_ext(words)
+
+
+def start(words: list[str], publishing: int | None = None) -> int:
+    """Starts a command in a child process; it writes a byte to `publishing` when its results are about to be published."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        if publishing is not None:
+            _told_of_publication(publishing)
+        run(words)
+        os._exit(0)
+    except SystemExit as ended:
+        os._exit(int(ended.code or 0))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(99)
+
+
+def _told_of_publication(descriptor: int) -> None:
+    publish, replace = atomic._publish, os.replace
+
+    def tell(action: Callable) -> Callable:
+        def told(*args, **kwargs):
+            os.write(descriptor, b".")
+            return action(*args, **kwargs)
+
+        return told
+
+    atomic._publish, os.replace = tell(publish), tell(replace)
+
+
+def files(place: Path) -> dict[str, bytes]:
+    """Content by relative path of everything that a user sees there; a file is its own."""
+    if place.is_file():
+        return {"": place.read_bytes()}
+    found = (path for path in place.rglob("*") if path.is_file() and path.name != STRANGER)
+    return {str(path.relative_to(place)): path.read_bytes() for path in found}
+
+
+def hidden(folder: Path) -> list[str]:
+    """What is hidden in a folder and below it."""
+    return [str(path.relative_to(folder)) for path in folder.rglob(".*")]
+
+
+def broken(command: Command, place: Path, whole: dict[str, bytes]) -> str | None:
+    """What is wrong with what a kill left; None for the older set or the new one."""
+    seen = {name: content for name, content in files(place).items() if not name.startswith(".") and "/." not in name}
+    if command.grows:
+        begun = {name.split("/")[0] for name in seen if "/" in name}
+        wanted = {name for name in whole if name.split("/")[0] in begun}
+        return None if wanted <= set(seen) else f"lacks {sorted(wanted - set(seen))[:5]}"
+    old = {name for name, content in seen.items() if content == OLD.encode()}
+    if not (place.parent / "out" / STRANGER).is_file() and place.name == "out":
+        return f"{STRANGER} is gone"
+    return None if old in (set(), set(seen)) and set(seen) == set(whole) else f"{len(old)} of {len(seen)} are old"
+
+
+def plant(command: Command, place: Path, whole: dict[str, bytes]) -> None:
+    """An older set of results, and a file of somebody else."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    if command.grows:
+        return
+    for name in whole:
+        path = place / name if name else place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(OLD)
+    if not place.is_file():
+        (place / STRANGER).write_text("mine")
+
+
+def kill_once(words: list[str], seconds: float, rng: random.Random, aimed: bool) -> bool:
+    """Starts a command and kills it; whether that came before its end."""
+    reader, writer = os.pipe()
+    child = start(words, writer)
+    os.close(writer)
+    if aimed:
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            os.read(reader, 1)
+        time.sleep(rng.uniform(0, 0.003))
+    else:
+        time.sleep(rng.uniform(0, seconds))
+    os.kill(child, signal.SIGKILL)
+    os.close(reader)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def violations(command: Command, folder: Path, kills: int, seed: int) -> list[str]:
+    """What `kills` kills of a command leave against the law."""
+    place, words, found = folder / command.out, command.words(folder), []
+    start_time = time.monotonic()
+    status = os.waitpid(start(words), 0)[1]
+    seconds = time.monotonic() - start_time
+    if status:
+        return [f"{command.name} ends with {os.waitstatus_to_exitcode(status)}"]
+    whole, rng, early = files(place), random.Random(seed), 0
+    for number in range(kills):
+        plant(command, place, whole)
+        early += kill_once(words, seconds, rng, aimed=number % 2 == 1)
+        wrong = broken(command, place, whole)
+        if wrong:
+            found.append(f"--only {command.name} --seed {seed}: kill {number}: {wrong}")
+    plant(command, place, whole)
+    os.waitpid(start(words), 0)
+    left = hidden(folder)
+    if left:
+        found.append(f"--only {command.name} --seed {seed}: the next run leaves {left[:5]}")
+    if OLD.encode() in files(place).values() or set(files(place)) != set(whole):
+        found.append(f"--only {command.name} --seed {seed}: the next run is not whole")
+    print(f"{command.name}: {kills} kills, {early} before the end, a run takes {seconds:.1f} s", flush=True)
+    return found
+
+
+def prepare(folder: Path) -> None:
+    """The study, results of it, and a cohort; what is compiled and loaded on the way is there for every child."""
+    write_sample_study(folder / "study")
+    run(_reconstruct(folder, "results"))
+    cohort = [word.replace(str(folder / "out"), str(folder / "cohort")) for word in _simulate(folder)]
+    run([*cohort[:4], "1", *cohort[5:], "--meshes", "true"])
+
+
+def main() -> int:
+    """Runs the kills."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=20, help="of each command")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="part of the names of the commands to kill")
+    options = parser.parse_args()
+    found = []
+    with tempfile.TemporaryDirectory(prefix="kills-") as name:
+        folder = Path(name)
+        prepare(folder)
+        for command in COMMANDS:
+            if options.only in command.name:
+                found += violations(command, folder, options.kills, options.seed)
+                shutil.rmtree(folder / command.out, ignore_errors=True)
+                (folder / command.out).unlink(missing_ok=True)
+    print("\n".join([f"VIOLATION {line}" for line in found] + [f"{len(found)} violations"]))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
