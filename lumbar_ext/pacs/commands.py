@@ -76,7 +76,9 @@ def pacs(
     with folder.alone():
         while True:
             try:
-                work_off(folder, task, filters or {}, limits, Place(workers=workers), retry)
+                found, new, done = work_off(folder, task, filters or {}, limits, Place(workers=workers), retry)
+                if new or watch_seconds is None:
+                    print(f"{found} studies found, {new} were new, {done} of these have results", flush=True)
             except ArchiveError as error:
                 if watch_seconds is None:
                     raise InputError(str(error)) from error
@@ -90,22 +92,24 @@ def pacs(
 
 def work_off(
     folder: CohortFolder, task: ReconstructArchived, filters: dict[str, str], limits: Limits, place: Place, retry: bool
-) -> None:
-    """Reconstructs what a filter finds and is not done, and says how many ended how.
+) -> tuple[int, int, int]:
+    """Reconstructs what a filter finds and is not done.
+
+    Returns:
+        How many studies were found, how many of these were new, and how many of these have results now.
 
     Raises:
         ArchiveError: if the archive does not answer.
         InputError: if it cannot be used at all.
     """
     found = [Study(uid, {}) for uid in task.archive.studies(filters)]
-    new = [study for study in found if _is_open(folder.outcome(study), retry)]
-    todo = [study for study in new if not task.archive.has_results(study.name)]
+    unknown = [study for study in found if _is_open(folder.outcome(study), retry)]
+    todo = [study for study in unknown if not task.archive.has_results(study.name)]
     if todo:
         run_studies(folder, todo, task, limits, task.reconstruct.settings, place, again=tuple(What))
     outcomes = [folder.outcome(study) for study in todo]
     done = sum(outcome is not None and outcome.what in HAS_RESULTS for outcome in outcomes)
-    if todo or not new:
-        print(f"{len(found)} studies found, {len(todo)} were new, {done} of these have results", flush=True)
+    return len(found), len(todo), done
 
 
 def _is_open(outcome: Outcome | None, retry: bool) -> bool:
