@@ -18,12 +18,14 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, one_line, require_file
 
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
-_MAGICS = {b"n+1\0": 344, b"n+2\0": 4}
-_LONGEST_EXTENSIONS = 2**24
+_MAGICS = {b"n+1\0": 344, b"n+2\0": 4}  # where they stand in the headers of NIfTI-1 and NIfTI-2, nifti1.h and nifti2.h
+_LONGEST_EXTENSIONS = 2**24  # bytes between header and values
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """By the low three bits of xyzt_units: unknown (taken as mm), metre, mm, micrometre."""
 
-_APART_MM = 0.1
+_APART_MM = 0.1  # of where sform and qform put a corner: rounding of float32 and quaternions stays far below
+_LAST_SPACE_CODE = 5
+"""NIFTI_XFORM_TEMPLATE_OTHER."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def _header(path: Path, stream) -> nibabel.Nifti1Header:
     if size is None:
         raise InputError(f"{path}: a damaged NIfTI file: its header is {int.from_bytes(head, 'little')} bytes long")
     head += stream.read(size - 4)
+    _refuse_what_would_be_guessed(path, _HEADERS[size](head, check=False))
     header = _HEADERS[size](head)
     start = int(header["vox_offset"])
     if not size + 4 <= start <= size + 4 + _LONGEST_EXTENSIONS or start != header["vox_offset"]:
@@ -112,6 +115,19 @@ def _header(path: Path, stream) -> nibabel.Nifti1Header:
     if not _extends_to(extensions, header.endianness):
         raise InputError(f"{path}: a damaged NIfTI file: values at byte {start}, which is not where its header ends")
     return header
+
+
+def _refuse_what_would_be_guessed(path: Path, header: nibabel.Nifti1Header) -> None:
+    """nibabel takes an unknown code for "not stated", and a spacing of zero for 1 mm: both would move the image in silence."""
+    for name in ("sform_code", "qform_code"):
+        if not 0 <= int(header[name]) <= _LAST_SPACE_CODE:
+            raise InputError(
+                f"{path}: a damaged NIfTI file: {name} {int(header[name])}, expected 0 to {_LAST_SPACE_CODE}"
+            )
+    axes = [axis for axis in (1, 2, 3) if axis <= int(header["dim"][0]) and int(header["dim"][axis]) > 1]
+    spacing = [float(header["pixdim"][axis]) for axis in axes]
+    if not all(0 < abs(number) < np.inf for number in spacing):
+        raise InputError(f"{path}: a damaged NIfTI file: pixdim {spacing}, expected distances between its values")
 
 
 def _extends_to(block: bytes, endianness: str) -> bool:

@@ -21,7 +21,7 @@ OURS_FROM_LPS = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0,
 OURS_FROM_RAS = OURS_FROM_LPS @ np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world is right, anterior, superior."""
 
-_SHEAR = 1e-3
+_SHEAR = 1e-3  # cosine between axes, as rounded headers need
 
 
 @dataclass(frozen=True)

@@ -169,3 +169,19 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "a.nii")
     with pytest.raises(InputError, match="a pipe or device"):
         read_radiograph(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("sform_code", 66), ("qform_code", -1), ("pixdim", 0.0), ("pixdim", np.nan)]
+)
+def test_what_nibabel_would_guess_in_silence_is_refused(tmp_path, name, value):
+    """It takes an unknown code for none, and a spacing of zero for 1 mm."""
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.diag([2.0, 3, 4, 1]))
+    header = image.header
+    if name == "pixdim":
+        header["pixdim"][2] = value
+    else:
+        header[name] = value
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4) + bytes(240))
+    with pytest.raises(InputError, match=f"a damaged NIfTI file: {name}"):
+        read_nifti(tmp_path / "a.nii", 10_000)

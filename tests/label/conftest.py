@@ -20,7 +20,7 @@ from monailabel.client.client import MONAILabelClient
 
 from tests.radiographs.dicom_study import SAMPLE, write_image
 
-START_SECONDS = 300
+START_SECONDS = 900
 
 
 @dataclass(frozen=True)
