@@ -112,7 +112,7 @@ test: install-test  ## run the whole test suite
 	$(BIN)/python -m pytest
 
 test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks and lost clusters in real processes
-	$(BIN)/python -m pytest tests/engine tests/cohort
+	$(BIN)/python -m pytest tests/engine tests/batch
 
 test-pacs: install-test  ## test the way to an archive and back alone, with Debian's orthanc (skipped where it is not installed)
 	$(BIN)/python -m pytest -rs tests/pacs tests/report/dicom

@@ -19,12 +19,12 @@ from pathlib import Path
 import cloudpickle
 import fire
 
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.commands import write_report
-from lumbar_ext.cohort.manifest import read_manifest
-from lumbar_ext.cohort.reconstruction_task import published
-from lumbar_ext.cohort.study_runs import Place, run_studies
-from lumbar_ext.engine.task import Limits
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.cohort_verbs import write_cohort_report
+from lumbar_ext.batch.manifest import read_manifest
+from lumbar_ext.batch.study_runs import Place, run_studies
+from lumbar_ext.batch.study_task import published
+from lumbar_ext.engine.task import ItemLimits
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -54,7 +54,7 @@ def main(studies: int = 1000, workers: int = 2) -> None:
         steps = {
             "first run": lambda: _run(folder, root, workers),
             "second run": lambda: _run(folder, root, workers),
-            "tables and page": lambda: write_report(folder, read_manifest(Path(root, "m.csv"))),
+            "tables and page": lambda: write_cohort_report(folder, read_manifest(Path(root, "m.csv"))),
         }
         for name, step in steps.items():
             wall, cpu = time.perf_counter(), _cpu_seconds()
@@ -67,7 +67,9 @@ def main(studies: int = 1000, workers: int = 2) -> None:
 
 def _run(folder: CohortFolder, root: str, workers: int) -> None:
     task = NoStudies(str(folder.studies))
-    run_studies(folder, read_manifest(Path(root, "m.csv")), task, Limits(threads=1), "nothing", Place(workers=workers))
+    run_studies(
+        folder, read_manifest(Path(root, "m.csv")), task, ItemLimits(threads=1), "nothing", Place(workers=workers)
+    )
 
 
 def _write_manifest(root: Path, studies: int) -> None:

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import psutil
 
 from lumbar_ext.engine.child import Answer
-from lumbar_ext.engine.task import Ended, FullDiskError, How, Limits, StoppedError
+from lumbar_ext.engine.task import Ended, FullDiskError, How, ItemLimits, StoppedError
 from lumbar_ext.errors import InputError
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -39,7 +39,7 @@ class ItemProcess:
         limits: of each item; `threads` and `memory_gib` are given.
     """
 
-    def __init__(self, task: bytes, limits: Limits) -> None:
+    def __init__(self, task: bytes, limits: ItemLimits) -> None:
         self.task, self.limits = task, limits
         self._lock = threading.Lock()
         self._child: subprocess.Popen | None = None

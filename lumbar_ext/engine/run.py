@@ -23,7 +23,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
 
 from lumbar_ext.engine.item_process import ItemProcess
-from lumbar_ext.engine.task import Ended, FullDiskError, How, Limits, StoppedError, Task
+from lumbar_ext.engine.task import Ended, FullDiskError, How, ItemLimits, StoppedError, Task
 from lumbar_ext.errors import InputError
 
 _LEAST_WAITING = 100
@@ -42,7 +42,7 @@ def cores() -> int:
 def run_items(
     task: Task,
     items: Sequence[Any],
-    limits: Limits,
+    limits: ItemLimits,
     *,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -92,7 +92,7 @@ class Job:
 
     name: str
     task: bytes
-    limits: Limits
+    limits: ItemLimits
 
 
 class _Run:
@@ -227,8 +227,8 @@ def close_processes(name: str) -> None:
     _PROCESSES.close(name)
 
 
-def _with_shares(limits: Limits) -> Limits:
-    """Limits with the Dask worker's cores and memory shared out among its threads, where they are not stated."""
+def _with_shares(limits: ItemLimits) -> ItemLimits:
+    """ItemLimits with the Dask worker's cores and memory shared out among its threads, where they are not stated."""
     worker = get_worker()
     slots = worker.state.nthreads
     memory = worker.memory_manager.memory_limit

@@ -32,7 +32,7 @@ class How(StrEnum):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ItemLimits:
     """What the work on one item may take.
 
     Args:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pydicom
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import What
-from lumbar_ext.cohort.reconstruction_task import ReconstructStudies, published
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_outcome import What
+from lumbar_ext.batch.study_task import ReconstructStudies, published
 from lumbar_ext.pacs.archive import Archive
 from lumbar_ext.radiographs.dicom_calibration import provide_calibration
 from lumbar_ext.radiographs.dicom_folder import find_radiographs

@@ -154,10 +154,10 @@ def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[None]
         return
     # Dask comes with an extra that one process does without.
     from lumbar_ext.engine.run import run_items
-    from lumbar_ext.engine.task import How, Limits
+    from lumbar_ext.engine.task import How, ItemLimits
 
     crashed = []
-    for index, ended in run_items(job, plans, Limits(threads=1), workers=workers):
+    for index, ended in run_items(job, plans, ItemLimits(threads=1), workers=workers):
         if ended.how is How.BAD_INPUT:
             raise InputError(ended.message)
         if ended.how is not How.DONE:

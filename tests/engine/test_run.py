@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from lumbar_ext.engine.run import run_items
-from lumbar_ext.engine.task import How, Limits
+from lumbar_ext.engine.task import How, ItemLimits
 from lumbar_ext.errors import InputError
 from tests.engine.faulty import Faulty, Unprepared
 
-LIMITS = Limits(seconds=60, retries=1, threads=1)
+LIMITS = ItemLimits(seconds=60, retries=1, threads=1)
 
 
 def run(folder, items, limits=LIMITS, workers=2):
@@ -68,13 +68,13 @@ def test_each_fault_costs_its_own_item_alone(tmp_path):
 
 
 def test_an_item_that_hangs_is_ended(tmp_path):
-    ends = run(tmp_path, ["hang", "good"], Limits(seconds=1, threads=1, retries=3))
+    ends = run(tmp_path, ["hang", "good"], ItemLimits(seconds=1, threads=1, retries=3))
     assert ends["hang"].how is How.TIMED_OUT and "1 s" in ends["hang"].message
     assert ends["good"].how is How.DONE and attempts(tmp_path)["hang"] == 1
 
 
 def test_an_item_that_eats_memory_is_ended(tmp_path):
-    ends = run(tmp_path, ["eat", "good"], Limits(memory_gib=0.2, threads=1, retries=0))
+    ends = run(tmp_path, ["eat", "good"], ItemLimits(memory_gib=0.2, threads=1, retries=0))
     assert ends["eat"].how is How.CRASHED and "0.2 GiB allowed" in ends["eat"].message
     assert ends["good"].how is How.DONE
 
@@ -106,7 +106,7 @@ def test_processes_killed_at_random_moments_lose_nothing(tmp_path):
     killer = threading.Thread(target=kill_five)
     killer.start()
     try:
-        ends = run(tmp_path, items, Limits(threads=1, retries=6))
+        ends = run(tmp_path, items, ItemLimits(threads=1, retries=6))
     finally:
         over.set()
         killer.join()
@@ -115,7 +115,7 @@ def test_processes_killed_at_random_moments_lose_nothing(tmp_path):
 
 
 def test_whoever_stops_looking_leaves_no_process(tmp_path):
-    ends = run_items(Faulty(str(tmp_path)), ["good", "hang", "hang"], Limits(threads=1), workers=2)
+    ends = run_items(Faulty(str(tmp_path)), ["good", "hang", "hang"], ItemLimits(threads=1), workers=2)
     assert next(ends)[1].value == "GOOD"
     ends.close()
     deadline = time.monotonic() + 10

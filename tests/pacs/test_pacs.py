@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import Outcome, What, publish_outcome
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_outcome import Outcome, What, publish_outcome
 from lumbar_ext.errors import InputError
-from lumbar_ext.pacs import commands
+from lumbar_ext.pacs import pacs_verb
 from lumbar_ext.pacs.archive import Archive, ArchiveError
 from tests.pacs.conftest import NAME, PATIENT, SAMPLE
 
@@ -26,7 +26,7 @@ def test_a_study_is_found_reconstructed_and_stored_once(archive, send_study, tmp
     date = "20010203"
     study, other = send_study(date), send_study("19990101")
     options = {"filters": {"StudyDate": date}, "calibration": str(SAMPLE / "calibration.json"), "workers": 1, **QUICK}
-    commands.pacs(archive.url, str(tmp_path / "out"), **options)
+    pacs_verb.pacs(archive.url, str(tmp_path / "out"), **options)
     objects = stored(archive, study)
     kinds = sorted(data.SOPClassUID.name for data in objects)
     assert (
@@ -40,7 +40,7 @@ def test_a_study_is_found_reconstructed_and_stored_once(archive, send_study, tmp
 
     # Again, here and from another machine: they are there.
     for folder in ("out", "elsewhere"):
-        commands.pacs(archive.url, str(tmp_path / folder), **options)
+        pacs_verb.pacs(archive.url, str(tmp_path / folder), **options)
     assert len(stored(archive, study)) == len(objects)
     said = "".join(capfd.readouterr())
     assert "1 were new, 1 of these have results" in said
@@ -51,7 +51,7 @@ def test_what_fails_is_told_and_tried_once(archive, send_study, tmp_path, capfd)
     study = send_study("20020203", ViewPosition="AP")
     options = {"filters": {"StudyDate": "20020203"}, "workers": 1, **QUICK}
     for _ in range(2):
-        commands.pacs(archive.url, str(tmp_path / "out"), **options)
+        pacs_verb.pacs(archive.url, str(tmp_path / "out"), **options)
     folder = CohortFolder(tmp_path / "out")
     outcome = folder.outcome(Study(study, {}))
     assert outcome.what == "bad input" and outcome.sentence
@@ -92,7 +92,7 @@ def test_a_watch_survives_the_restart_of_the_archive_and_takes_each_study_once(
     def run_studies(folder, studies, *_, **__):
         given.extend(study.name for study in studies)
         for study in studies:
-            commands_outcome(folder, study)
+            note_as_done(folder, study)
 
     passes = iter(
         [lambda: None, orthanc.stop, orthanc.start, lambda: sent.append(send_study("20040203")), lambda: None]
@@ -105,13 +105,13 @@ def test_a_watch_survives_the_restart_of_the_archive_and_takes_each_study_once(
             raise _EnoughError
         step()
 
-    monkeypatch.setattr(commands, "run_studies", run_studies)
-    monkeypatch.setattr(commands.time, "sleep", sleep)
+    monkeypatch.setattr(pacs_verb, "run_studies", run_studies)
+    monkeypatch.setattr(pacs_verb.time, "sleep", sleep)
     with pytest.raises(_EnoughError):
-        commands.pacs(archive.url, str(tmp_path / "out"), filters={"StudyDate": "20040203"}, watch_seconds=1)
+        pacs_verb.pacs(archive.url, str(tmp_path / "out"), filters={"StudyDate": "20040203"}, watch_seconds=1)
     assert given == sent and len(sent) == 2
     assert "looking again" in capfd.readouterr().err
 
 
-def commands_outcome(folder, study):
+def note_as_done(folder, study):
     publish_outcome(folder.study(study), Outcome(study.name, What.OK, "", (), "", {}))

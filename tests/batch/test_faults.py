@@ -13,15 +13,15 @@ import psutil
 import pyarrow.parquet
 import pytest
 
-from lumbar_ext.cohort import commands
-from lumbar_ext.cohort.commands import write_report
-from lumbar_ext.cohort.manifest import read_manifest
-from lumbar_ext.cohort.outcome import What
-from lumbar_ext.cohort.study_runs import Place
+from lumbar_ext.batch import cohort_verbs
+from lumbar_ext.batch.cohort_verbs import write_cohort_report
+from lumbar_ext.batch.manifest import read_manifest
+from lumbar_ext.batch.study_outcome import What
+from lumbar_ext.batch.study_runs import Place
 from lumbar_ext.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-_RUN = "from tests.cohort.fake import run_in_this_process; import sys; run_in_this_process(*sys.argv[1:])"
+_RUN = "from tests.batch.fake import run_in_this_process; import sys; run_in_this_process(*sys.argv[1:])"
 
 
 def test_each_study_ends_in_its_way_and_the_next_run_does_what_is_left(fake_cohort, capsys):
@@ -51,16 +51,16 @@ def test_each_study_ends_in_its_way_and_the_next_run_does_what_is_left(fake_coho
     expected |= {"killed": "ok", "hangs": "ok"}
     assert fake_cohort.run([What.CRASHED, What.TIMED_OUT]) == expected
 
-    fake_cohort.folder.write_run({"options": {}, "limits": {}, "started": commands._now()})
-    commands.write_manifest(fake_cohort.folder.manifest, read_manifest(fake_cohort.manifest))
-    commands.cohort_status(str(fake_cohort.folder.path))
+    fake_cohort.folder.write_run({"options": {}, "limits": {}, "started": cohort_verbs._now()})
+    cohort_verbs.write_manifest(fake_cohort.folder.manifest, read_manifest(fake_cohort.manifest))
+    cohort_verbs.cohort_status(str(fake_cohort.folder.path))
     said = capsys.readouterr().out
     assert "14 studies: 10 ok, 2 flagged, 2 bad input" in said and "no run" in said
 
 
 def _check_report(fake_cohort, expected):
     folder = fake_cohort.folder
-    write_report(folder, read_manifest(fake_cohort.manifest))
+    write_cohort_report(folder, read_manifest(fake_cohort.manifest))
     rows = list(csv.DictReader(folder.table("studies", "csv").open()))
     assert {row["study"]: row["outcome"] for row in rows} == expected and len(rows) == len(expected)
     assert {row["study"]: row["site"] for row in rows}["good1"] == "north"

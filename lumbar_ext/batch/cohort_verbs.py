@@ -19,16 +19,16 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.manifest import Study, read_manifest, write_manifest
+from lumbar_ext.batch.page import Distributions, write_page
+from lumbar_ext.batch.study_key import settings_key
+from lumbar_ext.batch.study_outcome import Outcome, What
+from lumbar_ext.batch.study_runs import Place, run_studies
+from lumbar_ext.batch.study_task import ReconstructStudies
+from lumbar_ext.batch.tables import write_measurements_table, write_studies_table
 from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.manifest import Study, read_manifest, write_manifest
-from lumbar_ext.cohort.outcome import Outcome, What
-from lumbar_ext.cohort.page import Distributions, write_page
-from lumbar_ext.cohort.reconstruction_task import ReconstructStudies
-from lumbar_ext.cohort.study_key import settings_key
-from lumbar_ext.cohort.study_runs import Place, run_studies
-from lumbar_ext.cohort.tables import write_measurements_table, write_studies_table
-from lumbar_ext.engine.task import Limits
+from lumbar_ext.engine.task import ItemLimits
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.typed_values import Count, Positive, Whole
 from lumbar_ext.workflow.options import refuse_unknown_entry
@@ -76,7 +76,7 @@ def cohort(
     with folder.alone():
         write_manifest(folder.manifest, studies)
         folder.write_run({"options": entries, "limits": limits, "started": _now()})
-        _run(folder, studies, entries, Limits(**limits), Place(scheduler, workers))
+        _run(folder, studies, entries, ItemLimits(**limits), Place(scheduler, workers))
     _end(folder, studies)
 
 
@@ -100,7 +100,7 @@ def cohort_retry(
     again = (*_AGAIN, What.BAD_INPUT) if bad_input else _AGAIN
     with folder.alone():
         folder.write_run({**run, "started": _now()})
-        _run(folder, studies, run["options"], Limits(**run["limits"]), Place(scheduler, workers), again)
+        _run(folder, studies, run["options"], ItemLimits(**run["limits"]), Place(scheduler, workers), again)
     _end(folder, studies)
 
 
@@ -138,10 +138,10 @@ def cohort_report(output_dir: str) -> None:
     """
     folder = CohortFolder(Path(output_dir))
     folder.read_run()
-    write_report(folder, read_manifest(folder.manifest))
+    write_cohort_report(folder, read_manifest(folder.manifest))
 
 
-def write_report(folder: CohortFolder, studies: Sequence[Study]) -> list[Outcome | None]:
+def write_cohort_report(folder: CohortFolder, studies: Sequence[Study]) -> list[Outcome | None]:
     """Writes tables and page, and returns what became of each study."""
     pairs = [(study, folder.outcome(study)) for study in studies]
     distributions = Distributions()
@@ -156,7 +156,7 @@ def _run(
     folder: CohortFolder,
     studies: Sequence[Study],
     options: dict[str, Any],
-    limits: Limits,
+    limits: ItemLimits,
     place: Place,
     again: Sequence[What] = (),
 ) -> None:
@@ -166,7 +166,7 @@ def _run(
 
 
 def _end(folder: CohortFolder, studies: Sequence[Study]) -> None:
-    outcomes = write_report(folder, studies)
+    outcomes = write_cohort_report(folder, studies)
     print(_counts(outcomes))
     print(f"page: {folder.page.resolve()}")
     if not any(outcome is not None and outcome.what in (What.OK, What.FLAGGED) for outcome in outcomes):

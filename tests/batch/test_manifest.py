@@ -2,7 +2,7 @@
 
 import pytest
 
-from lumbar_ext.cohort.manifest import Study, read_manifest, write_manifest
+from lumbar_ext.batch.manifest import Study, read_manifest, write_manifest
 from lumbar_ext.errors import InputError
 
 HEADER = "Study_ID,AP,Lateral,calibration,site\n"

@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.commands import make_folder, refuse_unknown_entries
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import HAS_RESULTS, Outcome, What
-from lumbar_ext.cohort.reconstruction_task import ReconstructStudies
-from lumbar_ext.cohort.study_key import settings_key
-from lumbar_ext.cohort.study_runs import Place, run_studies
-from lumbar_ext.engine.task import Limits
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.cohort_verbs import make_folder, refuse_unknown_entries
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_key import settings_key
+from lumbar_ext.batch.study_outcome import HAS_RESULTS, Outcome, What
+from lumbar_ext.batch.study_runs import Place, run_studies
+from lumbar_ext.batch.study_task import ReconstructStudies
+from lumbar_ext.engine.task import ItemLimits
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.input_file import MAX_DOCUMENT_BYTES, require_file
 from lumbar_ext.pacs.archive import Archive, ArchiveError
@@ -72,7 +72,7 @@ def pacs(
     reconstruct = ReconstructStudies(str(folder.studies.resolve()), entries, settings)
     archive = Archive(url, credentials, ca_bundle)
     task = ReconstructArchived(archive, reconstruct, calibration and str(Path(calibration).resolve()))
-    limits = Limits(timeout_seconds, retries=retries)
+    limits = ItemLimits(timeout_seconds, retries=retries)
     with folder.alone():
         while True:
             try:
@@ -91,7 +91,12 @@ def pacs(
 
 
 def work_off(
-    folder: CohortFolder, task: ReconstructArchived, filters: dict[str, str], limits: Limits, place: Place, retry: bool
+    folder: CohortFolder,
+    task: ReconstructArchived,
+    filters: dict[str, str],
+    limits: ItemLimits,
+    place: Place,
+    retry: bool,
 ) -> tuple[int, int, int]:
     """Reconstructs what a filter finds and is not done.
 

@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import HAS_RESULTS, Outcome
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_outcome import HAS_RESULTS, Outcome
 from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.measurements.document import CSV_COLUMNS
 
@@ -21,7 +21,7 @@ _NUMBERS = ("value", "sd", "low_90", "high_90", "reference_low", "reference_high
 _SWITCH = "outside_reference"
 _COLUMNS = tuple(name for name in CSV_COLUMNS if name != "definition")
 """A definition is a sentence, which ten thousand studies need not repeat."""
-MEASUREMENTS = pyarrow.schema(
+TABLE_SCHEMA = pyarrow.schema(
     [("study", pyarrow.string()), ("outcome", pyarrow.string())]
     + [
         (name, pyarrow.float64() if name in _NUMBERS else pyarrow.bool_() if name == _SWITCH else pyarrow.string())
@@ -46,13 +46,13 @@ def write_measurements_table(folder: CohortFolder, pairs: Sequence[Pair]) -> Ite
     with (
         atomic_path(folder.table("measurements", "parquet")) as parquet,
         atomic_path(folder.table("measurements", "csv")) as text,
-        pyarrow.parquet.ParquetWriter(parquet, MEASUREMENTS) as in_parquet,
-        pyarrow.csv.CSVWriter(text, MEASUREMENTS) as in_csv,
+        pyarrow.parquet.ParquetWriter(parquet, TABLE_SCHEMA) as in_parquet,
+        pyarrow.csv.CSVWriter(text, TABLE_SCHEMA) as in_csv,
     ):
         done = [(study, outcome) for study, outcome in pairs if outcome is not None and outcome.what in HAS_RESULTS]
         for first in range(0, len(done), _STUDIES_A_PIECE):
             rows = [row for pair in done[first : first + _STUDIES_A_PIECE] for row in _rows(folder, *pair)]
-            piece = pyarrow.Table.from_pylist(rows, MEASUREMENTS)
+            piece = pyarrow.Table.from_pylist(rows, TABLE_SCHEMA)
             in_parquet.write_table(piece)
             in_csv.write_table(piece)
             yield rows

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from lumbar_ext.cohort.study_key import are_still, input_files, settings_key
+from lumbar_ext.batch.study_key import are_still, input_files, settings_key
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image
 
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_key import input_files, settings_key
+from lumbar_ext.batch.study_outcome import Outcome, What, write_outcome
 from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import Outcome, What, write_outcome
-from lumbar_ext.cohort.study_key import input_files, settings_key
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import staged_output
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.manifest import read_manifest
-from lumbar_ext.cohort.study_runs import Place, run_studies
-from lumbar_ext.engine.task import Limits
-from tests.cohort.fake import FakeStudies
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.manifest import read_manifest
+from lumbar_ext.batch.study_runs import Place, run_studies
+from lumbar_ext.engine.task import ItemLimits
+from tests.batch.fake import FakeStudies
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FakeCohort:
         """Runs what is to be done, and returns by id how it ended."""
         self.folder.studies.mkdir(parents=True, exist_ok=True)
         task = FakeStudies(str(self.folder.studies), "key", str(self.folder.path / "diary.txt"))
-        limits = Limits(**{"threads": 1, "retries": 1, **limits})
+        limits = ItemLimits(**{"threads": 1, "retries": 1, **limits})
         run_studies(self.folder, read_manifest(self.manifest), task, limits, "key", place or Place(workers=2), again)
         return self.outcomes()
 

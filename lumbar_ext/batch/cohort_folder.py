@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import Outcome, read_outcome
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_outcome import Outcome, read_outcome
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import Outcome, What, publish_outcome
-from lumbar_ext.cohort.study_key import are_still, input_files
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_key import are_still, input_files
+from lumbar_ext.batch.study_outcome import Outcome, What, publish_outcome
 from lumbar_ext.engine.run import run_items
-from lumbar_ext.engine.task import Ended, How, Limits, Task
+from lumbar_ext.engine.task import Ended, How, ItemLimits, Task
 from lumbar_ext.io.atomic import remove_leftovers
 
 _FAILED = {How.BAD_INPUT: What.BAD_INPUT, How.CRASHED: What.CRASHED, How.TIMED_OUT: What.TIMED_OUT}
@@ -36,7 +36,7 @@ def run_studies(
     folder: CohortFolder,
     studies: Sequence[Study],
     task: Task,
-    limits: Limits,
+    limits: ItemLimits,
     settings: str,
     place: Place,
     again: Sequence[What] = (),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cloudpickle
 
-from lumbar_ext.cohort.reconstruction_task import published
+from lumbar_ext.batch.study_task import published
 from lumbar_ext.errors import InputError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -55,12 +55,12 @@ class FakeStudies:
 
 def run_in_this_process(out, names):
     """What a killed run runs: slow studies, until somebody ends it."""
-    from lumbar_ext.cohort.cohort_folder import CohortFolder
-    from lumbar_ext.cohort.manifest import read_manifest
-    from lumbar_ext.cohort.study_runs import Place, run_studies
-    from lumbar_ext.engine.task import Limits
+    from lumbar_ext.batch.cohort_folder import CohortFolder
+    from lumbar_ext.batch.manifest import read_manifest
+    from lumbar_ext.batch.study_runs import Place, run_studies
+    from lumbar_ext.engine.task import ItemLimits
 
     folder = CohortFolder(Path(out))
     with folder.alone():
         task = FakeStudies(str(folder.studies), "key", str(folder.path / "diary.txt"))
-        run_studies(folder, read_manifest(names), task, Limits(threads=1), "key", Place(workers=2))
+        run_studies(folder, read_manifest(names), task, ItemLimits(threads=1), "key", Place(workers=2))

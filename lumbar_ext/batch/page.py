@@ -12,10 +12,10 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from lumbar_ext.cohort.cohort_folder import CohortFolder
-from lumbar_ext.cohort.manifest import Study
-from lumbar_ext.cohort.outcome import HAS_RESULTS, Outcome, What
-from lumbar_ext.cohort.reconstruction_task import THUMBNAIL_NAME
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_outcome import HAS_RESULTS, Outcome, What
+from lumbar_ext.batch.study_task import THUMBNAIL_NAME
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.measurements.document import INTENDED_USE
 from lumbar_ext.measurements.values.definitions import DEFINITIONS
@@ -167,6 +167,6 @@ def _line(folder: CohortFolder, study: Study, outcome: Outcome) -> StudyLine:
 
 @cache
 def _template() -> Template:
-    loader = PackageLoader("lumbar_ext.cohort", "templates")
+    loader = PackageLoader("lumbar_ext.batch", "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template("cohort.html.j2")
