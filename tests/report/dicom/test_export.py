@@ -165,7 +165,7 @@ def numbers_about(item):
     """By name, the numbers that are said of a measurement."""
     return {
         about.name.meaning: (float(about.value), about.unit.value)
-        for about in item.ContentSequence
+        for about in item[0].ContentSequence
         if about.ValueType == "NUM"
     }
 
@@ -178,7 +178,7 @@ def test_values_carry_their_interval_and_their_reference_range(groups):
         "Normal Range Lower Limit": (40.0, "mm"),
     }
     assert numbers_about(cobb) == {"Normal Range Upper Limit": (10.0, "deg")}
-    assert "Somebody, 1991" in [about.value for about in cobb.ContentSequence if about.ValueType == "TEXT"]
+    assert "Somebody, 1991" in [about.value for about in cobb[0].ContentSequence if about.ValueType == "TEXT"]
 
 
 def test_grades_stand_with_what_they_belong_to(objects):
@@ -190,7 +190,7 @@ def test_grades_stand_with_what_they_belong_to(objects):
     }
     assert said == {
         ("L3", "Reliability of the reconstruction"): "failed",
-        ("L1-L5", "Class of: Cobb angle"): "L2 to L4",
+        ("L1-L5", f"Class of: {BY_ID[COBB[1]].title}"): "L2 to L4",
     }
 
 
