@@ -6,6 +6,7 @@ Nothing here logs or raises a value of a header: messages name the archive and w
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ USER, PASSWORD, TOKEN = "LUMBAR_EXT_PACS_USER", "LUMBAR_EXT_PACS_PASSWORD", "LUM
 
 _SECONDS = 60.0
 _STUDY_UID, _SERIES_UID, _MODALITY, _DESCRIPTION = "0020000D", "0020000E", "00080060", "0008103E"
+# What it says of a failure holds the address that was asked, with what was looked for.
+logging.getLogger("retrying").setLevel(logging.CRITICAL)
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
