@@ -14,7 +14,7 @@ from lumbar_ext.batch.manifest import Study
 from lumbar_ext.batch.study_outcome import What
 from lumbar_ext.batch.study_task import ReconstructStudies, published
 from lumbar_ext.pacs.archive import Archive
-from lumbar_ext.radiographs.dicom_calibration import provide_calibration
+from lumbar_ext.radiographs.cameras.dicom_calibration import provide_calibration
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
 from lumbar_ext.report.dicom.export import write_dicom

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lumbar_ext.bundle_paths import default_anatomy
@@ -155,7 +156,9 @@ def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
 def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[None]:
     """Writes the studies, and yields after each."""
     if workers <= 1:
-        yield from map(job.prepare(), plans)
+        # As the engine's processes do: with another number of threads sums have other last bits, and files other bytes.
+        with threadpool_limits(1):
+            yield from map(job.prepare(), plans)
         return
     # Dask comes with an extra that one process does without.
     from lumbar_ext.engine.run import run_items
