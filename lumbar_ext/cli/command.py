@@ -72,6 +72,17 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb("own-vertebrae", "cli.bundle_verbs:own_vertebrae", "your CT's vertebrae where two radiographs show them"),
     ),
+    "Many people": (
+        Verb(
+            "cohort", "batch.cohort_verbs:cohort", "all studies of a manifest; again, those that are missing", "cohort"
+        ),
+        Verb(
+            "cohort-status", "batch.cohort_verbs:cohort_status", "how many ended how, how long it will go on", "cohort"
+        ),
+        Verb("cohort-retry", "batch.cohort_verbs:cohort_retry", "what crashed or timed out once more", "cohort"),
+        Verb("cohort-report", "batch.cohort_verbs:cohort_report", "tables and page as they are now", "cohort"),
+        Verb("pacs", "pacs.pacs_verb:pacs", "studies of a DICOM archive, results stored with them", "pacs"),
+    ),
     "Simulated studies": (
         Verb("simulate", "simulation.cohort:write_cohort", "study folders of simulated people"),
         Verb("simulate-ct", "simulation.ct.from_ct:write_ct_studies", "study folders of a real CT with labels"),
