@@ -14,10 +14,9 @@ from typing import Any
 
 import lumbar_ext
 from lumbar_ext.bundle_paths import bundles_dir
-from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES
-from lumbar_ext.workflow.provenance import sha256
+from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, sha256
 
-_NOT_OF_A_RECONSTRUCTION = ("cli", "cohort", "deploy", "engine", "evaluation", "label", "simulation", "training")
+_NOT_OF_A_RECONSTRUCTION = ("batch", "cli", "deploy", "engine", "evaluation", "label", "pacs", "simulation", "training")
 """Folders of the package whose code no reconstruction runs."""
 
 

@@ -78,11 +78,11 @@ def test_encapsulated_meshes_are_the_same_in_patient_axes(folders, level):
 
 def test_all_results_belong_to_the_study_and_the_person(folders):
     results = [pydicom.dcmread(path) for path in sorted((folders[0] / "dicom").glob("*.dcm"))]
-    assert len(results) == len(LEVELS) + len(VIEWS) + 1
+    assert len(results) == len(LEVELS) + len(VIEWS) + 2
     assert {data.StudyInstanceUID for data in results} == {STUDY_UID}
     assert {(data.PatientID, str(data.PatientName)) for data in results} == {("SIM-1", "Simulated^Subject")}
     assert len({data.SOPInstanceUID for data in results}) == len(results)
-    assert len({data.SeriesInstanceUID for data in results}) == 3
+    assert len({data.SeriesInstanceUID for data in results}) == 4
     assert all("Research only" in data.SeriesDescription for data in results)
 
 

@@ -38,7 +38,7 @@ def sample_slot_scans(
     top_mm = _top_mm(landmarks_mm.reshape(-1, 3) @ up, (rows - 1) * slot.pixel_mm, above)
     ap = _camera(rng, front * (-1 if behind else 1), np.cross(up, front), up, slot, rows, top_mm)
     lat = _camera(rng, side * (-1 if from_right else 1), np.cross(up, side), up, slot, rows, top_mm)
-    return BiplanarGeometry(ap, lat)
+    return BiplanarGeometry(*(_showing_columns(camera, landmarks_mm.reshape(-1, 3)) for camera in (ap, lat)))
 
 
 def scanned(exposure: Exposure, slot: SlotParameters) -> Exposure:
@@ -58,6 +58,15 @@ def _top_mm(heights_mm: np.ndarray, length_mm: float, above: float) -> float:
     low, high = heights_mm.min() - _MARGIN_MM, heights_mm.max() + _MARGIN_MM
     room = length_mm - (high - low)
     return float(high + (above if room > 0 else 0.5) * room)
+
+
+def _showing_columns(camera: SlotScan, points_mm: np.ndarray) -> SlotScan:
+    """The camera with its film slid along the rows, no farther than it must, so that all points [N, 3] are on it."""
+    u_mm = camera.project(points_mm)[:, 0] * camera.pixel_spacing_mm[0]
+    low, high = u_mm.min() - _MARGIN_MM, u_mm.max() + _MARGIN_MM
+    extent = (camera.size_px[0] - 1) * camera.pixel_spacing_mm[0]
+    slide = min(low, 0.0) + max(high - extent, 0.0) if high - low <= extent else (low + high - extent) / 2
+    return camera.replace(detector_origin_mm=camera.detector_origin_mm + slide * camera.u_axis)
 
 
 def _camera(
