@@ -284,7 +284,7 @@ def read_cases(dataset_dir: str, n: int, network: bool, weights: str | None = No
         truth = ObserveTruth()({"study": study, "truth_dir": item["truth_dir"]})["observed"]
         seen = None if seen_by is None else _input(observe(seen_by, to_network_grids(study)))
         perfect = _input(truth)
-        yield Case(perfect, seen, true_surfaces(item["truth_dir"]), perfect.landmarks3d.points_mm)
+        yield Case(perfect, seen, true_surfaces(item["truth_dir"]), perfect.landmarks3d.positions_mm)
 
 
 def errors_mm(case: Case, result: RegistrationResult) -> dict[str, float]:
@@ -318,7 +318,7 @@ def _shifted(case: Case, rng: np.random.Generator) -> RegistrationInput:
             pose = world_from_vertebra(points)
             offset = RigidTransform.from_pose(np.r_[rng.uniform(-5, 5, 3), np.radians(rng.uniform(-8, 8, 3))])
             moved[level] = (pose @ offset @ pose.inverse()).apply(points)
-    return replace(case.truth, landmarks3d=replace(case.truth.landmarks3d, points_mm=moved))
+    return replace(case.truth, landmarks3d=replace(case.truth.landmarks3d, positions_mm=moved))
 
 
 def _spread(values: list[float]) -> str:

@@ -1,5 +1,6 @@
 """A tiny cohort of study folders, with ellipses for vertebrae, for every test that trains or evaluates a network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,8 @@ def _write_study(study: Path, rng: np.random.Generator) -> None:
         image, decomposition, pixels[view] = _draw_view(rng)
         write_png(study / f"{view}.png", image)
         write_nifti_image(study / "truth" / f"decomposition_{view}.nii.gz", decomposition, (SPACING_MM, SPACING_MM))
-    unknown = np.full((len(LEVELS), len(LANDMARKS)), np.nan)
-    landmarks = StudyLandmarks(
-        np.full((*unknown.shape, 3), np.nan), pixels["ap"], pixels["lat"], unknown + 1, unknown + 1, unknown
+    landmarks = replace(
+        StudyLandmarks.unknown(), positions_px=pixels, confidence={view: np.ones((5, 7)) for view in VIEWS}
     )
     write_landmarks(study / "truth" / "landmarks.json", landmarks)
 

@@ -176,8 +176,8 @@ def test_examples_of_the_page_are_read(geometry, tmp_path):
     path = tmp_path / "landmarks.json"
     path.write_text(json.dumps(EXAMPLES[1]))
     landmarks = read_landmarks(path)
-    np.testing.assert_allclose(landmarks.position_mm[2, 6], [-55.2, 1.3, -12.0])
-    assert np.isnan(landmarks.position_mm[0]).all() and landmarks.confidence_lat[2, 6] == 0.88
+    np.testing.assert_allclose(landmarks.positions_mm[2, 6], [-55.2, 1.3, -12.0])
+    assert np.isnan(landmarks.positions_mm[0]).all() and landmarks.confidence["lat"][2, 6] == 0.88
 
 
 def test_view_given_by_its_projection_matrix(geometry, tmp_path):

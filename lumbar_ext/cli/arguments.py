@@ -24,8 +24,8 @@ from lumbar_ext.typed_values import expected, typed
 _NEVER_TYPED = "\x1f"
 """In place of Fire's `-`, which parts the calls of a chain and may be the name of a file."""
 
-_COLUMN = 24
-_WIDTH = 110
+_COLUMN = 24  # where the text of an argument begins, characters
+_WIDTH = 110  # of the help on a terminal, characters
 
 
 def bound_arguments(verb: str, function: Callable, words: Sequence[str]) -> dict[str, Any]:

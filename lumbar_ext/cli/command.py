@@ -34,7 +34,7 @@ class Verb:
     extra: str = ""
 
     def function(self) -> Callable:
-        """Imports it."""
+        """What runs; its module is imported only now."""
         module, _, name = self.place.partition(":")
         return getattr(import_module(f"lumbar_ext.{module}"), name)
 

@@ -34,7 +34,7 @@ class StudyLoaderOperator(Operator):
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
-        """No input, four outputs."""
+        """Declares the ports: no input, one output for each of the bundle's inputs and the pair's headers."""
         for name in (*INPUTS, "pair"):
             spec.output(name)
 

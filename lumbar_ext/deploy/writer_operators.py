@@ -30,7 +30,7 @@ class DicomWriterOperator(Operator):
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
-        """Two inputs."""
+        """Declares the ports: the results' folder and the pair's headers."""
         spec.input("folder")
         spec.input("pair")
 

@@ -1,7 +1,7 @@
 """The projector as a PyTorch function, so that others can learn through it.
 
     projector = PathLengthProjector(camera)
-    vertices = posed(shape_model(coefficients)[0, 2], pose)            # both may require gradients
+    vertices = posed_vertices(shape_model(coefficients)[0, 2], pose)            # both may require gradients
     drr = drr_of(projector(vertices, shape_model.triangles))
     (drr - target).square().mean().backward()
 

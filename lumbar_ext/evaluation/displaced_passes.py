@@ -37,7 +37,7 @@ class FirstPass:
 
 
 def undisturbed(first: FirstPass, rng: np.random.Generator) -> FirstPass:
-    """The first pass as it is."""
+    """The first pass as it is: the control among the displaced ones."""
     return first
 
 
@@ -209,7 +209,7 @@ def _with(
     landmarks = {}
     for view in VIEWS:
         camera, before = registration.geometry[view], registration.landmarks[view]
-        points = registration.landmarks3d.points_mm
+        points = registration.landmarks3d.positions_mm
         positions, confidence = np.full_like(before.positions_px, np.nan), np.zeros_like(before.confidence)
         for level, (source, offset_mm) in sources.items():
             i, j = LEVELS.index(level), LEVELS.index(source)

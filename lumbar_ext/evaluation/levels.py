@@ -19,7 +19,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
 from lumbar_ext.evaluation.truth import study_items
-from lumbar_ext.geometry import BiplanarGeometry, triangulate
+from lumbar_ext.geometry import triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
@@ -27,7 +27,7 @@ from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
-RIGHT_CENTRE_MM = 13.0
+RIGHT_CENTRE_MM = 13.0  # half the least distance of neighbouring lumbar centres, which lie 25-45 mm apart
 ALONE, TOGETHER = "each view alone", "both views together"
 
 
@@ -104,17 +104,11 @@ def _outcomes(
 
 def _heights_alone(seen: SeenViews) -> np.ndarray:
     """[5] heights of the centres of equal names that each view chose by itself, NaN where one has none."""
-    geometry = BiplanarGeometry(seen.canonical["ap"].camera, seen.canonical["lat"].camera)
-    centres = {
-        view: np.array([peak.centre_cells if peak else (np.nan, np.nan) for peak in seen.alone[view].peaks])
+    cells = [
+        np.array([peak.centre_cells if peak else (np.nan, np.nan) for peak in seen.views[view].alone.peaks])
         for view in VIEWS
-    }
-    found = triangulate(
-        geometry.ap,
-        geometry.lat,
-        LUMBAR_PACK.px_from_cells(centres["ap"]),
-        LUMBAR_PACK.px_from_cells(centres["lat"]),
-    )
+    ]
+    found = triangulate(seen.geometry.ap, seen.geometry.lat, *map(LUMBAR_PACK.px_from_cells, cells))
     return found.points_mm[:, 2]
 
 
@@ -164,7 +158,7 @@ def evaluate_levels(
     for name, folder in sets.items():
         for item in study_items(folder, folder):
             study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
-            landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).position_mm
+            landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).positions_mm
             outcomes += measure(name, Path(item["output_dir"]).name, study, landmarks_mm[:, :2, 2].mean(1))
     if output is not None:
         with Path(output).open("w", newline="", encoding="utf-8") as file:
@@ -174,10 +168,10 @@ def evaluate_levels(
     print(levels_table(outcomes))
 
 
-Measure = Callable[[str, str, BiplanarStudy, np.ndarray], list[LevelOutcome]]
+LevelMeasure = Callable[[str, str, BiplanarStudy, np.ndarray], list[LevelOutcome]]
 
 
-def _levels_of_the_first(bundle_root: Path) -> Measure:
+def _levels_of_the_first(bundle_root: Path) -> LevelMeasure:
     from lumbar_ext.workflow.network_bundle import load_bundle_network
 
     network = load_bundle_network(bundle_root, bundle_root / "models" / "model.pt")
@@ -188,7 +182,7 @@ def _levels_of_the_first(bundle_root: Path) -> Measure:
     return measure
 
 
-def _located_levels(bundle_root: Path) -> Measure:
+def _located_levels(bundle_root: Path) -> LevelMeasure:
     from lumbar_ext.workflow.locate_and_look import observe_located
     from lumbar_ext.workflow.network_bundle import load_bundle_network
 

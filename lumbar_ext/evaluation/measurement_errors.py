@@ -25,7 +25,7 @@ from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.studies.study_folder import TruthFolder
 
-_VERTICES_A_VERTEBRA = 60
+_VERTICES_A_VERTEBRA = 60  # neighbouring vertices err alike, so more add rows and no cases
 _UNSIGNED = ("cobb",)
 # The side of a nearly straight spine is a matter of chance; what counts is how large its angle is.
 
@@ -58,12 +58,12 @@ class MeasurementError:
 def true_meshes(truth_dir: str | Path) -> dict[str, Mesh]:
     """True meshes of a study with their true landmarks, world mm."""
     truth = TruthFolder(Path(truth_dir))
-    landmarks = read_landmarks(truth.landmarks).position_mm
+    landmarks = read_landmarks(truth.landmarks).positions_mm
     return {level: Mesh(*read_mesh(truth.mesh(level)), landmarks[i]) for i, level in enumerate(LEVELS)}
 
 
 def measure_meshes(meshes: Mapping[str, Mesh]) -> Values:
-    """All values of meshes."""
+    """All values that can be measured on true meshes, by measurement and subject."""
     marks, broken = mark_spine(meshes)
     placed = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
     return measure_spine(placed, broken)
@@ -123,7 +123,7 @@ class GradedVertebra:
 
     @property
     def grade(self) -> Grade:
-        """Its grade."""
+        """How far the vertebra's measurements can be relied on, as the report grades it."""
         return self.quality.grade
 
 

@@ -106,7 +106,7 @@ class ObserveTruth(Transform):
         canonical = to_network_grids(data["study"])
         truth = TruthFolder(Path(data["truth_dir"]))
         landmarks = read_landmarks(truth.landmarks)
-        pixels = {"ap": landmarks.ap_px, "lat": landmarks.lat_px}
+        pixels = landmarks.positions_px
         decoded = {view: _perfectly_seen(canonical[view], pixels[view], truth) for view in VIEWS}
         return {**data, "observed": ObservedStudy(canonical, decoded)}
 

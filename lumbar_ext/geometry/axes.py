@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-LPS_FROM_WORLD = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
-RAS_FROM_WORLD = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+LPS_FROM_WORLD = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])  # world is X front, Y left, Z up
+RAS_FROM_WORLD = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # right, anterior, superior
+# X to the person's left, Y up, Z to the front: glTF 2.0
 GLTF_FROM_WORLD = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
 
 

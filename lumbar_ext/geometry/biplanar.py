@@ -9,7 +9,7 @@ import numpy as np
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.camera import Camera
 
-_MIN_ANGLE_DEG = 30.0
+_MIN_ANGLE_DEG = 30.0  # between both beams: nearer ones say little about depth
 
 
 @dataclass(frozen=True)

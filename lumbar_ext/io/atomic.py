@@ -25,8 +25,8 @@ _MOST_STRANGERS = 1000
 """Files of others in an output folder up to which it is replaced as a whole: each is linked into the new folder."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # flag of renameat2(2), linux/fs.h
+_AT_FDCWD = -100  # paths count from the working folder, fcntl.h
 
 
 @contextmanager

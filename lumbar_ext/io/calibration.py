@@ -18,7 +18,8 @@ from lumbar_ext.io.json_document import check_document, read_document
 
 _SCHEMA = "calibration.schema.json"
 _VIEW_AXES = {"ap": (0, "X (front-back)"), "lat": (1, "Y (left-right)")}
-_MAX_VIEW_DEVIATION_DEG = 45.0
+_MAX_VIEW_DEVIATION_DEG = 45.0  # beyond half a right angle a beam is nearer to the other view's axis
+# from source to detector: beyond it the unit is wrong
 _SOURCE_DISTANCE_RANGE_MM = (100.0, 20_000.0)
 _ROOM_MM = 20_000.0
 """The origin is anywhere near the person. STL files store single precision: 0.001 mm at 20 m, but 64 mm at 1e9 mm."""

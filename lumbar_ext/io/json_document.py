@@ -16,9 +16,9 @@ from jsonschema.exceptions import ValidationError, best_match
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.input_file import MAX_DOCUMENT_BYTES, one_line, require_file
 
-_MOST_VALUES = 50_000
-_LARGEST_NUMBER = 1e15
-_MOST_LISTED = 10
+_MOST_VALUES = 50_000  # in one document
+_LARGEST_NUMBER = 1e15  # of any unit: beyond it float64 no longer resolves tenths
+_MOST_LISTED = 10  # keys that a message names
 
 
 def read_document(path: str | Path, schema_name: str) -> dict[str, Any]:

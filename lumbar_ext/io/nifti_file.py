@@ -18,12 +18,12 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, one_line, require_file
 
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
-_MAGICS = {b"n+1\0": 344, b"n+2\0": 4}
-_LONGEST_EXTENSIONS = 2**24
+_MAGICS = {b"n+1\0": 344, b"n+2\0": 4}  # where they stand in the headers of NIfTI-1 and NIfTI-2, nifti1.h and nifti2.h
+_LONGEST_EXTENSIONS = 2**24  # bytes between header and values
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """By the low three bits of xyzt_units: unknown (taken as mm), metre, mm, micrometre."""
 
-_APART_MM = 0.1
+_APART_MM = 0.1  # of where sform and qform put a corner: rounding of float32 and quaternions stays far below
 _LAST_SPACE_CODE = 5
 """NIFTI_XFORM_TEMPLATE_OTHER."""
 

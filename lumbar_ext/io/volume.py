@@ -21,8 +21,8 @@ OURS_FROM_LPS = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0,
 OURS_FROM_RAS = OURS_FROM_LPS @ np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world is right, anterior, superior."""
 
-_SHEAR = 1e-3
-_SPACING_MM, _ROOM_MM = (0.005, 100.0), 20_000.0
+_SHEAR = 1e-3  # cosine between axes, as rounded headers need
+_SPACING_MM, _ROOM_MM = (0.005, 100.0), 20_000.0  # micro-CT to the coarsest survey; a room, as calibrations have it
 
 
 @dataclass(frozen=True)

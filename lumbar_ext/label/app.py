@@ -62,7 +62,7 @@ class LumbarLabelApp(MONAILabelApp):
         return datastore
 
     def init_infers(self) -> dict[str, InferTask]:
-        """The inference tasks."""
+        """The tasks that a client can ask to run on an image, by name."""
         return {
             "landmarks": LandmarkTask(self.network),
             "decomposition": DecompositionTask(self.network),
@@ -74,7 +74,7 @@ class LumbarLabelApp(MONAILabelApp):
         return {"landmarks": TrainingTask(self.network, self.datastore().work_folder)}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """Active learning."""
+        """The ways to choose the next image to label, by name."""
         return {"uncertainty": Uncertainty(self.network), "random": Random()}
 
     def infer(self, request: Mapping[str, Any], datastore: GuardedDatastore | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.label.image_space import ImageSpace
 from lumbar_ext.landmarks.markups import NAMES, read_points, write_points
 
-_MARGIN = 0.5
+_MARGIN = 0.5  # of the image's size: how far outside of it a point may lie
 
 
 def write_markups(path: str | Path, landmarks_px: np.ndarray, confidence: np.ndarray, space: ImageSpace) -> None:

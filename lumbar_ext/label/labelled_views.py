@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.data import Dataset
 
 from lumbar_ext.label.image_markups import read_markups
@@ -15,11 +14,11 @@ from lumbar_ext.label.request_parameters import ViewParameters
 from lumbar_ext.label.seen_radiograph import NetworkBundle
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import with_bone_bright
-from lumbar_ext.training.view_records import UINT16_MAX, ViewRecord
+from lumbar_ext.training.view_records import ViewRecord
 from lumbar_ext.transforms.canonical import to_network_grid
-from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
-from lumbar_ext.transforms.multitask_targets import ENDPLATES
+from lumbar_ext.transforms.intensity import normalise_intensity
 from lumbar_ext.transforms.single_view import displayed_camera
+from lumbar_ext.transforms.view_truth import ViewTruth
 
 
 def labelled_view(image: Path, markups: Path, parameters: ViewParameters, network: NetworkBundle) -> ViewRecord:
@@ -41,17 +40,9 @@ def labelled_view(image: Path, markups: Path, parameters: ViewParameters, networ
     spacing_mm = radiograph.pixel_spacing_mm or (parameters.pixel_spacing_mm, parameters.pixel_spacing_mm)
     seen = to_network_grid(radiograph.pixels, displayed_camera(radiograph.size_px, spacing_mm), "ap")
     landmarks_px = seen.to_canonical_px(read_markups(markups, ImageSpace.of_file(image)))
-    low, high = NORMALISED_RANGE
-    normalised = (normalise_intensity(seen.pixels) - low) / (high - low)
     decomposition = network.see(image, parameters.view, parameters).decomposition
-    return ViewRecord(
-        study=image,
-        view=parameters.view,
-        image=_as_uint16(normalised),
-        decomposition=_as_uint16(decomposition),
-        landmarks_px=landmarks_px.astype(np.float32),
-        present=np.isfinite(landmarks_px[:, list(ENDPLATES)]).all(axis=(1, 2)),
-    )
+    truth = ViewTruth(parameters.view, normalise_intensity(seen.pixels), decomposition, landmarks_px)
+    return ViewRecord.of(truth, image)
 
 
 class LabelledViews:
@@ -79,7 +70,3 @@ class LabelledViewDataset(Dataset):
     def _transform(self, index: int) -> Any:
         sample = self.data[index].as_sample()
         return self.transform(sample) if self.transform is not None else sample
-
-
-def _as_uint16(unit: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(unit, 0, 1) * UINT16_MAX).astype(np.uint16)

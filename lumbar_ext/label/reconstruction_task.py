@@ -24,7 +24,7 @@ from lumbar_ext.radiographs.dicom_pairing import require_one
 from lumbar_ext.registration import CONFIGS
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 
-_MAX_CALIBRATION_CHARACTERS = 100_000
+_MAX_CALIBRATION_CHARACTERS = 100_000  # fifty times a calibration file
 
 
 class ReconstructionTask(InferTask):

@@ -119,7 +119,5 @@ def _read(folder: Path, view: str) -> SeenRadiograph:
     (landmarks_file,) = folder.glob("*_landmarks.json")
     (decomposition_file,) = folder.glob("*_decomposition.nii.gz")
     landmarks: StudyLandmarks = read_landmarks(landmarks_file)
-    confidence = np.nan_to_num(getattr(landmarks, f"confidence_{view}"))
-    return SeenRadiograph(
-        getattr(landmarks, f"{view}_px"), confidence, np.asarray(read_nifti_image(decomposition_file)[0])
-    )
+    confidence = np.nan_to_num(landmarks.confidence[view])
+    return SeenRadiograph(landmarks.positions_px[view], confidence, np.asarray(read_nifti_image(decomposition_file)[0]))

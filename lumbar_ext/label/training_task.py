@@ -27,7 +27,7 @@ from lumbar_ext.workflow.bundle_workflow import bundle_workflow
 from lumbar_ext.workflow.error_reporting import bare_input_errors
 
 SUMMARY = "training.json"
-_HELD_OUT_FROM = 5
+_HELD_OUT_FROM = 5  # labelled images, from which on every fifth is for validation
 _DATASET = "lumbar_ext.label.labelled_views.LabelledViewDataset"
 
 

@@ -64,7 +64,7 @@ class ViewTask(InferTask):
         self.network = network
 
     def is_valid(self) -> bool:
-        """Always there."""
+        """True: weights come from the bundle or from training here, and are looked up when they are used."""
         return True
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -90,7 +90,7 @@ class LandmarkTask(ViewTask):
     suffix = SUFFIX
 
     def write(self, result: Path, seen: SeenRadiograph, image: Path, parameters: ViewParameters) -> None:
-        """Writes the point list."""
+        """Writes the landmarks as a point list of 3D Slicer."""
         write_markups(result, seen.landmarks_px, seen.confidence, ImageSpace.of_file(image))
 
 
@@ -102,7 +102,7 @@ class DecompositionTask(ViewTask):
     suffix = ".nii.gz"
 
     def write(self, result: Path, seen: SeenRadiograph, image: Path, parameters: ViewParameters) -> None:
-        """Writes the image."""
+        """Writes the decomposition as NIfTI on the radiograph's grid."""
         _write_beside(result, _on_original_grid(seen.decomposition, image, parameters), ImageSpace.of_file(image))
 
 

@@ -4,22 +4,22 @@ A sixth lumbar vertebra may stand in the file; arrays leave it out."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.io.json_document import check_document, read_document
 
 _SCHEMA = "landmarks.schema.json"
-_COMPONENTS = {"position_mm": 3, "ap_px": 2, "lat_px": 2, "confidence_ap": 0, "confidence_lat": 0, "gap_mm": 0}
-_DIGITS = 6
+_DIGITS = 6  # of mm, px and confidences in the file
+
+
+_SHAPE = (len(LEVELS), len(LANDMARKS))
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,46 @@ class StudyLandmarks:
     """Landmarks in the order of `anatomy.LEVELS` and `anatomy.LANDMARKS`; NaN where unknown.
 
     Args:
-        position_mm: [5, 7, 3] in world mm.
-        ap_px: [5, 7, 2] (u, v) in the AP image.
-        lat_px: [5, 7, 2] (u, v) in the lateral image.
-        confidence_ap: [5, 7] in [0, 1].
-        confidence_lat: [5, 7] in [0, 1].
+        positions_mm: [5, 7, 3] in world mm.
+        positions_px: for each view, [5, 7, 2] (u, v) in its image.
+        confidence: for each view, [5, 7] in [0, 1].
         gap_mm: [5, 7] distance of the two rays at the landmark.
 
     Raises:
-        InputError: if a shape is wrong.
+        InputError: if a shape is wrong or a view is missing.
     """
 
-    position_mm: np.ndarray
-    ap_px: np.ndarray
-    lat_px: np.ndarray
-    confidence_ap: np.ndarray
-    confidence_lat: np.ndarray
+    positions_mm: np.ndarray
+    positions_px: dict[str, np.ndarray]
+    confidence: dict[str, np.ndarray]
     gap_mm: np.ndarray
 
     def __post_init__(self) -> None:
-        for name in _COMPONENTS:
-            value = np.array(getattr(self, name), dtype=np.float64)
-            if value.shape != _shape(name):
-                raise InputError(f"{name} must have the shape {_shape(name)}, found {value.shape}")
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "positions_mm", _array("positions_mm", self.positions_mm, 3))
+        object.__setattr__(self, "gap_mm", _array("gap_mm", self.gap_mm))
+        for name, components in (("positions_px", (2,)), ("confidence", ())):
+            given = getattr(self, name)
+            if set(given) != set(VIEWS):
+                raise InputError(f"{name} must hold the views {VIEWS}, found {sorted(given)}")
+            object.__setattr__(
+                self, name, {view: _array(f"{name}[{view!r}]", given[view], *components) for view in VIEWS}
+            )
+
+    @classmethod
+    def unknown(cls) -> StudyLandmarks:
+        """Landmarks of which nothing is known yet."""
+        pixels = {view: np.full((*_SHAPE, 2), np.nan) for view in VIEWS}
+        confidence = {view: np.full(_SHAPE, np.nan) for view in VIEWS}
+        return cls(np.full((*_SHAPE, 3), np.nan), pixels, confidence, np.full(_SHAPE, np.nan))
+
+    def by_key(self) -> dict[str, np.ndarray]:
+        """The arrays by the keys that a landmark has in the file."""
+        return {
+            "position_mm": self.positions_mm,
+            **{f"{view}_px": self.positions_px[view] for view in VIEWS},
+            **{f"confidence_{view}": self.confidence[view] for view in VIEWS},
+            "gap_mm": self.gap_mm,
+        }
 
 
 def write_landmarks(path: str | Path, landmarks: StudyLandmarks) -> None:
@@ -59,8 +75,10 @@ def write_landmarks(path: str | Path, landmarks: StudyLandmarks) -> None:
     Raises:
         InputError: if a confidence is outside [0, 1] or a gap is negative.
     """
+    values = landmarks.by_key()
     vertebrae = {
-        level: {name: _entry(landmarks, i, j) for j, name in enumerate(LANDMARKS)} for i, level in enumerate(LEVELS)
+        level: {name: {key: _plain(value[i, j]) for key, value in values.items()} for j, name in enumerate(LANDMARKS)}
+        for i, level in enumerate(LEVELS)
     }
     document = {"vertebrae": vertebrae}
     try:
@@ -77,23 +95,21 @@ def read_landmarks(path: str | Path) -> StudyLandmarks:
         InputError: naming the file and key, if the document violates `lumbar_ext/io/schemas/landmarks.schema.json`.
     """
     vertebrae = read_document(path, _SCHEMA)["vertebrae"]
-    values = {name: np.full(_shape(name), np.nan) for name in _COMPONENTS}
+    landmarks = StudyLandmarks.unknown()
+    values = landmarks.by_key()
     for i, level in enumerate(LEVELS):
         for j, landmark in enumerate(LANDMARKS):
             for name, value in vertebrae.get(level, {}).get(landmark, {}).items():
                 if value is not None:
                     values[name][i, j] = value
-    return StudyLandmarks(**values)
+    return landmarks
 
 
-def _shape(name: str) -> tuple[int, ...]:
-    components = _COMPONENTS[name]
-    return (len(LEVELS), len(LANDMARKS), components) if components else (len(LEVELS), len(LANDMARKS))
-
-
-def _entry(landmarks: StudyLandmarks, level: int, landmark: int) -> dict[str, Any]:
-    fields = (field.name for field in dataclasses.fields(landmarks))
-    return {name: _plain(getattr(landmarks, name)[level, landmark]) for name in fields}
+def _array(name: str, given: np.ndarray, *components: int) -> np.ndarray:
+    value = np.array(given, dtype=np.float64)
+    if value.shape != (*_SHAPE, *components):
+        raise InputError(f"{name} must have the shape {(*_SHAPE, *components)}, found {value.shape}")
+    return value
 
 
 def _plain(value: np.ndarray) -> float | list[float] | None:

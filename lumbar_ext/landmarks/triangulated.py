@@ -67,14 +67,14 @@ class Landmarks3D:
     """Landmarks in space.
 
     Args:
-        points_mm: [5, 7, 3] world mm; NaN where a view does not show the landmark.
+        positions_mm: [5, 7, 3] world mm; NaN where a view does not show the landmark.
         gap_mm: [5, 7] distance between the two rays: how much the views disagree.
         confidence: [5, 7] product of the views' confidences.
         present: [5] bool: enough landmarks of the level are known to fix its pose.
         by_hand: [5, 7] bool, which were set by hand; none by default.
     """
 
-    points_mm: np.ndarray
+    positions_mm: np.ndarray
     gap_mm: np.ndarray
     confidence: np.ndarray
     present: np.ndarray
@@ -115,7 +115,7 @@ def triangulate_landmarks(geometry: BiplanarGeometry, landmarks: Mapping[str, Vi
     found = ap.found & lat.found
     result = triangulate(geometry.ap, geometry.lat, ap.positions_px, lat.positions_px)
     return Landmarks3D(
-        points_mm=np.where(found[..., None], result.points_mm, np.nan),
+        positions_mm=np.where(found[..., None], result.points_mm, np.nan),
         gap_mm=np.where(found, result.gap_mm, np.nan),
         confidence=np.where(found, ap.confidence * lat.confidence, 0.0),
         present=found.sum(-1) >= MIN_LANDMARKS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-PROBABILITY_EPS = 1e-4
+PROBABILITY_EPS = 1e-4  # keeps logarithms finite; float16 holds it
 
 
 def focal_loss(probability: Tensor, target: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lumbar_ext.losses.weighted_loss import WeightedLoss
 from lumbar_ext.networks.spine_packing import LOG_SCALE_RANGE, SPINE_PACK
 
-BLUR_PX = 4
+BLUR_PX = 4  # side of the blocks whose means are compared: half a cell
 # keeps the gradient of a distance finite where it is zero; a hundredth of a cell
 _DISTANCE_EPS = 1e-2
 

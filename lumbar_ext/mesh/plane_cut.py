@@ -13,11 +13,11 @@ import numpy as np
 from lumbar_ext.compiled import compiled
 from lumbar_ext.errors import InputError
 
-_MAX_STEPS = 4000
-_ON_PLANE_MM = 1e-9
-_SAME_HIT_MM = 1e-7
-_INSIDE = 1e-9
-_MAX_HITS = 64
+_MAX_STEPS = 4000  # triangles of one walk: a section of 20,000 triangles crosses a few hundred
+_ON_PLANE_MM = 1e-9  # a vertex this near counts as on one side, so that a walk never passes through it
+_SAME_HIT_MM = 1e-7  # hits of triangles that share an edge are one
+_INSIDE = 1e-9  # barycentric, so that a line through an edge meets one of its triangles at least
+_MAX_HITS = 64  # of one line
 
 
 @dataclass(frozen=True)

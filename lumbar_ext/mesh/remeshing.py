@@ -18,11 +18,11 @@ from lumbar_ext.mesh.surface import Surface
 
 _BEND_PER_MM = 0.2
 """c0: curvature at which the density doubles; a cylinder of 5 mm radius, about a transverse process."""
-_LARGEST_DENSITY = 10.0
-_LARGEST_CURVATURE_PER_MM = 0.6
-_CURVATURE_SMOOTHING_STEPS = 15
-_POINTS_PER_VERTEX = 6
-_MOST_SUBDIVISIONS = 4
+_LARGEST_DENSITY = 10.0  # vertices for one on a flat part
+_LARGEST_CURVATURE_PER_MM = 0.6  # of rims and tips; beyond it are mesh errors
+_CURVATURE_SMOOTHING_STEPS = 15  # means over neighbours
+_POINTS_PER_VERTEX = 6  # clustering needs several points for each vertex that is wanted
+_MOST_SUBDIVISIONS = 4  # each makes four triangles of one
 
 
 def remesh(surface: Surface, n_vertices: int, *, adaptive: bool = True) -> Surface:

@@ -7,12 +7,12 @@ import numpy as np
 from lumbar_ext.compiled import compiled
 from lumbar_ext.mesh.surface import Surface
 
-_PARALLEL = 1e-12
+_PARALLEL = 1e-12  # determinant of a segment and a triangle that do not meet in one point
 _MOST_CELLS = 200
 """Cells along an axis of the grid in which crossing triangles are looked for."""
-_RINGS = 2
-_ROUNDS = 12
-_STEPS_PER_ROUND = 5
+_RINGS = 2  # of neighbours around crossing triangles that are smoothed with them
+_ROUNDS = 12  # of search and smoothing before what is left is reported
+_STEPS_PER_ROUND = 5  # of smoothing
 
 
 def intersecting_pairs(surface: Surface) -> np.ndarray:

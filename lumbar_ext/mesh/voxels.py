@@ -47,7 +47,7 @@ class VoxelGrid:
         return affine
 
     def part(self, slices: tuple[slice, slice, slice]) -> VoxelGrid:
-        """The grid of a part."""
+        """The grid of a part of this one, whose voxels lie where they lie here."""
         start = np.array([s.start for s in slices])
         shape = tuple(s.stop - s.start for s in slices)
         return VoxelGrid(self.origin_mm + start * self.voxel_mm, self.voxel_mm, shape)

@@ -9,8 +9,8 @@ from lumbar_ext.errors import InputError
 
 # a decomposition value of 0.02 is half a millimetre of bone
 BONE_THRESHOLD = 0.02
-SSIM_SIGMA_PX = 1.5
-SSIM_K1, SSIM_K2 = 0.01, 0.03
+SSIM_SIGMA_PX = 1.5  # Wang et al. 2004, as are K1 and K2
+SSIM_K1, SSIM_K2 = 0.01, 0.03  # shares of the range whose squares keep the ratio finite
 
 
 def _check(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

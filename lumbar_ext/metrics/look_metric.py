@@ -10,7 +10,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.losses.look_loss import total_of_groups
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 
-_BONE_VALUE = 0.02
+_BONE_VALUE = 0.02  # of a picture, above which a pixel shows bone: half a millimetre of it
 LOOK_FIELDS = ("score", "groups_before", "groups_after", "total_before", "total_after")
 
 
@@ -32,7 +32,7 @@ class LookMetric(Metric):
         super().__init__(output_transform=lambda output: (output["pred"], output["label"], output["image"]))
 
     def reset(self) -> None:
-        """Forgets all views."""
+        """Begins a new epoch: the sums are zero."""
         self._sums = dict.fromkeys(LOOK_FIELDS[1:], 0.0)
         self._pixels = 0.0
 

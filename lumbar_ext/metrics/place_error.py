@@ -36,7 +36,7 @@ class PlaceError(Metric):
         super().__init__(output_transform=lambda output: (output["pred"], output["label"]))
 
     def reset(self) -> None:
-        """Forgets all films."""
+        """Begins a new epoch without films."""
         self._errors_mm: list[float] = []
         self._empty: list[float] = []
 

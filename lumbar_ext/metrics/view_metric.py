@@ -62,7 +62,7 @@ class ViewMetric(Metric):
         super().__init__(output_transform=lambda output: (output["pred"], output["label"]))
 
     def reset(self) -> None:
-        """Forgets all views."""
+        """Begins a new epoch without views."""
         self._values: list[float] = []
 
     def iteration_completed(self, engine: Engine) -> None:

@@ -20,6 +20,7 @@ from lumbar_ext.transforms.decode import DecodedView, decode_packed
 
 # a millimetre of mean landmark error weighs as much as 0.05 of Dice in the score that picks the best weights
 SCORE_PER_MM = 0.05
+# what a missed vertebra adds to the mean error by which weights are chosen: most of a body's height
 MISSED_WORTH_MM = 20.0
 
 

@@ -1,9 +1,8 @@
 """High-resolution encoder (HRNet): parallel branches at 1/4, 1/8, 1/16 and 1/32 of the image that exchange features.
 
 Own implementation after Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation" (CVPR
-2019)
-and the HRNetV2 variant; every branch keeps its resolution, and each module ends with a full exchange (sum of resampled
-branches). Written so that `torch.jit.script` accepts it.
+2019) and the HRNetV2 variant; every branch keeps its resolution, and each module ends with a full exchange (sum of
+resampled branches). Written so that `torch.jit.script` accepts it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from lumbar_ext.errors import InputError
 
-BOTTLENECK_EXPANSION = 4
+BOTTLENECK_EXPANSION = 4  # He et al. 2016
 
 
 @dataclass(frozen=True)

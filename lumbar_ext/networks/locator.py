@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 from lumbar_ext.networks.hrnet import HRNet, HRNetConfig, conv_bn
 
-LOCATOR_STRIDE = 4
+LOCATOR_STRIDE = 4  # pixels of the coarse film a cell
 LOCATOR_SPACING_MM = 3.336
 """Pixel spacing of the coarse film: four pixels of the network grid. A cell is 13.3 mm."""
 LOCATOR_HEATMAP = slice(0, 1)
 LOCATOR_OFFSET = slice(1, 3)
 LOCATOR_SCALE = slice(3, 4)
-LOCATOR_CHANNELS = 4
+LOCATOR_CHANNELS = 4  # heatmap, offset (u, v), log scale
 LOCATOR_HEATMAP_WEIGHT = slice(4, 5)
 LOCATOR_OFFSET_WEIGHT = slice(5, 6)
-LOCATOR_TARGET_CHANNELS = 6
+LOCATOR_TARGET_CHANNELS = 6  # the same, with a weight each for heatmap and offset
 
 _CONFIG = HRNetConfig(16, 16, 16, bottleneck_channels=8, bottlenecks=1, modules=(1, 1, 1), blocks=2)
-_HEATMAP_BIAS = -4.0
+_HEATMAP_BIAS = -4.0  # logit of what most cells are: none of the spine, as in RetinaNet (Lin et al. 2017)
 
 
 class SpineLocator(nn.Module):

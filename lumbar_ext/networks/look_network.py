@@ -22,8 +22,8 @@ INPUT_PLANES = 4
 """Radiograph, DRR of the odd levels, DRR of the even levels, view (0 AP, 1 lateral) in every pixel."""
 OUTPUT_PLANES = 4
 """Corrected odd and even DRR, logarithm of the expected absolute error of each."""
-LOOK_GROUPS = 2
-_FOLD = 2
+LOOK_GROUPS = 2  # odd and even levels
+_FOLD = 2  # pixels of a side that become channels, before the first convolution
 _MEDIAN_ERROR = 0.02
 """The expected absolute error that an untrained network states."""
 _LOG_RANGE = 4.0

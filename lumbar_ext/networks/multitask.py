@@ -19,10 +19,8 @@ class LumbarMultitaskNet(nn.Module):
     """HRNet encoder, two decoding paths with feature fusion, and four heads (Yu et al., arXiv 2503.14573, sec. 2.2).
 
     Both views share the weights. `forward` takes the normalised, bone-bright radiograph [B, 1, H, W] (H and W
-    multiples
-    of 32) and returns the packed tensor [B, 37, H/4, W/4] of `lumbar_ext.networks.lumbar_packing`, float32. The
-    decomposition
-    channels are linear (the decoder clamps them), the heatmaps are probabilities, offsets are in cells.
+    multiples of 32) and returns the packed tensor [B, 37, H/4, W/4] of `lumbar_ext.networks.lumbar_packing`, float32. The
+    decomposition channels are linear (the decoder clamps them), the heatmaps are probabilities, offsets are in cells.
 
     Args:
         preset: name of the encoder in `hrnet.PRESETS`.

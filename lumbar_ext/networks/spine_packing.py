@@ -29,7 +29,7 @@ from lumbar_ext.networks.packing import Packing
 
 # exp(-4) cells are 0.1 mm, exp(4) are 360 mm: beyond, a scale means nothing and its gradient only overflows
 LOG_SCALE_RANGE = (-4.0, 4.0)
-_STRIDE = 8
+_STRIDE = 8  # pixels a cell
 
 
 class SpineMaps(NamedTuple):

@@ -22,10 +22,10 @@ SYNTAXES = _JPEG | _JPEG_LS | _JPEG_2000 | {RLE_LOSSLESS}
 """Transfer syntaxes that are decoded here."""
 
 _END = b"\xff\xd9"
-_END_WITHIN = 64
+_END_WITHIN = 64  # last bytes, where an end marker stands before padding
 _FRAME_MARKERS = {0xC0: "DCT", 0xC1: "DCT", 0xC2: "DCT", 0xC3: "lossless", 0xF7: "JPEG-LS"}
 _NO_LENGTH = {0x01, *range(0xD0, 0xDA)}
-_MAX_TILES = 65535
+_MAX_TILES = 65535  # ISO/IEC 15444-1, Isot of a tile-part
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ NEEDED = (
     "ImagerPixelSpacing",
 )
 _TILTS = ("DetectorPrimaryAngle", "DetectorSecondaryAngle")
+# of the letters of Patient Orientation, PS3.3 C.7.6.1.1.1
 _WORLD_DIRECTIONS = {"A": (1, 0, 0), "P": (-1, 0, 0), "L": (0, 1, 0), "R": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 
 

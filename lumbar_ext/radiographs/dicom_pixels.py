@@ -18,7 +18,7 @@ from lumbar_ext.radiographs.dicom_header import element_integer, element_text
 
 _IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 _PLAIN = {_IMPLICIT, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN}
-_MOST_PADDING = 0.75
+_MOST_PADDING = 0.75  # share of pixels; beyond it the padding value is one of the picture's own
 _ITEM, _END_OF_ITEMS = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
 

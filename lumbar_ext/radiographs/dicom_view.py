@@ -15,7 +15,7 @@ _WORDS = {
 }
 _TEXTS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription", "ImageComments")
 _FRONTAL_LETTERS, _LATERAL_LETTERS = "LR", "AP"
-_MAX_OFF_AXIS_DEG = 45.0
+_MAX_OFF_AXIS_DEG = 45.0  # half-way between an AP and a lateral beam
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lumbar_ext.io.nifti_file import NiftiImage, read_nifti
 from lumbar_ext.radiographs.channels import grey_from_channels
 from lumbar_ext.radiographs.radiograph import Radiograph
 
-_SPACING_TOLERANCE = 0.01
+_SPACING_TOLERANCE = 0.01  # relative: headers and calibrations are rounded
 _LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 """Body directions in which the axes of LPS grow and fall, as DICOM's letters."""
 

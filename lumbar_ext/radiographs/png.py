@@ -15,7 +15,7 @@ from lumbar_ext.radiographs.channels import grey_from_channels
 from lumbar_ext.radiographs.radiograph import Radiograph
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY_COLOUR_TYPE = 0
+_GREY_COLOUR_TYPE = 0  # of the IHDR chunk, PNG 11.2.2
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))

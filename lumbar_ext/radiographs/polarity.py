@@ -25,11 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-_CELLS = 96
-_FLAT_SPREAD = 0.04
-_MAX_CUT = 0.35
-_END_FRACTION = 0.10
-_CLEAR_MARGIN = 0.1
+_CELLS = 96  # along the longer side: gas and bone stay apart, noise averages out
+_FLAT_SPREAD = 0.04  # of the contrast: a line of cells that varies less is shutter or border
+_MAX_CUT = 0.35  # of the side
+_END_FRACTION = 0.10  # of the columns, at each side of the trunk
+_CLEAR_MARGIN = 0.1  # of the contrast between spine and surroundings, from which on the looks decide
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class RegistrationConfig:
     optimiser: Optimiser = field(default_factory=GaussNewton)
     images: ImageTerm = field(default_factory=lambda: ImageTerm(Huber()))
     landmark_term: LandmarkTerm | None = field(default_factory=lambda: LandmarkTerm(weight=3e-3))
-    shape_prior: ShapePriorTerm | None = field(default_factory=lambda: ShapePriorTerm(4e-4, level_correlation=0.4))
+    shape_prior: ShapePriorTerm | None = field(default_factory=lambda: ShapePriorTerm(1e-3, level_correlation=0.4))
     non_intersection: NonIntersection | None = field(default_factory=NonIntersection)
     more_terms: tuple[Term, ...] = ()
     landmark_weights: LandmarkWeights = field(default_factory=LandmarkWeights)

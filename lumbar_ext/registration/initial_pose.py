@@ -61,7 +61,7 @@ def initial_poses(
     """
     config = config or InitialPoseConfig()
     return {
-        level: fit_initial_pose(landmarks.points_mm[i], landmarks.weight[i], landmarks.gap_mm[i], shapes[i], config)
+        level: fit_initial_pose(landmarks.positions_mm[i], landmarks.weight[i], landmarks.gap_mm[i], shapes[i], config)
         for i, level in enumerate(LEVELS)
         if landmarks.present[i]
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera
 from lumbar_ext.registration.loss.scene import Scene
@@ -14,8 +16,9 @@ from lumbar_ext.registration.terms.images import ImageTerm
 from lumbar_ext.registration.terms.term import Term
 from lumbar_ext.shape.model.level_shape import SurfaceModes
 
-_LEAST_REGULARISATION = 1e-3
-"""Even perfect images leave the prior a little: it decides what no view shows."""
+_REGULARISATION_RANGE = (1e-3, 0.5)
+"""Even perfect images leave the prior a little: it decides what no view shows. And images that nothing explains, such as those
+of a level that was not found, do not hold the others to the mean shape."""
 
 
 @dataclass(frozen=True)
@@ -97,4 +100,16 @@ class RegistrationProblem:
         """The factor of the terms that follow the images, where these leave this mean pixel penalty."""
         if self.reference_penalty is None:
             return 1.0
-        return max((pixel_penalty / self.reference_penalty) ** 2, _LEAST_REGULARISATION)
+        return float(np.clip((pixel_penalty / self.reference_penalty) ** 2, *_REGULARISATION_RANGE))
+
+    def against(self, pixel_penalty: float, reference: float) -> tuple[float, float]:
+        """What a pixel penalty counts, and its slope, where the terms that follow the images weigh as at another one.
+
+        A search whose last word is `images' slope + regularisation(images) * others' slope = 0` minimises
+        `others - c^2 / images`. Times the regularisation at the reference that is `2 reference - reference^2 / images`, but for
+        a constant, beside the others: at the reference both are the same, and on the way nothing has to be weighed anew.
+        """
+        fixed = self.reference_penalty is None or self.regularisation(reference) in _REGULARISATION_RANGE
+        if fixed or not 0 < pixel_penalty < np.inf:
+            return pixel_penalty, 1.0
+        return 2 * reference - reference**2 / pixel_penalty, (reference / pixel_penalty) ** 2

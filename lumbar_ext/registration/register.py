@@ -123,7 +123,7 @@ def _settled(inputs: RegistrationInput) -> RegistrationInput:
     space = inputs.landmarks3d
     space = replace(
         space,
-        points_mm=np.round(space.points_mm, 5),
+        positions_mm=np.round(space.positions_mm, 5),
         gap_mm=np.round(space.gap_mm, 5),
         confidence=np.round(space.confidence, 6),
     )

@@ -19,7 +19,7 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 Flag = Literal["above", "below"]
 UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "%": "%", "1": ""}
-_DECIMALS = {"mm": 1, "mm2": 0, "deg": 1, "%": 0, "1": 2}
+_DECIMALS = {"mm": 1, "mm2": 0, "deg": 1, "%": 0, "1": 2}  # by unit, one more than the uncertainty warrants
 NOT_STATED = "not stated"
 VIEW_TITLES = {"ap": "Anteroposterior", "lat": "Lateral"}
 MISSING = "\N{EN DASH}"
@@ -152,8 +152,7 @@ def report_content(
 
 def landmark_marks(landmarks: StudyLandmarks, view: str) -> list[dict[str, Any]]:
     """The landmarks of a view that the network saw: level, name, u, v in pixels and confidence."""
-    pixels = {"ap": landmarks.ap_px, "lat": landmarks.lat_px}[view]
-    confidence = {"ap": landmarks.confidence_ap, "lat": landmarks.confidence_lat}[view]
+    pixels, confidence = landmarks.positions_px[view], landmarks.confidence[view]
     return [
         {
             "level": level,

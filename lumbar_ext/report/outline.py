@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from contourpy import contour_generator
 
+# border points that the running mean spans: steps of single pixels disappear, corners of several stay
 _SMOOTHING = 5
 
 
@@ -16,35 +18,9 @@ def mask_outlines(mask: np.ndarray) -> list[np.ndarray]:
     Returns:
         Polygons [N, 2] of (u, v) in pixels, smoothed over five border points so that pixel steps do not show.
     """
-    padded = np.pad(mask, 1)
-    following: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    # Each border edge runs with the inside to its right: along rows below and above, along columns left and right.
-    for inside, neighbour, begin, end in (
-        (padded[1:-1, 1:-1], padded[:-2, 1:-1], (0, 0), (0, 1)),
-        (padded[1:-1, 1:-1], padded[1:-1, 2:], (0, 1), (1, 1)),
-        (padded[1:-1, 1:-1], padded[2:, 1:-1], (1, 1), (1, 0)),
-        (padded[1:-1, 1:-1], padded[1:-1, :-2], (1, 0), (0, 0)),
-    ):
-        for row, column in np.argwhere(inside & ~neighbour).tolist():
-            start = (row + begin[0], column + begin[1])
-            following.setdefault(start, []).append((row + end[0], column + end[1]))
-    return [_smoothed(np.array(loop)[:, ::-1] - 0.5) for loop in _loops(following)]
-
-
-def _loops(following: dict[tuple[int, int], list[tuple[int, int]]]) -> list[list[tuple[int, int]]]:
-    loops = []
-    while following:
-        start = next(iter(following))
-        loop, corner = [], start
-        while corner in following:
-            loop.append(corner)
-            ends = following[corner]
-            step = ends.pop()
-            if not ends:
-                del following[corner]
-            corner = step
-        loops.append(loop)
-    return loops
+    # the border of padding closes what reaches the image's edge; a closed line repeats its first point
+    lines = contour_generator(z=np.pad(mask, 1).astype(np.float32)).lines(0.5)
+    return [_smoothed(line[:-1] - 1) for line in lines]
 
 
 def _smoothed(points: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ LEVEL_COLOURS = {
 }
 """One colour a level from the colour-blind-safe palette of Okabe and Ito (2008)."""
 
-_LONG_SIDE_PX = 1024
-_LINE_PX = 2.0
+_LONG_SIDE_PX = 1024  # of the picture
+_LINE_PX = 2.0  # thickness of an outline
 
 
 def draw_overlay(

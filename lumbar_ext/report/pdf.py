@@ -18,11 +18,11 @@ from lumbar_ext.report.html import Pictures
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 
-_MARGIN_MM = 14
+_MARGIN_MM = 14  # of the page, left and right
 _FONT = "Helvetica"
 _HEADING = FontFace(emphasis="BOLD", fill_color=(244, 246, 248))
 _OUT = FontFace(fill_color=(253, 240, 230))
-_LINE_PX = 3
+_LINE_PX = 3  # thickness of an outline
 _ROW_ROOM_MM = 14
 """Height of a row of texts in two columns, three lines of them at most."""
 _SMALLEST_FIGURE_MM = 55

@@ -20,8 +20,8 @@ from lumbar_ext.report.film_marks import FilmMarks, film_marks
 from lumbar_ext.report.outline import mask_outlines
 from lumbar_ext.report.overlay import stretched_radiograph
 
-_LONG_SIDE_PX = 1024
-_JPEG_QUALITY = 85
+_LONG_SIDE_PX = 1024  # of the picture
+_JPEG_QUALITY = 85  # blocks cannot be seen beside film grain; a view has about 100 kB
 
 
 @dataclass(frozen=True)

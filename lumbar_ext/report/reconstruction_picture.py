@@ -17,7 +17,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 
-_PANEL_PX = 640
+_PANEL_PX = 640  # side of each of the three pictures
 
 
 def draw_picture(output_dir: str, picture: str) -> None:

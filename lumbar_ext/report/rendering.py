@@ -8,9 +8,9 @@ import numpy as np
 
 from lumbar_ext.compiled import compiled
 
-_OVERSAMPLING = 2
-_MARGIN = 0.04
-_AMBIENT = 0.35
+_OVERSAMPLING = 2  # along each axis: smooth edges
+_MARGIN = 0.04  # of the picture's size around the meshes
+_AMBIENT = 0.35  # share of light that comes from everywhere
 
 
 @dataclass(frozen=True)

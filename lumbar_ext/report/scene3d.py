@@ -12,9 +12,9 @@ import numpy as np
 from lumbar_ext.report.colours import VIRIDIS
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 
-_CAMERA_TOWARDS = {"x": 1.55, "y": 1.55, "z": 0.4}
-_LIGHT = {"x": 3e4, "y": 6e4, "z": -1e5}
-_SHORT = 65536
+_CAMERA_TOWARDS = {"x": 1.55, "y": 1.55, "z": 0.4}  # in units of the scene's size: from the front left, a little above
+_LIGHT = {"x": 3e4, "y": 6e4, "z": -1e5}  # mm, as Plotly's `lightposition` takes it: far away
+_SHORT = 65536  # vertices that 16 bits number
 
 
 def plotly_library() -> str:

@@ -14,8 +14,8 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.mesh.voxels import VoxelGrid, occupancy
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 
-_MM_PER_M = 1000.0
-_MARGIN_MM = 3.0
+_MM_PER_M = 1000.0  # glTF 2.0 counts in metres
+_MARGIN_MM = 3.0  # of empty voxels around the vertebrae
 
 
 def write_gltf_scene(path: str | Path, meshes_mm: Mapping[str, np.ndarray], triangles: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from lumbar_ext.simulation.posture.bending import DIRECTIONS
 PROTOCOLS = ("single", "poses18")
 """One study of each person in a random posture, or six directions of motion at three excursions (arXiv 2503.14573)."""
 
-LEVELS_OF_EXCURSION = (1, 2, 3)
+LEVELS_OF_EXCURSION = (1, 2, 3)  # thirds of the full range of motion
 _MOTIONS = DIRECTIONS[1:]
 _POSES = len(_MOTIONS) * len(LEVELS_OF_EXCURSION)
 

@@ -33,7 +33,7 @@ from lumbar_ext.simulation.study_spec import StudySpec
 
 RENDERERS = ("meshes", "voxels")
 """Path lengths of triangle meshes (`material_paths`), or rays cast through a CT-like volume (`voxel_body`)."""
-_OVERSAMPLED_BELOW_PX = 700
+_OVERSAMPLED_BELOW_PX = 700  # side of a picture; finer ones need no oversampling of the paths
 
 
 @dataclass(frozen=True)

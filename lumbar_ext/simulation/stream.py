@@ -18,18 +18,15 @@ import torch
 from monai.transforms import Randomizable
 from torch.utils.data import IterableDataset, get_worker_info
 
-from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, VIEWS
+from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.shape.sources.cohort_file import SPLITS
 from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import SimulatedStudy, simulate_study
 from lumbar_ext.simulation.study_spec import StudySpec
-from lumbar_ext.transforms.canonical import to_network_grid
-from lumbar_ext.transforms.intensity import normalise_intensity
-
-_ENDPLATES = [LANDMARKS.index("superior_endplate"), LANDMARKS.index("inferior_endplate")]
-_UINT16_MAX = np.float32(65535)
+from lumbar_ext.transforms.intensity import UINT16_MAX
+from lumbar_ext.transforms.view_truth import truth_on_grid
 
 
 class SimulatedViews(IterableDataset):
@@ -96,22 +93,13 @@ class SimulatedViews(IterableDataset):
 
 
 def view_sample(study: SimulatedStudy, view: str) -> dict[str, Any]:
-    """One view on the network grid: image and decomposition [1, H, W], landmarks_px [5, 7, 2], present [5], view."""
-    camera = study.geometry[view]
+    """One view of a study as `transforms.view_truth.ViewTruth.as_sample` gives it."""
     picture = study.pictures[view]
     pixels = picture.pixels.astype(np.float32)
-    seen = to_network_grid(_UINT16_MAX - pixels if picture.inverted else pixels, camera, view)
-    landmarks = seen.to_canonical_px(study.truth.geometry[view].project(study.truth.landmarks_mm))
-    if seen.swap_left_right:
-        landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
-    bone = to_network_grid(study.truth.decomposition[view], camera, view).pixels
-    return {
-        "image": torch.from_numpy(normalise_intensity(seen.pixels))[None],
-        "decomposition": torch.from_numpy(bone)[None],
-        "landmarks_px": landmarks,
-        "present": np.isfinite(landmarks[:, _ENDPLATES]).all(axis=(1, 2)),
-        "view": view,
-    }
+    upright = np.float32(UINT16_MAX) - pixels if picture.inverted else pixels
+    landmarks_px = study.truth.geometry[view].project(study.truth.landmarks_mm)
+    truth, _ = truth_on_grid(upright, study.truth.decomposition[view], landmarks_px, study.geometry[view], view)
+    return truth.as_sample()
 
 
 def _share() -> tuple[int, int]:

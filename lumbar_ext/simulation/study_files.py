@@ -31,7 +31,7 @@ from lumbar_ext.studies.study_folder import StudyFolder, TruthFolder
 
 # Noise hardly compresses: the fastest setting is ten times as fast and a tenth larger than the tightest.
 _COMPRESSION = 1
-_DIGITS = 5
+_DIGITS = 5  # of mm and px in the truth
 
 
 def is_complete(folder: str | Path) -> bool:

@@ -14,7 +14,7 @@ from lumbar_ext.simulation.ranges import SimulationParameters
 VARIATIONS = ("full", "none")
 """People drawn from the population, or the real subjects that a split starts from as they are."""
 
-VOXEL_LIMITS_MM = (0.4, 2.0)
+VOXEL_LIMITS_MM = (0.4, 2.0)  # of the voxel renderer: memory below, blurred cortex above
 _STREAMS = ("body", "habitus", "pathology", "spurs", "wear")
 
 
@@ -64,7 +64,7 @@ class StudySpec:
 
     @property
     def name(self) -> str:
-        """The study in messages."""
+        """What messages call the study: split and seed."""
         return f"{self.split} seed {self.seed}"
 
     def generator(self) -> np.random.Generator:

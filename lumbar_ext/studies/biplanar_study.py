@@ -15,7 +15,7 @@ from lumbar_ext.io.calibration import read_calibration
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import Polarity, Radiograph, with_bone_bright
 
-_SPACING_TOLERANCE = 0.01
+_SPACING_TOLERANCE = 0.01  # relative: tags are rounded
 _AP_POSITIONS = ("AP", "PA")
 _LATERAL_POSITIONS = ("LL", "RL", "LATERAL", "LAT", "LLAT", "RLAT")
 _WORLD_DIRECTIONS = {

@@ -17,7 +17,7 @@ from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_check
 from lumbar_ext.training.weight_parts import half_precision
 
 _LEFT_OUT = ("network", "optimizer", "average")
-_MB = 1e6
+_MB = 1e6  # bytes
 
 
 def pack_campaign(resume: str, output: str) -> None:

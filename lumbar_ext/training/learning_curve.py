@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from ignite.engine import Engine, Events
 
-_DIGITS = 5
+_DIGITS = 5  # of numbers in CSV files
 
 
 class LearningCurve:
@@ -55,7 +55,7 @@ class LearningCurve:
             self._sums.setdefault(name, []).append(value)
 
     def write(self, validator: Engine) -> None:
-        """Appends a line."""
+        """Appends a line with the means since the last one."""
         row = {"iteration": self.iterations, "hours": self.seconds / 3600}
         row |= {f"train_{name}": float(np.mean(values)) for name, values in self._sums.items()}
         row |= {name: float(value) for name, value in validator.state.metrics.items()}
@@ -82,7 +82,7 @@ class LearningCurve:
         return False
 
     def state_dict(self) -> dict[str, float]:
-        """For checkpoints."""
+        """Iterations and seconds so far, for checkpoints."""
         return {"iterations": self.iterations, "seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:

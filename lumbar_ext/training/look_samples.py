@@ -24,11 +24,10 @@ from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.training.first_pass import FirstPassErrors, TrueVertebra, first_pass, true_vertebra
 from lumbar_ext.transforms.augmentation.warp import planar_warp
 from lumbar_ext.transforms.canonical import to_network_grid
-from lumbar_ext.transforms.intensity import normalise_intensity
+from lumbar_ext.transforms.intensity import UINT16_MAX, normalise_intensity, stretched_to_uint16
 from lumbar_ext.transforms.look import group_pictures, look_planes
 
 _LOG = logging.getLogger(__name__)
-_UINT16_MAX = 65535
 _OUTLINE_STEP = 50
 """Every so many vertices suffice to find the box of a spine."""
 
@@ -74,7 +73,7 @@ def read_records(study: str | Path, shapes: tuple[LevelShape, ...]) -> list[Look
     records = []
     for view in VIEWS:
         seen = to_network_grid(pictures[view].pixels, pictures.geometry[view], view)
-        records.append(LookRecord(folder, view, _as_uint16(seen.pixels), seen.camera, vertebrae))
+        records.append(LookRecord(folder, view, stretched_to_uint16(seen.pixels), seen.camera, vertebrae))
     return records
 
 
@@ -181,7 +180,7 @@ class RandLook(RandomizableTransform):
         else:
             centre = np.round(centre - 0.5) + 0.5  # crops have even sizes: whole pixels
         warp = planar_warp(centre, self.size_px, rotation_rad=rotation, scale=scale)
-        image = torch.from_numpy(record.image.astype(np.float32))[None] / _UINT16_MAX
+        image = torch.from_numpy(record.image.astype(np.float32))[None] / UINT16_MAX
         return warp.apply_to_images(image)[0].numpy(), warp.apply_to_camera(record.camera)
 
     def _changed(self, image: np.ndarray) -> np.ndarray:
@@ -196,8 +195,3 @@ def _usable_records(study: Path, shapes: tuple[LevelShape, ...]) -> list[LookRec
     except InputError as error:
         _LOG.warning("left out: %s", error)
         return []
-
-
-def _as_uint16(image: np.ndarray) -> np.ndarray:
-    low, high = float(image.min()), float(image.max())
-    return np.rint((image - low) * (_UINT16_MAX / max(high - low, 1e-9))).astype(np.uint16)

@@ -19,9 +19,9 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.workflow.network_bundle import load_bundle_network
 
-OPSET = 17
-TOLERANCE = 1e-3
-_SIZE_PX = 64
+OPSET = 17  # of ONNX
+TOLERANCE = 1e-3  # largest difference from PyTorch, in units of the output
+_SIZE_PX = 64  # of the traced image; axes are dynamic
 
 
 def export_onnx(network: nn.Module, path: str | Path) -> None:

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from monai.data import DataLoader
 from torch.utils.data import Dataset
 
-_PREFETCHED = 4
+_PREFETCHED = 4  # batches a worker
 
 
 def process_device() -> torch.device:

@@ -28,14 +28,14 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.anchors import TrueAnchors, read_anchors
 from lumbar_ext.studies.study_folder import StudyFolder
-from lumbar_ext.training.view_records import UINT16_MAX, list_studies, read_truth
-from lumbar_ext.transforms.intensity import NORMALISED_RANGE
+from lumbar_ext.training.view_records import list_studies, read_truth
+from lumbar_ext.transforms.intensity import NORMALISED_RANGE, as_uint16, from_uint16
 from lumbar_ext.transforms.spine_targets import SpinePoints
 
 _LOGGER = logging.getLogger(__name__)
 # of the arrays on disk; another number when their content changes
 _VERSION = 2
-_FLAT_STANDARD_DEVIATION = 0.02
+_FLAT_STANDARD_DEVIATION = 0.02  # of a normalised picture, whose own is about 0.4
 _POINT_ARRAYS = ("landmarks_px", "centres_px", "s1_px", "known")
 _PICTURES = ("images", "decompositions")
 
@@ -69,13 +69,11 @@ class MappedFolder:
 
     def sample(self, index: int) -> dict[str, Any]:
         """One view as float tensors [1, H, W] `image` and `decomposition`, with `points` and `view`."""
-        low, high = NORMALISED_RANGE
-        scale = np.float32((high - low) / UINT16_MAX)
         pixels = slice(self._starts[index], self._starts[index + 1])
         image, decomposition = (a[pixels].reshape(self.sizes_px[index]) for a in (self.images, self.decompositions))
         return {
-            "image": torch.from_numpy(image * scale + np.float32(low))[None],
-            "decomposition": torch.from_numpy(decomposition * np.float32(1 / UINT16_MAX))[None],
+            "image": torch.from_numpy(from_uint16(image, *NORMALISED_RANGE))[None],
+            "decomposition": torch.from_numpy(from_uint16(decomposition, 0.0, 1.0))[None],
             "points": self.points[index],
             "view": self.views[index],
         }
@@ -127,8 +125,8 @@ def _write_arrays(studies: Sequence[Path], target: Path) -> None:
             except InputError as error:
                 _LOGGER.warning("left out: %s", error)
                 continue
-            _as_uint16(image, *NORMALISED_RANGE).tofile(images)
-            _as_uint16(decomposition, 0, 1).tofile(decompositions)
+            as_uint16(image, *NORMALISED_RANGE).tofile(images)
+            as_uint16(decomposition, 0, 1).tofile(decompositions)
             points.append(seen)
             for name, value in (("views", view), ("studies", str(study)), ("sizes_px", image.shape)):
                 document[name].append(value)
@@ -138,10 +136,6 @@ def _write_arrays(studies: Sequence[Path], target: Path) -> None:
         np.save(staging / f"{part}.npy", np.stack([getattr(p, part) for p in points]))
     (staging / "views.json").write_text(json.dumps(document), encoding="utf-8")
     staging.rename(target)
-
-
-def _as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    return np.rint(np.clip((values - low) / (high - low), 0, 1) * UINT16_MAX).astype(np.uint16)
 
 
 def read_spine_view(study: Path, view: str) -> tuple[np.ndarray, np.ndarray, SpinePoints]:
@@ -280,7 +274,7 @@ class ConsecutiveDraws(Sampler):
             draw += self.replicas
 
     def state_dict(self) -> dict[str, int]:
-        """For checkpoints."""
+        """The iterations done, for checkpoints."""
         return {"iterations": self.iterations}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:

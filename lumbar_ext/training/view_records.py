@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.data import Dataset
 
-from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
+from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
@@ -19,11 +18,10 @@ from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
-from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, CanonicalView, size_on_grid, to_network_grid
-from lumbar_ext.transforms.intensity import NORMALISED_RANGE, normalise_intensity
+from lumbar_ext.transforms.canonical import CanonicalView
+from lumbar_ext.transforms.intensity import NORMALISED_RANGE, as_uint16, from_uint16
 from lumbar_ext.transforms.multitask_targets import ENDPLATES
-
-UINT16_MAX = 65535
+from lumbar_ext.transforms.view_truth import ViewTruth, truth_on_grid
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,6 @@ class ViewRecord:
         image: uint16, the normalised radiograph's range [-0.5, 1.5] as 0..65535.
         decomposition: uint16, [0, 1] as 0..65535.
         landmarks_px: float32 [5, 7, 2] (u, v); NaN where unknown.
-        present: bool [5], both endplates known.
     """
 
     study: Path
@@ -44,37 +41,35 @@ class ViewRecord:
     image: np.ndarray
     decomposition: np.ndarray
     landmarks_px: np.ndarray
-    present: np.ndarray
+
+    @classmethod
+    def of(cls, truth: ViewTruth, study: Path, downsample: int = 1) -> ViewRecord:
+        """The compact form of a view, on a grid halved until it is `downsample` times as coarse."""
+        factor = 1
+        while factor < downsample:
+            truth, factor = truth.halved(), 2 * factor
+        return cls(
+            study,
+            truth.view,
+            as_uint16(truth.image, *NORMALISED_RANGE),
+            as_uint16(truth.decomposition, 0.0, 1.0),
+            truth.landmarks_px.astype(np.float32),
+        )
+
+    @property
+    def truth(self) -> ViewTruth:
+        """The view in float."""
+        image, decomposition = from_uint16(self.image, *NORMALISED_RANGE), from_uint16(self.decomposition, 0.0, 1.0)
+        return ViewTruth(self.view, image, decomposition, self.landmarks_px)
+
+    @property
+    def present(self) -> np.ndarray:
+        """bool [5], both endplates known."""
+        return self.truth.present
 
     def as_sample(self) -> dict[str, Any]:
-        """The record as float tensors: image and decomposition [1, H, W], landmarks_px, present, view."""
-        low, high = NORMALISED_RANGE
-        return {
-            "image": torch.from_numpy(self.image * np.float32((high - low) / UINT16_MAX) + np.float32(low))[None],
-            "decomposition": torch.from_numpy(self.decomposition * np.float32(1 / UINT16_MAX))[None],
-            "landmarks_px": self.landmarks_px.astype(float),
-            "present": self.present,
-            "view": self.view,
-        }
-
-
-def halve(image: np.ndarray) -> np.ndarray:
-    """Mean of 2x2 pixel blocks of an image with even sizes."""
-    rows, columns = image.shape
-    return image.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
-
-
-def _as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    return np.rint(np.clip((values - low) / (high - low), 0, 1) * UINT16_MAX).astype(np.uint16)
-
-
-@dataclass(frozen=True)
-class ViewTruth:
-    """One view on the network grid, in float: image, decomposition [rows, columns], landmarks_px [5, 7, 2] with NaN."""
-
-    image: np.ndarray
-    decomposition: np.ndarray
-    landmarks_px: np.ndarray
+        """See `ViewTruth.as_sample`."""
+        return self.truth.as_sample()
 
 
 def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
@@ -92,29 +87,14 @@ def read_view(study: Path, view: str, downsample: int = 1) -> ViewRecord:
         InputError: when a file is missing, image and decomposition differ in size, no vertebra is labelled, or the
             decomposition is empty at a vertebra's centre (which a transposed or mismatched file shows).
     """
-    return _record(read_truth(study, view)[0], study, view, downsample)
+    return ViewRecord.of(read_truth(study, view)[0], study, downsample)
 
 
 def record_of_sample(sample: Mapping[str, Any], downsample: int = 1) -> ViewRecord:
     """The compact form of a sample such as `ViewRecord.as_sample` gives, on a grid halved as often as asked."""
     image, decomposition = (np.asarray(sample[name])[0] for name in ("image", "decomposition"))
-    truth = ViewTruth(image, decomposition, np.asarray(sample["landmarks_px"], float))
-    return _record(truth, Path(str(sample.get("study", ""))), sample["view"], downsample)
-
-
-def _record(truth: ViewTruth, study: Path, view: str, downsample: int) -> ViewRecord:
-    factor = 1
-    while factor < downsample:
-        truth = ViewTruth(halve(truth.image), halve(truth.decomposition), (truth.landmarks_px - 0.5) / 2)
-        factor *= 2
-    return ViewRecord(
-        study=study,
-        view=view,
-        image=_as_uint16(truth.image, *NORMALISED_RANGE),
-        decomposition=_as_uint16(truth.decomposition, 0.0, 1.0),
-        landmarks_px=truth.landmarks_px.astype(np.float32),
-        present=np.isfinite(truth.landmarks_px[:, list(ENDPLATES)]).all(axis=(1, 2)),
-    )
+    truth = ViewTruth(sample["view"], image, decomposition, np.asarray(sample["landmarks_px"], float))
+    return ViewRecord.of(truth, Path(str(sample.get("study", ""))), downsample)
 
 
 def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[ViewTruth, CanonicalView]:
@@ -135,16 +115,9 @@ def read_truth(study: Path, view: str, *, whole_film: bool = False) -> tuple[Vie
         radiograph = with_bone_bright(radiograph)
     decomposition_path = files.truth.decomposition(view)
     decomposition, _ = read_nifti_image(decomposition_path)
-    landmarks = getattr(read_landmarks(files.truth.landmarks), f"{view}_px")
+    landmarks = read_landmarks(files.truth.landmarks).positions_px[view]
     _check_truth(radiograph.pixels, decomposition, landmarks, decomposition_path)
-    size_px = size_on_grid(camera, view) if whole_film else NETWORK_SIZE_PX
-    seen = to_network_grid(radiograph.pixels, camera, view, size_px=size_px)
-    landmarks = seen.to_canonical_px(landmarks)
-    if seen.swap_left_right:
-        # the network names the sides of the person it seems to see
-        landmarks = landmarks[:, list(LEFT_RIGHT_SWAP)]
-    bone = to_network_grid(decomposition, camera, view, size_px=size_px).pixels
-    return ViewTruth(normalise_intensity(seen.pixels), bone, landmarks), seen
+    return truth_on_grid(radiograph.pixels, decomposition, landmarks, camera, view, whole_film=whole_film)
 
 
 def _check_truth(image: np.ndarray, decomposition: np.ndarray, landmarks_px: np.ndarray, path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from lumbar_ext.errors import InputError
 from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
 
-_MB = 1e6
+_MB = 1e6  # bytes
 
 
 def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:

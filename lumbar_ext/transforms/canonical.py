@@ -24,11 +24,12 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.transforms.resampling import GridMapping, inside, resample
 
-NETWORK_SIZE_PX = 512
-NETWORK_SPACING_MM = 0.834
+NETWORK_SIZE_PX = 512  # of the paper's images
+NETWORK_SPACING_MM = 0.834  # on the detector, the paper's
+# world directions of u and v: head up; AP seen from the front, lateral facing left
 _CANONICAL_AXES = {"ap": ((0, 1, 0), (0, 0, -1)), "lat": ((-1, 0, 0), (0, 0, -1))}
-_SAME_GRID_TOLERANCE_PX = 1e-6
-_BORDER_PERCENTILE = 1.0
+_SAME_GRID_TOLERANCE_PX = 1e-6  # rounding: within it nothing is resampled
+_BORDER_PERCENTILE = 1.0  # of the border's pixels, what the grid shows beyond the film
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.transforms.decode import DecodedView
 
-_DIGITS = 5
+_DIGITS = 5  # of probabilities in the file
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class MonotoneMap:
         return np.interp(score, self.scores, self.probabilities)
 
     def as_document(self) -> dict[str, list[float]]:
-        """For JSON."""
+        """The knots as JSON holds them, the inverse of `_map`."""
         return {"score": self.scores.tolist(), "probability": self.probabilities.round(_DIGITS).tolist()}
 
 

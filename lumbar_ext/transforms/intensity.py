@@ -10,17 +10,18 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
 
-LOW_PERCENTILE = 1.0
-HIGH_PERCENTILE = 99.0
-NORMALISED_RANGE = (-0.5, 1.5)
+LOW_PERCENTILE = 1.0  # becomes 0: air or the shutter's edge
+HIGH_PERCENTILE = 99.0  # becomes 1
+UINT16_MAX = 65535  # of stored pictures
+_LEAST_RANGE = 1e-9  # keeps a constant image finite
+NORMALISED_RANGE = (-0.5, 1.5)  # what lies beyond is cut off
 
 
 def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
     """Maps the 1st and 99th percentile of a bone-bright image to 0 and 1, clipped to [-0.5, 1.5], as float32.
 
     The clip lies outside [0, 1] because the brightest percent of a radiograph may be bone of interest. Non-finite
-    pixels
-    become the low percentile; a constant image becomes zero.
+    pixels become the low percentile; a constant image becomes zero.
 
     Args:
         image: any shape, any real dtype.
@@ -40,6 +41,22 @@ def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> 
     if high <= low:
         return np.zeros_like(image)
     return np.clip((image - np.float32(low)) / np.float32(high - low), *NORMALISED_RANGE)
+
+
+def as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values from `low` to `high` as 0..65535; beyond them they are cut off."""
+    return np.rint(np.clip((values - low) / (high - low), 0, 1) * UINT16_MAX).astype(np.uint16)
+
+
+def from_uint16(stored: np.ndarray, low: float, high: float) -> np.ndarray:
+    """float32, the inverse of `as_uint16`."""
+    return stored * np.float32((high - low) / UINT16_MAX) + np.float32(low)
+
+
+def stretched_to_uint16(image: np.ndarray) -> np.ndarray:
+    """An image of any range, its darkest pixel as 0 and its brightest as 65535; a constant one becomes 0."""
+    low, high = float(image.min()), float(image.max())
+    return as_uint16(image, low, max(high, low + _LEAST_RANGE))
 
 
 class NormaliseIntensity(Transform):

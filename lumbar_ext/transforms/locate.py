@@ -31,8 +31,8 @@ from lumbar_ext.transforms.spine_crop import lumbar_centre_px
 from lumbar_ext.transforms.spine_decode import refined_peak, voted
 from lumbar_ext.transforms.spine_targets import SpinePoints
 
-MULTIPLE = 32
-_SIGMA_CELLS = 1.5
+MULTIPLE = 32  # of the network's coarsest stride, px
+_SIGMA_CELLS = 1.5  # of the target's Gaussian: 20 mm on the film
 # cells this near to a vertebra's centre lie on the spine
 _REACH_CELLS = 2.0
 # films are stretched only by rows that far, in coarse pixels, beyond the outermost vertebra that is known

@@ -15,7 +15,7 @@ from lumbar_ext.transforms.intensity import normalise_intensity
 
 TRAINED_SIZE_PX = (352, 192)
 """Rows and columns of the crops that the network was trained on, pixels of 0.834 mm."""
-_MARGIN_PX = 16
+_MARGIN_PX = 16  # around the vertebrae: far more than a first pass errs
 _OUTLINE_POINTS = 200
 """So many vertices of each vertebra suffice to find the box of a spine."""
 

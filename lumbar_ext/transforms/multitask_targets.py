@@ -14,8 +14,8 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 
-ENDPLATES = (0, 1)
-MIN_OVERLAP = 0.7
+ENDPLATES = (0, 1)  # their places in `anatomy.LANDMARKS`
+MIN_OVERLAP = 0.7  # of boxes whose centres a Gaussian's radius apart still count as one, CornerNet (Law and Deng 2018)
 # a vertebral body is about 1.7 times as wide (AP) as it is high (3 cm); only the heatmap's radius depends on it
 WIDTH_OVER_HEIGHT = 1.5
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-_KEYS_A = -0.5
-_KEYS_HALF_WIDTH = 2.0
+_KEYS_A = -0.5  # of the cubic kernel, Keys 1981
+_KEYS_HALF_WIDTH = 2.0  # samples
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,9 @@
 """One radiograph through the network without a calibration: file to network grid, and output back to the file's pixels.
 
-Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it:
-head up; AP
-with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable:
-`image`
-(path, then tensor), `view` ("ap" or "lat"), `source` (path), `original_from_network` (float64 [2, 2]: scale
-and offset
-of (u, v)), `original_size_px` (columns, rows).
+Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it: head up; AP
+with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable: `image` (path,
+then tensor), `view` ("ap" or "lat"), `source` (path), `original_from_network` (float64 [2, 2]: scale and offset of (u, v)),
+`original_size_px` (columns, rows).
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ import torch
 from monai.transforms import Transform
 from torch import Tensor, nn
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
@@ -218,9 +215,7 @@ class SaveViewd(Transform):
 
 def _one_view(data: Mapping[Hashable, Any]) -> StudyLandmarks:
     """The landmarks file's content with everything of the other view, and of space, unknown."""
-    shape = (len(LEVELS), len(LANDMARKS))
-    values = {name: np.full((*shape, 2), np.nan) for name in ("ap_px", "lat_px")}
-    values |= {name: np.full(shape, np.nan) for name in ("confidence_ap", "confidence_lat", "gap_mm")}
-    values[f"{data['view']}_px"] = np.asarray(data["landmarks_px"])
-    values[f"confidence_{data['view']}"] = np.asarray(data["landmark_confidence"])
-    return StudyLandmarks(position_mm=np.full((*shape, 3), np.nan), **values)
+    landmarks = StudyLandmarks.unknown()
+    landmarks.positions_px[data["view"]][:] = np.asarray(data["landmarks_px"])
+    landmarks.confidence[data["view"]][:] = np.asarray(data["landmark_confidence"])
+    return landmarks

@@ -22,10 +22,10 @@ from lumbar_ext.transforms.spine_targets import S1
 
 # a landmark's confidence is the probability that it lies within this distance, as `confidence` has it
 CONFIDENCE_RADIUS_MM = 4.0
-_VOTE_REACH = 3
+_VOTE_REACH = 3  # cells on each side of a peak whose answers count
 # cells whose own idea of the centre is off by this many cells (one standard deviation) count less
 _AGREEMENT_CELLS = 0.5
-_LEAST_PROBABILITY = 1e-6
+_LEAST_PROBABILITY = 1e-6  # keeps logarithms finite
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LANDMARKS,
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.spine_packing import SPINE_PACK
 
-HEATMAP_SIGMA_CELLS = 1.5
+HEATMAP_SIGMA_CELLS = 1.5  # 10 mm on the detector, a third of the way to the neighbour
 S1 = SPINE_LEVELS.index("S1")
-_VERTEBRAE = len(SPINE_LEVELS) - 1
-_ENDPLATES = (0, 1)
+_VERTEBRAE = len(SPINE_LEVELS) - 1  # T12 .. L6 have landmarks of a vertebra
+_ENDPLATES = (0, 1)  # their places in `anatomy.LANDMARKS`
 # A body is about 1.7 times as wide (AP) as it is high; cells up to here, in heights from the centre, lie on it.
 _HALF_HEIGHT, _HALF_WIDTH = 0.5, 0.75
 # where only a centre is known (T12), and around the endplate of S1, 35 mm wide

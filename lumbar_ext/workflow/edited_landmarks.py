@@ -25,8 +25,8 @@ OVERRULED_MM = 1.5
 """Mean distance of a mesh's landmarks from where a user set them, from which on the user is told. Where both agree, what is
 left is how exactly a landmark can be set: about a millimetre."""
 
-_MOVED_MM = 0.05
-_MARGIN = 0.25
+_MOVED_MM = 0.05  # a point that lies closer to the network's was not touched: files round to 0.0001
+_MARGIN = 0.25  # of the radiograph's size: how far outside of it a point may lie
 _LEAST_STEP_MM = 10.0
 """Neighbouring lumbar vertebrae lie 25-45 mm apart; landmarks of the same name less than this below each other are misnamed."""
 _LEAST_SPREAD_MM = 2.0
@@ -62,8 +62,8 @@ def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks
             follow each other downwards, or the points that should fix a vertebra's pose lie on one line.
     """
     points_mm = world_from_lps(read_points(path))
-    given, known = np.isfinite(points_mm).all(-1), np.isfinite(found.points_mm).all(-1)
-    stayed = given & known & (np.linalg.norm(points_mm - found.points_mm, axis=-1) < _MOVED_MM)
+    given, known = np.isfinite(points_mm).all(-1), np.isfinite(found.positions_mm).all(-1)
+    stayed = given & known & (np.linalg.norm(points_mm - found.positions_mm, axis=-1) < _MOVED_MM)
     by_hand, deleted = given & ~stayed, known & ~given
     _check_order(path, points_mm, by_hand)
     _check_spread(path, points_mm, by_hand)
@@ -80,8 +80,8 @@ def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks
     edited = replace(observed, decoded=decoded)
     landmarks = triangulate_landmarks(edited.geometry, edited.landmarks)
     # What is superseded keeps its place, so that the file that is written next still shows it.
-    kept_mm = np.where((superseded & stayed)[..., None], found.points_mm, landmarks.points_mm)
-    return EditedLandmarks(edited, replace(landmarks, points_mm=kept_mm, by_hand=by_hand), by_hand)
+    kept_mm = np.where((superseded & stayed)[..., None], found.positions_mm, landmarks.positions_mm)
+    return EditedLandmarks(edited, replace(landmarks, positions_mm=kept_mm, by_hand=by_hand), by_hand)
 
 
 def marked_by_hand(
@@ -117,7 +117,7 @@ def overruled(landmarks: Landmarks3D, by_hand: np.ndarray, result: RegistrationR
         points_mm = fit.world_from_vertebra.apply(
             fit.shape.landmarks(np.concatenate([fit.coefficients, fit.free_form]))
         )
-        set_mm = landmarks.points_mm[LEVELS.index(level)]
+        set_mm = landmarks.positions_mm[LEVELS.index(level)]
         distance = float(np.linalg.norm((points_mm - set_mm)[own], axis=1).mean())
         if distance > OVERRULED_MM:
             doubts.append(

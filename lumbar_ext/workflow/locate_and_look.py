@@ -26,13 +26,13 @@ from lumbar_ext.transforms.level_naming.spine_levels import SPINE_RULES, decode_
 from lumbar_ext.transforms.locate import locate_spine
 from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 from lumbar_ext.transforms.spine_decode import decode_spine
-from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides
+from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides, surer_polarity
 
 # The crop leaves 50 px beside the spine of a usual person; if its middle is off by more than this it is cut out again.
 _OFF_CENTRE_PX = 25.0
 # of the sum of five probabilities: what the centred crop may lose and still be preferred
 _AS_SURE = 0.05
-_MIDDLE = (len(LEVELS) - 1) / 2
+_MIDDLE = (len(LEVELS) - 1) / 2  # index of L3
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class _Seen:
     canonical: CanonicalView
     packed: Tensor
     decoded: DecodedView
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.decoded.present.all())
 
     @property
     def sureness(self) -> float:
@@ -51,8 +55,7 @@ def observe_located(
 ) -> ObservedStudy:
     """Locates the lumbar spine in both views and runs the network on crops around it; both views name the levels together.
 
-    A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer of
-    the vertebrae is kept.
+    Each view is kept in the polarity in which the network is surer of the vertebrae (`observe.surer_polarity`).
 
     Args:
         network: a `lumbar_ext.networks.LumbarSpineNet` in evaluation mode.
@@ -60,16 +63,8 @@ def observe_located(
         study: radiographs of any size, bone bright, with their cameras.
         calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
-    seen, inverted = {}, []
-    for view in VIEWS:
-        pixels = study[view].pixels.astype(np.float32)
-        upright = _look(network, locator, pixels, study.geometry[view], view)
-        if not upright.decoded.present.all():
-            turned = _look(network, locator, pixels.max() - pixels, study.geometry[view], view)
-            if turned.sureness > upright.sureness:
-                upright = turned
-                inverted.append(view)
-        seen[view] = upright
+    found = {view: _located(network, locator, study, view) for view in VIEWS}
+    seen = {view: own for view, (own, _) in found.items()}
     maps = {view: level_maps(own.packed) for view, own in seen.items()}
     levels = assign_levels(maps, _geometry(seen), SPINE_RULES)
     decoded = {
@@ -81,7 +76,15 @@ def observe_located(
     for view, own in seen.items():
         if own.canonical.swap_left_right:
             decoded[view] = naming_the_persons_sides(decoded[view])
-    return ObservedStudy({view: own.canonical for view, own in seen.items()}, decoded, tuple(inverted), levels)
+    inverted = tuple(view for view, (_, turned) in found.items() if turned)
+    return ObservedStudy({view: own.canonical for view, own in seen.items()}, decoded, inverted, levels)
+
+
+def _located(network: nn.Module, locator: nn.Module, study: BiplanarStudy, view: str) -> tuple[_Seen, bool]:
+    pixels = study[view].pixels.astype(np.float32)
+    return surer_polarity(
+        lambda turn: _look(network, locator, pixels.max() - pixels if turn else pixels, study.geometry[view], view)
+    )
 
 
 def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> _Seen:

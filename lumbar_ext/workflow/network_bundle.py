@@ -31,7 +31,9 @@ def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
         raise InputError(f"{weights}: not the weights of {type(network).__name__} ({first_line})") from error
     for name, value in network.state_dict().items():
         if not torch.isfinite(value).all():
-            raise InputError(f"{weights}: {name} holds numbers that are not finite, expected the weights of a network")
+            raise InputError(
+                f"{weights}: {name} holds numbers that are not finite, expected the weights of a {type(network).__name__}"
+            )
     return network
 
 

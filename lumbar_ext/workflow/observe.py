@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -71,6 +74,79 @@ def to_network_grids(study: BiplanarStudy) -> dict[str, CanonicalView]:
     return {view: to_network_grid(study[view].pixels, study.geometry[view], view) for view in VIEWS}
 
 
+class Sighting(Protocol):
+    """What one look at a radiograph found."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of L1 to L5 were found."""
+
+    @property
+    def sureness(self) -> float:
+        """The sum of the five confidences."""
+
+
+Seen = TypeVar("Seen", bound=Sighting)
+
+
+def surer_polarity(look: Callable[[bool], Seen]) -> tuple[Seen, bool]:
+    """One radiograph in the polarity in which a network is surer of the vertebrae; and whether that is the turned one.
+
+    Tags and appearance can both mislead, so where not all levels are found it is looked at with dark and bright exchanged too.
+
+    Args:
+        look: sees the radiograph as it is (False) or turned (True).
+    """
+    upright = look(False)
+    if upright.complete:
+        return upright, False
+    turned = look(True)
+    return (turned, True) if turned.sureness > upright.sureness else (upright, False)
+
+
+@dataclass(frozen=True)
+class SeenView:
+    """What the network answered to one radiograph, before it is decided which vertebra is which.
+
+    Args:
+        canonical: the radiograph in the polarity that was looked at.
+        packed: the network's output.
+    """
+
+    canonical: CanonicalView
+    packed: PackedView
+
+    @cached_property
+    def alone(self) -> LevelChoice:
+        """The levels that it shows by itself."""
+        return choose_levels(self.packed.levels.peaks, CONFIDENCE_THRESHOLD)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it shows all levels."""
+        return None not in self.alone.peaks
+
+    @property
+    def sureness(self) -> float:
+        """The sum of the levels' confidences."""
+        return float(self.alone.confidence.sum())
+
+
+def see_view(network: nn.Module, canonical: CanonicalView) -> tuple[SeenView, bool]:
+    """Runs the network on one radiograph; see `surer_polarity` for what is returned.
+
+    Args:
+        network: in evaluation mode, on any device.
+        canonical: the radiograph on the network grid, bone bright as far as is known.
+    """
+
+    def look(turn: bool) -> SeenView:
+        seen = replace(canonical, pixels=_inverted(canonical)) if turn else canonical
+        return SeenView(seen, _answer(network, seen.pixels))
+
+    return surer_polarity(look)
+
+
 def spine_on_grids(network: nn.Module, study: BiplanarStudy) -> dict[str, CanonicalView]:
     """Both radiographs in the network's orientation and grid; of a film that is larger than the grid, the part with the spine.
 
@@ -89,21 +165,24 @@ def _spine_on_grid(network: nn.Module, film: Radiograph, camera: Camera, view: s
     if beyond_px.max() <= _NEGLIGIBLE_PX:
         return middle
 
-    def look_about(centre_px: np.ndarray) -> tuple[CanonicalView, DecodedView]:
+    def look_about(centre_px: np.ndarray) -> tuple[CanonicalView, SeenView]:
         part = to_network_grid(film.pixels, camera, view, centre_px=middle.to_original_px(centre_px))
-        return part, _surer_polarity(network, part)
+        return part, see_view(network, part)[0]
 
     centre_px = np.full(2, (NETWORK_SIZE_PX - 1) / 2)
     best, found = look_about(centre_px)
-    if not found.present.all():
+    if not found.complete:
         ways = [
             np.linspace(-far / 2, far / 2, 1 + int(np.ceil(2 * far / NETWORK_SIZE_PX))) for far in beyond_px.clip(0)
         ]
-        best, found = max((look_about(centre_px + way) for way in product(*ways)), key=_sureness)
-        if found.present.any() and not found.present.all():
-            seen_px = middle.to_canonical_px(best.to_original_px(np.nanmean(found.centres_px, axis=0)))
-            best, found = max((best, found), look_about(seen_px), key=_sureness)
-    if not found.present.all():
+        best, found = max(
+            (look_about(centre_px + way) for way in product(*ways)), key=lambda looked: looked[1].sureness
+        )
+        centres_px = decode_view(found.packed, found.alone).centres_px
+        if np.isfinite(centres_px).any() and not found.complete:
+            seen_px = middle.to_canonical_px(best.to_original_px(np.nanmean(centres_px, axis=0)))
+            best, found = max((best, found), look_about(seen_px), key=lambda looked: looked[1].sureness)
+    if not found.complete:
         grid_mm = NETWORK_SIZE_PX * NETWORK_SPACING_MM
         warnings.warn(
             f"{film.path}: larger than the {grid_mm:.0f} x {grid_mm:.0f} mm that are looked at at once; it was cropped to the "
@@ -113,66 +192,37 @@ def _spine_on_grid(network: nn.Module, film: Radiograph, camera: Camera, view: s
     return best
 
 
-def _sureness(part: tuple[CanonicalView, DecodedView]) -> float:
-    return float(part[1].confidence.sum())
-
-
-def _surer_polarity(network: nn.Module, canonical: CanonicalView) -> DecodedView:
-    """What one view shows by itself, in the polarity in which the network is surer of it."""
-    upright = _seen(network, canonical.pixels)
-    if None in _alone(upright).peaks:
-        turned = _seen(network, _inverted(canonical))
-        upright = max(upright, turned, key=lambda seen: _alone(seen).confidence.sum())
-    return decode_view(upright, _alone(upright))
-
-
 @dataclass(frozen=True)
 class SeenViews:
     """What the network answered to both radiographs, before it is decided which vertebra is which.
 
     Args:
-        canonical: for each view, the radiograph in the polarity that was kept.
-        packed: for each view, the network's output.
+        views: for each view, what was seen.
         inverted: the views whose polarity was turned.
     """
 
-    canonical: dict[str, CanonicalView]
-    packed: dict[str, PackedView]
+    views: dict[str, SeenView]
     inverted: tuple[str, ...]
 
     @property
-    def alone(self) -> dict[str, LevelChoice]:
-        """The levels that each view shows, by itself."""
-        return {view: _alone(seen) for view, seen in self.packed.items()}
+    def geometry(self) -> BiplanarGeometry:
+        """The cameras of the network grids."""
+        return BiplanarGeometry(self.views["ap"].canonical.camera, self.views["lat"].canonical.camera)
 
     def together(self) -> LevelAssignment:
         """The levels that both views agree on."""
-        geometry = BiplanarGeometry(self.canonical["ap"].camera, self.canonical["lat"].camera)
-        return assign_levels({view: seen.levels for view, seen in self.packed.items()}, geometry)
+        return assign_levels({view: seen.packed.levels for view, seen in self.views.items()}, self.geometry)
 
 
 def see_views(network: nn.Module, canonical: dict[str, CanonicalView]) -> SeenViews:
-    """Runs the network on both views.
-
-    A view in which not all levels are found is tried inverted as well, and the polarity in which the network is surer
-    of the vertebrae is kept: tags and appearance can both mislead.
+    """Runs the network on both views, each in the polarity that it is surer of (`see_view`).
 
     Args:
         network: in evaluation mode, on any device.
         canonical: radiographs on the network grid, bone bright.
     """
-    packed = {view: _seen(network, seen.pixels) for view, seen in canonical.items()}
-    inverted = []
-    for view in VIEWS:
-        alone = _alone(packed[view])
-        if None not in alone.peaks:
-            continue
-        turned = replace(canonical[view], pixels=_inverted(canonical[view]))
-        retried = _seen(network, turned.pixels)
-        if _alone(retried).confidence.sum() > alone.confidence.sum():
-            canonical, packed = {**canonical, view: turned}, {**packed, view: retried}
-            inverted.append(view)
-    return SeenViews(canonical, packed, tuple(inverted))
+    found = {view: see_view(network, own) for view, own in canonical.items()}
+    return SeenViews({view: seen for view, (seen, _) in found.items()}, tuple(v for v in VIEWS if found[v][1]))
 
 
 def observe(
@@ -186,14 +236,14 @@ def observe(
         calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
     seen = see_views(network, canonical)
-    levels, alone = seen.together(), seen.alone
-    decoded = {view: decode_view(own, levels.choice(view, alone[view])) for view, own in seen.packed.items()}
+    levels = seen.together()
+    decoded = {view: decode_view(own.packed, levels.choice(view, own.alone)) for view, own in seen.views.items()}
     if calibration is not None:
         decoded = {view: _calibrated(own, calibration, view) for view, own in decoded.items()}
-    for view, own in seen.canonical.items():
-        if own.swap_left_right:
+    for view, own in seen.views.items():
+        if own.canonical.swap_left_right:
             decoded[view] = naming_the_persons_sides(decoded[view])
-    return ObservedStudy(seen.canonical, decoded, seen.inverted, levels)
+    return ObservedStudy({view: own.canonical for view, own in seen.views.items()}, decoded, seen.inverted, levels)
 
 
 def _calibrated(seen: DecodedView, calibration: ConfidenceCalibration, view: str) -> DecodedView:
@@ -209,16 +259,11 @@ def _calibrated(seen: DecodedView, calibration: ConfidenceCalibration, view: str
 
 
 @reproducible_inference()
-def _seen(network: nn.Module, pixels: np.ndarray) -> PackedView:
-    """What the network sees in one radiograph [512, 512]."""
+def _answer(network: nn.Module, pixels: np.ndarray) -> PackedView:
+    """The network's output for one radiograph [512, 512]."""
     device = next(network.parameters()).device
     image = torch.from_numpy(normalise_intensity(pixels))[None, None].to(device)
     return read_packed(network(image))
-
-
-def _alone(packed: PackedView) -> LevelChoice:
-    """The levels that one view shows, by itself."""
-    return choose_levels(packed.levels.peaks, CONFIDENCE_THRESHOLD)
 
 
 def _inverted(view: CanonicalView) -> np.ndarray:

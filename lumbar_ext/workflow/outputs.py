@@ -29,22 +29,15 @@ RESULT_FILES = (
 )
 """Every file that a reconstruction may leave; a new one replaces them all."""
 
-_DIGITS = 6
+_DIGITS = 6  # of numbers in JSON
 _NOT_REGISTERED = "not found in both views (too few of its landmarks, or its place is outside an image)"
 
 
 def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLandmarks:
     """The network's landmarks in the pixels of the original radiographs, and in space."""
     pixels = {view: observed.canonical[view].to_original_px(observed.decoded[view].landmarks_px) for view in VIEWS}
-    confidence = {view: observed.landmarks[view].confidence for view in VIEWS}
-    return StudyLandmarks(
-        position_mm=landmarks.points_mm,
-        ap_px=pixels["ap"],
-        lat_px=pixels["lat"],
-        confidence_ap=confidence["ap"],
-        confidence_lat=confidence["lat"],
-        gap_mm=landmarks.gap_mm,
-    )
+    confidence = {view: own.confidence for view, own in observed.landmarks.items()}
+    return StudyLandmarks(landmarks.positions_mm, pixels, confidence, landmarks.gap_mm)
 
 
 def missing_levels(observed: ObservedStudy, result: RegistrationResult) -> dict[str, str]:
@@ -99,8 +92,8 @@ def write_reconstruction(
         write_stl(mesh_path(folder, level), vertices_mm, triangles)
     found = study_landmarks(observed, landmarks)
     write_landmarks(folder / "landmarks.json", found)
-    confidence = found.confidence_ap * found.confidence_lat
-    write_points(folder / f"landmarks{SUFFIX}", lps_from_world(found.position_mm), confidence)
+    confidence = found.confidence["ap"] * found.confidence["lat"]
+    write_points(folder / f"landmarks{SUFFIX}", lps_from_world(found.positions_mm), confidence)
     for view in VIEWS:
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm

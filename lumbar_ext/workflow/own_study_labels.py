@@ -37,10 +37,11 @@ from lumbar_ext.shape.sources.folder import checked_label_values
 from lumbar_ext.shape.sources.vertebra_file import VERTEBRA_EXTENT_MM, load_vertebra
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.studies.study_folder import STUDY_PATTERNS, StudyFolder
+from lumbar_ext.transforms.intensity import stretched_to_uint16
 from lumbar_ext.workflow.outputs import write_json
 from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
 
-_FIT_MODES = 20
+_FIT_MODES = 20  # of the shape model with which levels are told apart
 
 NOT_A_VERTEBRA_MM = 2.5
 """A surface this far (mean distance of the closest instance's vertices) from every vertebra is none. Measured on 17 real ones,
@@ -214,7 +215,7 @@ def write_labels(
     solids = tuple(Surface(vertices, triangles) for vertices, triangles in meshes.values())
     for view in VIEWS:
         camera = study.geometry[view]
-        write_png(files.picture(view), _as_uint16(study[view].pixels))
+        write_png(files.picture(view), stretched_to_uint16(study[view].pixels))
         write_nifti_image(files.truth.decomposition(view), decomposition(solids, camera), camera.pixel_spacing_mm)
     write_calibration(study.geometry, files.calibration)
     pixels = {view: study.geometry[view].project(landmarks_mm) for view in VIEWS}
@@ -241,11 +242,6 @@ def _meta(data: Mapping[str, Any], result: RegistrationResult, failed: Mapping[s
             if level not in failed
         },
     }
-
-
-def _as_uint16(pixels: np.ndarray) -> np.ndarray:
-    low, high = float(pixels.min()), float(pixels.max())
-    return np.round((pixels - low) / max(high - low, 1e-12) * 65535).astype(np.uint16)
 
 
 def _of_meshes(folder: Path) -> dict[str, _Found]:

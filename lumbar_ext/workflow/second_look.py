@@ -37,7 +37,7 @@ _CONFIG = "second_look_train.json"
 _LARGEST_VALUE = 0.999
 """A picture is below 1: no bone absorbs everything."""
 
-_LEAST_STATED_ERROR = 0.01
+_LEAST_STATED_ERROR = 0.01  # of a pixel: below it the network is surer than its training allows
 _LOOSE_BONE = 0.1
 """Pixel values from here on are bone that some mesh should cover."""
 _RIM_PX = 4

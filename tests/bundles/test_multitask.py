@@ -225,7 +225,7 @@ def test_inference_writes_decomposition_and_landmarks(trained):
     decomposition, spacing_mm = read_nifti_image(trained / "output" / "lat_decomposition.nii.gz")
     assert decomposition.shape == (512, 512) and spacing_mm == (0.834, 0.834)
     landmarks = read_landmarks(trained / "output" / "lat_landmarks.json")
-    assert np.isfinite(landmarks.lat_px).any() and np.isnan(landmarks.ap_px).all()
+    assert np.isfinite(landmarks.positions_px["lat"]).any() and np.isnan(landmarks.positions_px["ap"]).all()
 
 
 def test_confidences_are_calibrated_where_the_weights_have_a_calibration(trained, tmp_path):
@@ -237,7 +237,7 @@ def test_confidences_are_calibrated_where_the_weights_have_a_calibration(trained
     image = trained / "cohort" / "validation" / "study_0000" / "ap.png"
     options = {"image": str(image), "polarity": "bone_bright", "threshold": 0.0}
     workflow(tmp_path, "inference.json", kind="infer", **options, **TINY).run()
-    confidence = read_landmarks(tmp_path / "output" / "ap_landmarks.json").confidence_ap
+    confidence = read_landmarks(tmp_path / "output" / "ap_landmarks.json").confidence["ap"]
     assert set(np.unique(confidence)) <= {0.0, 0.625} and 0.625 in confidence
 
 

@@ -105,11 +105,11 @@ def test_viewers_find_a_vertebra_in_one_place(output, tmp_path):
 
 def test_landmarks_are_those_of_the_truth_in_space_and_in_original_pixels(output, true_study):
     found = read_landmarks(output / "landmarks.json")
-    assert np.linalg.norm(found.position_mm - true_study.landmarks_mm, axis=-1).max() < 0.1
+    assert np.linalg.norm(found.positions_mm - true_study.landmarks_mm, axis=-1).max() < 0.1
     for view in VIEWS:
         true_px = true_study.geometry[view].project(true_study.landmarks_mm)
-        np.testing.assert_allclose(getattr(found, f"{view}_px"), true_px, atol=0.05)
-        assert (getattr(found, f"confidence_{view}") > 0.9).all()
+        np.testing.assert_allclose(found.positions_px[view], true_px, atol=0.05)
+        assert (found.confidence[view] > 0.9).all()
     assert (found.gap_mm < 0.1).all()
     vertebrae = document(output, "landmarks")["vertebrae"]
     assert all(set(vertebrae[level]) == set(LANDMARKS) for level in LEVELS)

@@ -56,11 +56,11 @@ def test_meshes_lie_on_the_true_vertebrae(labels, true_study):
 def test_landmarks_are_projected_and_the_missing_level_has_none(labels, true_study):
     found = read_landmarks(labels / "truth" / "landmarks.json")
     # They come from a fitted shape model, not from the study: a few mm on a tip.
-    assert np.nanmedian(np.linalg.norm(found.position_mm - true_study.landmarks_mm, axis=-1)) < 2
-    assert np.isnan(found.position_mm[0]).all() and np.isfinite(found.position_mm[1:]).all()
+    assert np.nanmedian(np.linalg.norm(found.positions_mm - true_study.landmarks_mm, axis=-1)) < 2
+    assert np.isnan(found.positions_mm[0]).all() and np.isfinite(found.positions_mm[1:]).all()
     for view in VIEWS:
         np.testing.assert_allclose(
-            getattr(found, f"{view}_px")[1:], true_study.geometry[view].project(found.position_mm[1:]), atol=1e-3
+            found.positions_px[view][1:], true_study.geometry[view].project(found.positions_mm[1:]), atol=1e-3
         )
 
 

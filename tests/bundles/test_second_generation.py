@@ -118,7 +118,9 @@ def test_inference_locates_and_looks(root, untrained, threshold):
     workflow(untrained, "inference.json", "second_generation.json", kind="infer", **options).run()
     decomposition, _ = read_nifti_image(untrained / "output" / "lat_decomposition.nii.gz")
     assert decomposition.shape == (384, 256)
-    assert np.isfinite(read_landmarks(untrained / "output" / "lat_landmarks.json").lat_px).any() == (threshold == 0)
+    assert np.isfinite(read_landmarks(untrained / "output" / "lat_landmarks.json").positions_px["lat"]).any() == (
+        threshold == 0
+    )
 
 
 def test_training_and_inference_build_the_same_network():

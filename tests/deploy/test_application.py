@@ -110,7 +110,7 @@ def test_the_report_measures_what_was_written(folders):
     for place, level in enumerate(LEVELS):
         (volume,) = (item for item in groups[level].get_measurements() if item.name.meaning == "Volume")
         assert volume.value == pytest.approx(trimesh.load(folders[0] / f"{level}.stl").volume, rel=1e-5)
-        top, bottom = landmarks.position_mm[place, :2]
+        top, bottom = landmarks.positions_mm[place, :2]
         assert reported[level, "centre_height"] == pytest.approx(np.linalg.norm(top - bottom), abs=1e-3)
 
 

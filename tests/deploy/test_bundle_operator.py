@@ -80,7 +80,9 @@ def test_the_network_bundle_gives_what_it_gives_alone(tmp_path):
     )
     alone.initialize()
     alone.run()
-    found, expected = (read_landmarks(tmp_path / name / "lat_landmarks.json").lat_px for name in ("out", "alone"))
+    found, expected = (
+        read_landmarks(tmp_path / name / "lat_landmarks.json").positions_px["lat"] for name in ("out", "alone")
+    )
     np.testing.assert_array_equal(found, expected)
     assert np.isfinite(found).any()
 

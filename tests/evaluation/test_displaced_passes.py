@@ -72,7 +72,7 @@ def check_consistent(found):
     for level, fit in found.result.vertebrae.items():
         assert fit.level == level
         np.testing.assert_allclose(fit.vertices_mm - np.eye(4, 3), [fit.world_from_vertebra.translation_mm] * 4)
-        offset = located.points_mm[LEVELS.index(level)].mean(0) - fit.world_from_vertebra.translation_mm
+        offset = located.positions_mm[LEVELS.index(level)].mean(0) - fit.world_from_vertebra.translation_mm
         assert np.linalg.norm(offset) < 12  # landmarks surround their vertebra
 
 

@@ -83,4 +83,4 @@ def test_both_views_together_name_what_one_of_them_hardly_shows(true_study, perf
     kinds = {rule: [own.outcome for own in outcomes if own.rule == rule] for rule in (ALONE, TOGETHER)}
     assert kinds == {ALONE: ["right", "right", "missed", "right", "right"], TOGETHER: ["right"] * 5}
     assert all(own.probability > 0.8 for own in outcomes if own.rule == TOGETHER)
-    assert set(seen.packed) == set(VIEWS) and [own.level for own in outcomes[:5]] == list(LEVELS)
+    assert set(seen.views) == set(VIEWS) and [own.level for own in outcomes[:5]] == list(LEVELS)

@@ -34,7 +34,9 @@ def truth_dir(tmp_path_factory):
         write_stl(folder / f"{level}.stl", pose.apply(vertices), triangles)
         positions[i], poses[level] = pose.apply(landmarks()), pose.to_matrix().tolist()
     flat = np.zeros((*SHAPE, 2))
-    known = StudyLandmarks(positions, flat, flat, np.ones(SHAPE), np.ones(SHAPE), np.zeros(SHAPE))
+    known = StudyLandmarks(
+        positions, {"ap": flat, "lat": flat}, {"ap": np.ones(SHAPE), "lat": np.ones(SHAPE)}, np.zeros(SHAPE)
+    )
     write_landmarks(folder / "landmarks.json", known)
     (folder / "meta.json").write_text(json.dumps({"posture": {"world_from_vertebra": poses}}))
     return folder

@@ -14,6 +14,7 @@ import trimesh
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
+from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.geometry import BiplanarGeometry, Camera
 from lumbar_ext.io.calibration import read_calibration, write_calibration
 from lumbar_ext.io.volume import read_volume
@@ -158,8 +159,10 @@ def _write_calibration(path: Path) -> None:
 
 def _write_landmarks(path: Path) -> None:
     rng = np.random.default_rng(0)
-    places = [rng.normal(size=(5, 7, n)) for n in (3, 2, 2)]
-    write_landmarks(path, StudyLandmarks(*places, *(rng.uniform(0, 1, (5, 7)) for _ in range(3))))
+    position_mm, *pixels = [rng.normal(size=(5, 7, n)) for n in (3, 2, 2)]
+    *confidence, gap_mm = [rng.uniform(0, 1, (5, 7)) for _ in range(3)]
+    views = [dict(zip(VIEWS, values, strict=True)) for values in (pixels, confidence)]
+    write_landmarks(path, StudyLandmarks(position_mm, *views, gap_mm))
 
 
 def _write_markups(path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_pair_becomes_meshes(server, landmarks):
         assert {f"{level}.stl" for level in LEVELS} <= set(archive.namelist())
         archive.extract("landmarks.json", server.studies.parent)
     # The same network saw the same radiograph, once laid by its camera, once as it is shown.
-    seen = read_landmarks(server.studies.parent / "landmarks.json").ap_px
+    seen = read_landmarks(server.studies.parent / "landmarks.json").positions_px["ap"]
     alone = read_markups(landmarks[0], ImageSpace.of_file(server.studies / "case1_ap.png"))
     np.testing.assert_allclose(seen, alone, atol=0.02)
 

@@ -8,7 +8,7 @@ from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmar
 
 def test_projected_points_come_back_without_a_gap(geometry, truth):
     landmarks = triangulate_landmarks(geometry, truth.landmarks)
-    np.testing.assert_allclose(landmarks.points_mm, truth.points, atol=1e-8)
+    np.testing.assert_allclose(landmarks.positions_mm, truth.points, atol=1e-8)
     assert landmarks.gap_mm.max() < 1e-8
     assert landmarks.present.all() and landmarks.missing_levels == ()
 
@@ -27,7 +27,7 @@ def test_a_level_seen_in_one_view_only_is_missing(geometry, truth):
     views = truth.landmarks | {"ap": replace(truth.landmarks["ap"], confidence=confidence)}
     landmarks = triangulate_landmarks(geometry, views)
     assert landmarks.missing_levels == ("L4",)
-    assert np.isnan(landmarks.points_mm[3]).all() and (landmarks.confidence[3] == 0).all()
+    assert np.isnan(landmarks.positions_mm[3]).all() and (landmarks.confidence[3] == 0).all()
 
 
 def test_confidence_is_the_product_of_the_views(geometry, truth):

@@ -51,12 +51,12 @@ def test_a_missing_level_is_skipped_and_reported(inputs, toy_model, vertex_error
 
 
 def test_a_vertebra_that_starts_outside_an_image_is_left_out(inputs, toy_model):
-    points = inputs.landmarks3d.points_mm.copy()
+    points = inputs.landmarks3d.positions_mm.copy()
     points[0] += [0, 0, 900]
-    result = register(replace(inputs, landmarks3d=replace(inputs.landmarks3d, points_mm=points)), toy_model, QUICK)
+    result = register(replace(inputs, landmarks3d=replace(inputs.landmarks3d, positions_mm=points)), toy_model, QUICK)
     assert result.missing_levels == ("L1",)
     with pytest.raises(ValueError, match="outside the images"):
-        register(replace(inputs, landmarks3d=replace(inputs.landmarks3d, points_mm=points + 5000)), toy_model, QUICK)
+        register(replace(inputs, landmarks3d=replace(inputs.landmarks3d, positions_mm=points + 5000)), toy_model, QUICK)
 
 
 def test_weights_stand_around_process_landmarks(inputs, shapes):

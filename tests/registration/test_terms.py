@@ -56,7 +56,7 @@ def moved(full_problem):
 @pytest.fixture
 def everything(full_problem):
     problem = full_problem.with_term(ImageTerm(Huber())).with_term(NonIntersection()).averaged(4)
-    return replace(problem, reference_penalty=0.2)
+    return replace(problem, reference_penalty=0.3)
 
 
 def test_the_loss_and_its_model_are_the_sums_of_the_terms(everything, moved):
@@ -65,7 +65,7 @@ def test_the_loss_and_its_model_are_the_sums_of_the_terms(everything, moved):
     parts = {type(term): term.prepared(lineariser.scene) for term in everything.terms}
     images = parts[ImageTerm].value(state)
     factor = everything.regularisation(images)
-    assert factor == pytest.approx((images / 0.2) ** 2)
+    assert factor == pytest.approx((images / 0.3) ** 2)
     total = ModelSum(5, 14)
     for term in everything.terms:
         parts[type(term)].add_to(total, state, factor if term.follows_images else 1.0)
@@ -75,10 +75,23 @@ def test_the_loss_and_its_model_are_the_sums_of_the_terms(everything, moved):
     for found, expected in (
         (model.gradient, total.gradient),
         (model.hessian, total.hessian),
-        (lineariser.gradient(moved, factor), model.gradient),
+        (lineariser.gradient(moved, images), model.gradient),
     ):
         # Sums of float32 hang on the order of their parts.
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_loss_against_another_has_its_derivative_and_the_same_minimum(everything, moved):
+    smooth = replace(everything, terms=tuple(t for t in everything.terms if not isinstance(t, NonIntersection)))
+    lineariser = Lineariser(smooth)
+    reference, rng = 1.1 * lineariser.losses(moved).images, np.random.default_rng(0)
+    slopes = lineariser.gradient(moved, reference)
+    for _ in range(4):
+        way = [rng.normal(0, 1, 14) * ([0.02] * 3 + [0.0005] * 3 + [0.01] * 8) for _ in moved]
+        ends = [lineariser.loss([p + s * w for p, w in zip(moved, way, strict=True)], reference) for s in (-1, 1)]
+        assert (slopes * way).sum() == pytest.approx((ends[1] - ends[0]) / 2, rel=0.01, abs=1e-6)
+    losses = lineariser.losses(moved)
+    assert lineariser.loss(moved, losses.images) == pytest.approx(losses.total, rel=1e-9)
 
 
 def test_computing_a_model_does_not_change_the_loss(everything, moved):

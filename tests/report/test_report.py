@@ -52,9 +52,8 @@ def seen_landmarks():
     shape = (len(LEVELS), len(LANDMARKS))
     places = np.full((*shape, 2), np.nan)
     places[2, 0] = [150.0, 120.0]
-    return StudyLandmarks(
-        np.zeros((*shape, 3)), places, places, np.full(shape, 0.9), np.full(shape, 0.9), np.zeros(shape)
-    )
+    both = {view: np.full(shape, 0.9) for view in ("ap", "lat")}
+    return StudyLandmarks(np.zeros((*shape, 3)), {"ap": places, "lat": places}, both, np.zeros(shape))
 
 
 def made(levels=LEVELS, calibration=None, **header):

@@ -42,11 +42,11 @@ def test_pictures_and_calibration_are_a_readable_study(study, folder):
 
 def test_landmarks_are_projections_of_their_positions(study, folder):
     landmarks = read_landmarks(folder / "truth" / "landmarks.json")
-    assert np.allclose(landmarks.position_mm, study.truth.landmarks_mm, atol=1e-4)
+    assert np.allclose(landmarks.positions_mm, study.truth.landmarks_mm, atol=1e-4)
     for view in VIEWS:
-        projected = study.geometry[view].project(landmarks.position_mm)
-        assert np.allclose(getattr(landmarks, f"{view}_px"), projected, atol=1e-3)
-        assert (getattr(landmarks, f"confidence_{view}") == 1).all()
+        projected = study.geometry[view].project(landmarks.positions_mm)
+        assert np.allclose(landmarks.positions_px[view], projected, atol=1e-3)
+        assert (landmarks.confidence[view] == 1).all()
 
 
 def test_decompositions_keep_values_and_spacing(study, folder):

@@ -36,7 +36,7 @@ def test_a_mapped_view_is_that_of_the_files(cohort, tmp_path):
     sample = folder.sample(3)
     assert np.allclose(sample["image"][0], image, atol=1e-4)
     assert np.allclose(sample["decomposition"][0], decomposition, atol=1e-4)
-    landmarks = read_landmarks(cohort / "study_0001" / "truth" / "landmarks.json").lat_px
+    landmarks = read_landmarks(cohort / "study_0001" / "truth" / "landmarks.json").positions_px["lat"]
     assert np.allclose(sample["points"].landmarks_px[1:6], landmarks, atol=1e-3)
     assert sample["points"].known.tolist() == [False, *[True] * 5, False, False]
     assert np.array_equal(points.known, sample["points"].known)

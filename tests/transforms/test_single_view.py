@@ -44,8 +44,8 @@ def test_landmarks_return_to_the_pixels_of_the_file(radiograph, tmp_path):
     found = read_landmarks(tmp_path / "out" / "spine_landmarks.json")
     scale, offset = loaded["original_from_network"].numpy()
     expected = np.where(np.array([1, 1, 0, 1, 1], bool)[:, None, None], on_grid * scale + offset, np.nan)
-    assert np.allclose(found.lat_px, expected, atol=0.05, equal_nan=True)
-    assert np.isnan(found.ap_px).all()
+    assert np.allclose(found.positions_px["lat"], expected, atol=0.05, equal_nan=True)
+    assert np.isnan(found.positions_px["ap"]).all()
     assert read_nifti_image(tmp_path / "out" / "spine_decomposition.nii.gz")[0].shape == (512, 512)
 
 

@@ -68,7 +68,7 @@ def test_the_points_lie_where_the_landmarks_are(misled):
     positions = [point["position"] for point in points_of(folder)["markups"][0]["controlPoints"]]
     np.testing.assert_allclose(
         world_from_lps(np.reshape(positions, (5, 7, 3))),
-        read_landmarks(folder / "landmarks.json").position_mm,
+        read_landmarks(folder / "landmarks.json").positions_mm,
         atol=1e-3,
     )
 

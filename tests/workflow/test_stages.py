@@ -65,7 +65,7 @@ def test_a_mirrored_lateral_image_with_its_axes_gives_the_same_meshes(copy, reco
     reconstruct(turned, tmp_path / "out")
     assert_same_meshes(tmp_path / "out", expected)
     landmarks = read_landmarks(tmp_path / "out" / "landmarks.json")
-    np.testing.assert_allclose(landmarks.lat_px, geometry.lat.project(turned.landmarks_mm), atol=0.05)
+    np.testing.assert_allclose(landmarks.positions_px["lat"], geometry.lat.project(turned.landmarks_mm), atol=0.05)
 
 
 def test_a_lateral_image_from_the_right_gives_the_same_vertebrae(copy, reconstruct, expected, tmp_path):
@@ -80,7 +80,7 @@ def test_a_lateral_image_from_the_right_gives_the_same_vertebrae(copy, reconstru
     write_calibration(geometry, copy.folder / "calibration.json")
     reconstruct(replace(copy, pixels={**copy.pixels, "lat": lateral}, geometry=geometry), tmp_path / "out")
     landmarks = read_landmarks(tmp_path / "out" / "landmarks.json")
-    np.testing.assert_allclose(landmarks.position_mm, copy.landmarks_mm, atol=0.1)
+    np.testing.assert_allclose(landmarks.positions_mm, copy.landmarks_mm, atol=0.1)
     for level in LEVELS:
         found, reference = (read_mesh(folder / f"{level}.stl")[0] for folder in (tmp_path / "out", expected))
         np.testing.assert_allclose(found.mean(0), reference.mean(0), atol=1.0)

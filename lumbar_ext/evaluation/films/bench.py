@@ -7,91 +7,19 @@ as the film's looks say and, where that shows fewer than five vertebrae, the oth
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
-from lumbar_ext.evaluation.films.annotations import MarkedFilm, read_films
+from lumbar_ext.evaluation.films.annotations import read_films
 from lumbar_ext.evaluation.films.picture import film_sheet
-from lumbar_ext.evaluation.films.scores import FilmScore, film_tables, score_film
+from lumbar_ext.evaluation.films.scores import FilmScore, film_tables
+from lumbar_ext.evaluation.films.seen_film import SeenFilm, see_film
 from lumbar_ext.io.atomic import staged_output
-from lumbar_ext.radiographs.formats import read_radiograph
-from lumbar_ext.radiographs.radiograph import with_bone_bright
-from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, NETWORK_SPACING_MM
-from lumbar_ext.transforms.decode import DecodedView, decode_packed
-from lumbar_ext.transforms.intensity import normalise_intensity
-from lumbar_ext.transforms.resampling import GridMapping, inside, resample
 from lumbar_ext.workflow.network_bundle import load_bundle_network
-
-_ENDPLATES = (LANDMARKS.index("superior_endplate"), LANDMARKS.index("inferior_endplate"))
-
-
-@dataclass(frozen=True)
-class SeenFilm:
-    """A film as the network saw it.
-
-    Args:
-        film: the film and its marks.
-        pixels: float32 [512, 512] on the network's grid, bone bright.
-        decoded: what the network found there.
-        file_from_grid: places grid pixels in the file.
-        inverted: whether dark and bright were exchanged because the network saw more that way.
-    """
-
-    film: MarkedFilm
-    pixels: np.ndarray
-    decoded: DecodedView
-    file_from_grid: GridMapping
-    inverted: bool
-
-    def to_file_px(self, uv_px: np.ndarray) -> np.ndarray:
-        """(u, v) [..., 2] of the file, of grid pixels."""
-        return uv_px * np.array(self.file_from_grid.scale) + np.array(self.file_from_grid.offset)
-
-    def to_grid_px(self, uv_px: np.ndarray) -> np.ndarray:
-        """The inverse of `to_file_px`."""
-        return (uv_px - np.array(self.file_from_grid.offset)) / np.array(self.file_from_grid.scale)
-
-    def score(self) -> FilmScore:
-        """What was found, held against the marks."""
-        found = self.decoded
-        centres = np.where(found.present[:, None], self.to_file_px(found.centres_px), np.nan)
-        return score_film(self.film, centres, self.to_file_px(found.landmarks_px[:, _ENDPLATES]))
-
-
-def see_film(network: nn.Module, film: MarkedFilm) -> SeenFilm:
-    """Runs the network on one film.
-
-    Raises:
-        InputError: if the film cannot be read.
-    """
-    radiograph = with_bone_bright(read_radiograph(film.path))
-    scale = NETWORK_SPACING_MM / np.array(film.spacing_mm)
-    offset = film.lumbar_centre_px - scale * (NETWORK_SIZE_PX - 1) / 2
-    mapping = GridMapping(tuple(scale.tolist()), tuple(offset.tolist()))
-    size = (NETWORK_SIZE_PX, NETWORK_SIZE_PX)
-    covered = inside(mapping, size, radiograph.size_px)
-    tries = []
-    for turned in (False, True):
-        pixels = radiograph.pixels.max() - radiograph.pixels if turned else radiograph.pixels
-        grid = resample(pixels, mapping, size, float(np.percentile(pixels, 1)))
-        tries.append(
-            SeenFilm(film, grid, _seen(network, np.where(covered, grid, grid[covered].min())), mapping, turned)
-        )
-        if tries[0].decoded.present.all():
-            break
-    return max(tries, key=lambda seen: float(seen.decoded.confidence.sum()))
-
-
-@torch.inference_mode()
-def _seen(network: nn.Module, pixels: np.ndarray) -> DecodedView:
-    device = next(network.parameters()).device
-    return decode_packed(network(torch.from_numpy(normalise_intensity(pixels))[None, None].to(device)))
 
 
 def evaluate_films(

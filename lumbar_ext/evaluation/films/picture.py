@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.evaluation.films.scores import FilmScore
+from lumbar_ext.evaluation.films.seen_film import SeenFilm
 from lumbar_ext.transforms.intensity import normalise_intensity
 
-if TYPE_CHECKING:
-    from lumbar_ext.evaluation.films.bench import SeenFilm
-
-TILE_PX = 320
-FILMS_A_ROW = 6
+TILE_PX = 320  # side of a film's tile; marks and names stay legible
+FILMS_A_ROW = 6  # tiles: the sheet is 1920 px wide
+# RGB, told apart on grey by people who do not tell red from green
 _MARK, _NAME, _TINT = (255, 215, 0), (255, 255, 255), np.array([255.0, 60.0, 60.0])
 # of the decomposition over the film: bone stays visible through it
 _OPACITY = 0.45
@@ -32,14 +30,14 @@ def film_sheet(seen: Sequence[SeenFilm], scores: Sequence[FilmScore]) -> Image.I
 
 
 def _tile(seen: SeenFilm, score: FilmScore) -> Image.Image:
-    grey = normalise_intensity(seen.pixels).clip(0, 1)[..., None] * 255
+    grey = normalise_intensity(seen.canonical.pixels).clip(0, 1)[..., None] * 255
     weight = _OPACITY * seen.decoded.decomposition[..., None]
     picture = Image.fromarray((grey * (1 - weight) + _TINT * weight).astype(np.uint8))
-    shrink = TILE_PX / seen.pixels.shape[0]
+    shrink = TILE_PX / seen.canonical.pixels.shape[0]
     tile = picture.resize((TILE_PX, TILE_PX), Image.Resampling.BOX)
     draw = ImageDraw.Draw(tile)
     for vertebra in seen.film.vertebrae:
-        draw.polygon([tuple(p) for p in seen.to_grid_px(vertebra.corners_px) * shrink], outline=_MARK)
+        draw.polygon([tuple(p) for p in seen.canonical.to_canonical_px(vertebra.corners_px) * shrink], outline=_MARK)
     for index in np.flatnonzero(seen.decoded.present):
         u, v = seen.decoded.centres_px[index] * shrink
         draw.ellipse((u - 2, v - 2, u + 2, v + 2), fill=_NAME)

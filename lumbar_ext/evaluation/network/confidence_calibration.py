@@ -24,9 +24,9 @@ from lumbar_ext.evaluation.network.evaluated_view import LandmarkRow
 from lumbar_ext.evaluation.network.reliability import Reliability, reliability, save_diagram
 from lumbar_ext.transforms.confidence import ConfidenceCalibration, MonotoneMap, read_calibration_maps
 
-RADIUS_MM = 4.0
-PSEUDO_OBSERVATIONS = 4.0
-SCORE_GROUPS = 12
+RADIUS_MM = 4.0  # on the detector: the middle one of the paper's radii (SDR)
+PSEUDO_OBSERVATIONS = 4.0  # with the mean rate, added to each group: a group without a miss does not promise certainty
+SCORE_GROUPS = 12  # of equal size: the knots of the map
 # certainty does not exist: products and logarithms of confidences stay finite
 _LEAST, _MOST = 0.01, 0.99
 

@@ -14,7 +14,7 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.metrics.view_scores import MeasuredView, ViewScores
 
-_DIGITS = 5
+_DIGITS = 5  # of numbers in CSV files
 
 
 @dataclass(frozen=True)

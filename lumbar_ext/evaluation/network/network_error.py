@@ -25,8 +25,8 @@ from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.decode import DecodedView
 
 MEASURED = Path(__file__).with_name("network_error.json")
-_BONE_VALUE = 0.02
-_CONTEXT_PX = 4.0
+_BONE_VALUE = 0.02  # of a decomposition, above which a pixel shows bone: half a millimetre of it
+_CONTEXT_PX = 4.0  # distance at which the correlation of neighbouring errors is measured
 
 
 @dataclass(frozen=True)

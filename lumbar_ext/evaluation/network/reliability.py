@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-RELIABILITY_BINS = 10
+RELIABILITY_BINS = 10  # of equal width, in [0, 1]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lumbar_ext.evaluation.network.network_tables import ByView, summaries_by_vi
 from lumbar_ext.evaluation.network.score_summary import Summary
 from lumbar_ext.io.atomic import write_text
 
-_DIGITS = 6
+_DIGITS = 6  # of numbers in CSV files
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from lumbar_ext.anatomy import LEVELS
 
 LARGEST_MM = 3.0
 """The end of the colour scale."""
-_PX_PER_MM = 2.1
-_CELL_PX = (270, 200)
-_HEAD_PX = 64
+_PX_PER_MM = 2.1  # a lumbar vertebra, up to 100 mm wide, fills a cell
+_CELL_PX = (270, 200)  # width and height of a vertebra's cell
+_HEAD_PX = 64  # height of the legend above the cells
 _VIEWS = {"from above": (1, 0, 2, 1), "from behind": (1, 2, 0, -1), "from the left": (0, 2, 1, 1)}
 """By name: horizontal axis, vertical axis, axis towards the viewer and its sign, in the vertebra frame."""
 _COLOURS = np.array([(49, 54, 149), (116, 173, 209), (224, 243, 248), (254, 224, 144), (244, 109, 67), (165, 0, 38)])

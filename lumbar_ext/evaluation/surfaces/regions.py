@@ -9,8 +9,8 @@ from lumbar_ext.anatomy import LANDMARKS
 REGIONS = ("body", "pedicles", "articular processes", "lamina", "transverse processes", "spinous process")
 """In the order of the numbers that `vertex_regions` gives."""
 
-_PEDICLE_HALF_LENGTH_MM = 4.0
-_SPINOUS_HALF_WIDTH_MM = 5.0
+_PEDICLE_HALF_LENGTH_MM = 4.0  # of the region "pedicle", along X, from its landmark
+_SPINOUS_HALF_WIDTH_MM = 5.0  # of the region "spinous", from the midline
 
 
 def vertex_regions(vertices_mm: np.ndarray, landmarks_mm: np.ndarray) -> np.ndarray:

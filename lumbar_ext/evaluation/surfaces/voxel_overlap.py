@@ -13,7 +13,7 @@ from lumbar_ext.mesh.voxels import VoxelGrid, occupancy
 
 VOXEL_MM = 1.0
 """Edge of the voxels, and the tolerance of the normalised surface distance."""
-_MARGIN_VOXELS = 3
+_MARGIN_VOXELS = 3  # around both meshes, so that their borders lie inside the grid
 
 
 @dataclass(frozen=True)

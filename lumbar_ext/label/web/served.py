@@ -21,7 +21,7 @@ _SERVED = re.compile(
     r"/(info|infer/[^/]+|train(/[^/]+)?|activelearning/[^/]+|datastore(/(image|label)(/info)?)?)?/?"
     r"|/(docs|openapi\.json|favicon\.ico|static/.*)"
 )
-_FORBIDDEN, _NOT_FOUND, _TOO_LARGE = 403, 404, 413
+_FORBIDDEN, _NOT_FOUND, _TOO_LARGE = 403, 404, 413  # status codes, RFC 9110
 _MAX_BODY_BYTES = MAX_RADIOGRAPH_BYTES + 2**20
 """The largest radiograph, and what a form adds to it."""
 

@@ -18,7 +18,7 @@ from lumbar_ext.label.web.served import BoundedBody, serve_only_what_is_used
 from lumbar_ext.workflow.error_reporting import disk_error_behind, input_error_behind
 
 HOSTS_VARIABLE = "LUMBAR_EXT_HOSTS"
-_BAD_REQUEST, _NO_STORAGE, _SERVER_ERROR = 400, 507, 500
+_BAD_REQUEST, _NO_STORAGE, _SERVER_ERROR = 400, 507, 500  # status codes, RFC 9110 and RFC 4918
 
 __all__ = ["app"]
 

@@ -10,9 +10,10 @@ from lumbar_ext.measurements.marks.pedicle_marks import paired, section_area_mm2
 from lumbar_ext.mesh.plane_cut import Hit, MaterialPoints, WalkableSurface
 
 _HEIGHTS_MM = np.arange(-6.0, 4.5, 1.0)
-_AXIAL = np.array([0.0, 0.0, 1.0])
+_AXIAL = np.array([0.0, 0.0, 1.0])  # axes of the vertebra frame
 _FRONT = np.array([1.0, 0.0, 0.0])
 _LEFT = np.array([0.0, 1.0, 0.0])
+# how much farther than the body's side a section of the arch reaches where there are transverse processes
 _BEYOND_BODY_MM = 3.0
 
 

@@ -19,17 +19,18 @@ from lumbar_ext.mesh.plane_cut import Hit, MaterialPoints, WalkableSurface
 N_AZIMUTHS = 120
 """Profiles of an endplate: index k looks at `360 k / 120` degrees from the front, over the left."""
 
+# below the plate's middle in the first round, below the mean rim in later ones: profiles end there
 _LOWEST_MM = (-8.0, -4.5)
-_FALL_MM = 1.0
+_FALL_MM = 1.0  # that a profile must fall beyond its rim to have one
 _BACKWARD = np.cos(2 * np.pi * np.arange(N_AZIMUTHS) / N_AZIMUTHS) < -0.3
-_ROUNDS = 3
-_FARTHEST = 1.45
-_MIN_SHARE_FOUND = 0.5
-_LANDMARK_REACH_MM = 6.0
-_BACK = N_AZIMUTHS // 2
-_SMOOTHED_STEPS = 7
-_BESIDE_GAP_STEPS = 3
-_AT_CENTRE_MM = 1e-6
+_ROUNDS = 3  # of fitting plane and rim in turn
+_FARTHEST = 1.45  # rim radius over the median one: beyond it a process was followed
+_MIN_SHARE_FOUND = 0.5  # of the azimuths: with fewer the plane hangs on one side
+_LANDMARK_REACH_MM = 6.0  # between a landmark and the plate that it is on
+_BACK = N_AZIMUTHS // 2  # index of the azimuth that points backward
+_SMOOTHED_STEPS = 7  # azimuths on each side that a cubic is fitted to
+_BESIDE_GAP_STEPS = 3  # azimuths beside one without rim that do not count either
+_AT_CENTRE_MM = 1e-6  # rounding of a point on the line through the middle
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,17 @@ from lumbar_ext.mesh.plane_cut import Cut, Hit, MaterialPoints, WalkableSurface
 SCREW_RADIUS_MM = 3.25
 """Half of 6.5 mm, the usual diameter of a lumbar pedicle screw."""
 
-_AIM_AHEAD_MM = 50.0
+_AIM_AHEAD_MM = 50.0  # ahead of the pedicle, on the midline: where its axis is expected to point
+# turn across and rise in rad, offset along the axis in mm, from which the narrowest section is searched
 _STARTS = ((0.0, 0.0, 0.0), (0.0, 0.0, -3.0), (0.2, 0.0, 0.0), (0.2, 0.0, -3.0), (-0.2, 0.0, 0.0))
-_FIRST_STEP = (0.14, 0.14, 2.0)
-_LAST_SHARE = 1 / 16
-_MAX_TURN_RAD = 0.7
-_MAX_OFFSET_MM = 8.0
-_MAX_PERIMETER_MM = 120.0
-_NEIGHBOURHOOD_MM = 30.0
+_FIRST_STEP = (0.14, 0.14, 2.0)  # of that search, rad, rad, mm; halved until it stays
+_LAST_SHARE = 1 / 16  # of the first step: 0.5 deg and 0.1 mm
+_MAX_TURN_RAD = 0.7  # from the expected axis, 40 deg
+_MAX_OFFSET_MM = 8.0  # along it, half a pedicle beyond its ends
+_MAX_PERIMETER_MM = 120.0  # of a section: far above a pedicle's
+_NEIGHBOURHOOD_MM = 30.0  # around the landmark: what a section of the pedicle can meet
 _TILTS_RAD = np.radians(np.arange(-12.0, 13.0, 6.0))
-_LINE_STEP_MM = 1.0
+_LINE_STEP_MM = 1.0  # between the places along a screw's line where its room is measured
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.frame import world_from_vertebra
 
 ENDPLATE_PARTS = ("rim", "anterior", "posterior", "middle", "deepest")
-_MIN_VOLUME_MM3 = 100.0
+_MIN_VOLUME_MM3 = 100.0  # below it a mesh is turned inside out or no vertebra, which has 20,000 and more
 
 
 @dataclass(frozen=True)

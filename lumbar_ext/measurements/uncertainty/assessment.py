@@ -77,7 +77,7 @@ class Assessment:
     intervals: str = ""
 
     def get(self, subject: str, definition_id: str) -> Measurement:
-        """The value of a subject."""
+        """A subject's measurement of a definition; one that could not be had is there too, with its reason."""
         return next(m for m in self.measurements if (m.subject, m.id) == (subject, definition_id))
 
 
@@ -171,5 +171,5 @@ def _lowest_ratio(subject: str, values: Values) -> str | None:
 
 
 def scope_of(subject: str) -> Scope:
-    """What a subject is."""
+    """Whether a subject ("L3", "L3-L4", "L1-L5") is a vertebra, a segment or the spine."""
     return Scope.VERTEBRA if "-" not in subject else Scope.SPINE if subject == subject_name(LEVELS) else Scope.SEGMENT

@@ -33,12 +33,13 @@ NORMAL_90 = 1.6448536269514722
 VERTEX = "vertex"
 """The kind of value that the position of a vertex along its normal is."""
 
+# at which stated and observed shares are compared
 LEVELS_OF_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LEAST_SHARE = 0.85
 """A nominal 90 % interval that held the truth less often in the check is withheld."""
 
-_MIN_CASES = 15
-_FEW_CASES = 60
+_MIN_CASES = 15  # of a kind of measurement, to have a factor at all
+_FEW_CASES = 60  # below them a factor is drawn towards that of kinds with the same unit
 _SHIPPED = "interval_calibration.json"
 
 

@@ -19,8 +19,8 @@ from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, Vertebr
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 
-N_SAMPLES = 64
-_JITTER = 1e-9
+N_SAMPLES = 64  # the standard deviation of a value is then known to 9 % (1 / sqrt(2 n))
+_JITTER = 1e-9  # relative, on the diagonal: keeps the factorisation of a singular curvature possible
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lumbar_ext.measurements.values.frames import angle_in_plane_deg, vertebra_a
 GENANT_LOSSES = (0.20, 0.25, 0.40)
 """Height losses from which Genant's grades 1, 2 and 3 begin."""
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-9  # a loss of exactly a fifth is grade 1
 
 
 def anterior_height_mm(vertebra: MarkedVertebra) -> np.ndarray:

@@ -38,14 +38,14 @@ class QuadraticModel:
         gradient: [n, q] for n vertebrae of q = 6 + n_modes varying parameters.
         hessian: [n, q, n, q], positive semi-definite (Gauss-Newton, reweighted for robust penalties).
         prior: the second derivative of the shape prior alone by one coefficient of an independent vertebra.
-        regularisation: the factor of the terms that follow the images, with which losses compare to this one.
+        images: the part of the images in the loss, the reference against which other losses compare to this one.
     """
 
     loss: float
     gradient: np.ndarray
     hessian: np.ndarray
     prior: float
-    regularisation: float
+    images: float
 
 
 class Lineariser:
@@ -69,21 +69,28 @@ class Lineariser:
         self._following = [term.prepared(self.scene) for term in others if term.follows_images]
         self._fixed = [term.prepared(self.scene) for term in others if not term.follows_images]
 
-    def loss(self, parameters: list[np.ndarray], regularisation: float | None = None) -> float:
+    def loss(self, parameters: list[np.ndarray], reference: float | None = None) -> float:
         """The loss, infinite if a vertebra is not in front of an X-ray source.
 
         Args:
             parameters: [6 + K] of every vertebra.
-            regularisation: the factor of the terms that follow the images; that of these parameters by default.
+            reference: part of the images in a loss to compare with (`RegistrationProblem.against`), its own by default.
         """
         state = self.scene.at(parameters)
         images = self._images.value(state)
         if not np.isfinite(images):
             return float("inf")
-        return images + self._rest(state, images, regularisation)
+        reference = images if reference is None else reference
+        value, _ = self.problem.against(images, reference)
+        return value + self._rest(state, images, self.problem.regularisation(reference))
 
     def losses(self, parameters: list[np.ndarray], regularisation: float | None = None) -> SceneLoss:
-        """The loss and what it is made of; arguments as those of `loss`."""
+        """The loss and what it is made of.
+
+        Args:
+            parameters: [6 + K] of every vertebra.
+            regularisation: the factor of the terms that follow the images; that of these parameters by default.
+        """
         state = self.scene.at(parameters)
         images = self._images.value(state)
         total = images + self._rest(state, images, regularisation)
@@ -96,25 +103,38 @@ class Lineariser:
     def model(self, parameters: list[np.ndarray]) -> QuadraticModel:
         """The quadratic model in the first 6 + n_modes parameters of every vertebra, at parameters of finite loss."""
         model = ModelSum(len(parameters), POSE_SIZE + self.scene.n_modes)
-        factor = self._fill(model, parameters, None)
-        return QuadraticModel(model.loss, model.gradient, model.hessian, model.prior, factor)
+        images = self._fill(model, parameters, None)
+        return QuadraticModel(model.loss, model.gradient, model.hessian, model.prior, images)
 
-    def gradient(self, parameters: list[np.ndarray], regularisation: float) -> np.ndarray:
-        """The gradient [n, 6 + n_modes] alone, for a fraction of the cost of a model."""
+    def gradient(self, parameters: list[np.ndarray], reference: float) -> np.ndarray:
+        """The gradient [n, 6 + n_modes] of `loss` alone, for a fraction of the cost of a model."""
         model = ModelSum(len(parameters), POSE_SIZE + self.scene.n_modes, curved=False)
-        self._fill(model, parameters, regularisation)
+        self._fill(model, parameters, reference)
         return model.gradient
 
-    def _fill(self, model: ModelSum, parameters: list[np.ndarray], regularisation: float | None) -> float:
-        """Adds up all terms; returns the factor of those that follow the images."""
+    def _fill(self, model: ModelSum, parameters: list[np.ndarray], reference: float | None) -> float:
+        """Adds up all terms; returns the part of the images."""
         state = self.scene.at(parameters)
         self._images.add_to(model, state)
-        factor = self.problem.regularisation(model.loss) if regularisation is None else regularisation
+        images = model.loss
+        reference = images if reference is None else reference
+        model.loss, slope = self.problem.against(images, reference)
+        model.gradient *= slope
+        factor = self.problem.regularisation(reference)
         for term in self._following:
             term.add_to(model, state, factor)
         for term in self._fixed:
             term.add_to(model, state)
-        return factor
+        return images
+
+    def sampled_images(self, parameters: list[np.ndarray]) -> float:
+        """The part of the images where these are seen along single rays, as the paper's registration and BOBYQA see them;
+        infinite if a vertebra is not in front of an X-ray source.
+        """
+        try:
+            return self._images.sampled(self.scene.predictions(parameters))
+        except ValueError:
+            return float("inf")
 
     def rest(self, parameters: list[np.ndarray], regularisation: float) -> float:
         """The part of the loss that does not come from images."""

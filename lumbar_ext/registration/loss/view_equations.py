@@ -39,7 +39,7 @@ class NormalEquations:
 
 
 @dataclass(frozen=True)
-class Picture:
+class RenderedState:
     """What is predicted for a target.
 
     Args:
@@ -116,7 +116,7 @@ class ViewEquations:
         coupling = None if picture.fitted is None else self._coupling(picture, patches, designs)
         return NormalEquations(self._members, pixels.loss, forces, self._blocks(patches, designs), coupling)
 
-    def _forces(self, picture: Picture, pixels: _WeightedPixels, state: SceneState) -> tuple[np.ndarray, ...]:
+    def _forces(self, picture: RenderedState, pixels: _WeightedPixels, state: SceneState) -> tuple[np.ndarray, ...]:
         """What the pixels' errors do to the vertices; gain and background have their best values, so their change does
         not count.
         """
@@ -127,7 +127,7 @@ class ViewEquations:
             forces.append(own)
         return tuple(forces)
 
-    def _weighted(self, picture: Picture) -> _WeightedPixels:
+    def _weighted(self, picture: RenderedState) -> _WeightedPixels:
         bones, fitted = picture.bones, picture.fitted
         gain, background = _PLAIN if fitted is None else (fitted.gain, fitted.background)
         slope, residual = np.empty_like(bones), np.empty_like(bones)
@@ -140,22 +140,26 @@ class ViewEquations:
     def _losses(self, state: SceneState) -> tuple[float, float]:
         """What fitted fields cost, and the pixels' penalty."""
         picture = self.picture(state)
-        if picture is None:
-            return 0.0, float("inf")
-        prediction, share = picture.bones, 0.0
-        if picture.fitted is not None:
-            prediction = picture.fitted.gain * prediction + picture.fitted.background
-            share = picture.fitted.penalty / self._n_views
+        return (0.0, float("inf")) if picture is None else self._penalties(picture.bones, picture.fitted)
+
+    def sampled_loss(self, bones: np.ndarray) -> float:
+        """The share of the loss for a DRR [rows, columns] from elsewhere."""
+        return sum(self._penalties(bones, None if self._fitter is None else self._fitter.fit(bones)))
+
+    def _penalties(self, bones: np.ndarray, fitted: FittedFields | None) -> tuple[float, float]:
+        prediction, share = bones, 0.0
+        if fitted is not None:
+            prediction, share = fitted.gain * bones + fitted.background, fitted.penalty / self._n_views
         code, scale = self._similarity.code, self._similarity.scale
         return share, view_penalty(prediction, self._target.image, self._weights, code, scale)
 
-    def picture(self, state: SceneState) -> Picture | None:
+    def picture(self, state: SceneState) -> RenderedState | None:
         """What is predicted, None if a vertebra is not in front of the X-ray source; kept with the state, whose loss and
         derivatives both start from it.
         """
         return state.once(self, lambda: self._rendered(state))
 
-    def _rendered(self, state: SceneState) -> Picture | None:
+    def _rendered(self, state: SceneState) -> RenderedState | None:
         windows, shape = [], self._target.image.shape
         for i in self._members:
             window = self._makers[i].window(self._name, state.vertices_mm[i], state.parameters[i], shape)
@@ -170,9 +174,9 @@ class ViewEquations:
         bones[touched] = drr_from_path_length(depth * self._ray_length_mm[touched])
         slope = np.float32(MU_BONE_800HU_PER_MM) * (1 - bones[touched]) * self._ray_length_mm[touched]
         slopes = [np.ascontiguousarray(window.part_of(slope, u0, v0)) for window in windows]
-        return Picture(windows, bones, slopes, None if self._fitter is None else self._fitter.fit(bones))
+        return RenderedState(windows, bones, slopes, None if self._fitter is None else self._fitter.fit(bones))
 
-    def _coupling(self, picture: Picture, patches: list[Patch], designs: list[np.ndarray]) -> np.ndarray:
+    def _coupling(self, picture: RenderedState, patches: list[Patch], designs: list[np.ndarray]) -> np.ndarray:
         """`NormalEquations.coupling` of the fields."""
         bones, fitted = picture.bones, picture.fitted
         used = self._fitter.informative_pixels(bones)

@@ -32,11 +32,11 @@ class BlockObjective:
         self._views = [_BlockView(losses, name, index, lengths) for name in shown]
         self._uvw = np.empty(scene.surfaces[index].mean_mm.shape)
         self._all = [np.array(p, dtype=np.float64) for p in parameters]
-        images = losses.losses(self._all)
-        self._regularisation = losses.problem.regularisation(images.images)
+        images = losses.sampled_images(self._all)
+        self._regularisation = losses.problem.regularisation(images)
         self._n_views = len(scene.views)
         own = sum(self._change(view, self._all[index], self._vertices(self._all[index])) for view in self._views)
-        self._constant = images.images - own / self._n_views
+        self._constant = images - own / self._n_views
 
     def __call__(self, varying: np.ndarray) -> float:
         """The loss; NaN if the vertebra is not in front of an X-ray source.

@@ -129,7 +129,9 @@ class _JointObjective:
         return [np.concatenate([own, rest[self._size :]]) for own, rest in zip(varying, self._rest, strict=True)]
 
     def __call__(self, position: np.ndarray) -> float:
-        return self._losses.loss(self.parameters(position))
+        parameters = self.parameters(position)
+        images = self._losses.sampled_images(parameters)
+        return images + self._losses.rest(parameters, self._losses.problem.regularisation(images))
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ class _Descent:
                 return parameters, StopReason.STALLED
             if loss < model.loss:
                 before, parameters, damping = parameters, candidate, max(damping / 5, 1e-6)
-            if near or loss < _EXPLAINED:
+            if near or self._explained(parameters, loss):
                 return parameters, StopReason.CONVERGED
             if stage.reuse:
                 parameters = self._go_on(before, parameters, loss, model, steps, stage)
@@ -230,7 +230,7 @@ class _Descent:
         for _ in range(stage.reuse):
             if self._record.out_of_time:
                 break
-            fresh = self._lineariser.gradient(parameters, model.regularisation).ravel()
+            fresh = self._lineariser.gradient(parameters, model.images).ravel()
             position = self._position(parameters)
             steps.learn(position - self._position(before), fresh - gradient)
             candidate = self._moved(parameters, steps.end(position, fresh))
@@ -248,7 +248,11 @@ class _Descent:
 
     def _loss(self, parameters: list[np.ndarray], model: QuadraticModel) -> float:
         self._record.evaluations += 1
-        return self._lineariser.loss(parameters, model.regularisation)
+        return self._lineariser.loss(parameters, model.images)
+
+    def _explained(self, parameters: list[np.ndarray], loss: float) -> bool:
+        """Nothing is left; `loss` is against an earlier one and may be below zero."""
+        return loss < _EXPLAINED and self._lineariser.loss(parameters) < _EXPLAINED
 
     def _movement_mm(self, parameters: list[np.ndarray], candidate: list[np.ndarray]) -> float:
         scene = self._lineariser.scene

@@ -15,7 +15,7 @@ from lumbar_ext.registration.search.record import Record
 from lumbar_ext.registration.terms.contacts import contacts
 
 _LOG = logging.getLogger(__name__)
-_SUSPICIOUS_RATIO = 1.8
+_SUSPICIOUS_RATIO = 1.8  # of a vertebra's error to the median of its spine
 _SUSPICIOUS_ERROR = 0.015
 """A vertebra whose silhouette fits this many times worse than the median one, and worse than this pixel value, is not
 where it should be: failed searches swap rotation for shape and leave it in the vertebra's own residual."""

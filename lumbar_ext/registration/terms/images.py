@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,6 +60,12 @@ class PreparedImages(PreparedTerm):
         return {
             name: target.picture(state).bones for name, target in zip(self._scene.targets, self._targets, strict=True)
         }
+
+    def sampled(self, bones: Mapping[str, np.ndarray]) -> float:
+        """The loss of DRRs [rows, columns] from elsewhere, by target."""
+        return sum(
+            target.sampled_loss(bones[name]) for name, target in zip(self._scene.targets, self._targets, strict=True)
+        )
 
     def per_view(self, state: SceneState) -> dict[str, float]:
         """The weighted mean pixel penalty of each view."""

@@ -17,7 +17,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.radiographs.dicom_header import element_name, element_text
 
 UTF_8 = "ISO_IR 192"
-_LONGEST = {"SH": 16, "LO": 64}
+_LONGEST = {"SH": 16, "LO": 64}  # characters, PS3.5 6.2
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 _UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _SEXES = ("M", "F", "O")

@@ -18,7 +18,7 @@ RESEARCH_ONLY = "Research only, not a medical device"
 SCHEME = "99LUMBAREXT"
 """Designator of the terms that no public coding scheme has, the ids of `docs/measurements.md` among them."""
 
-FIRST_SERIES_NUMBER = 9001
+FIRST_SERIES_NUMBER = 9001  # beyond what modalities give their own series
 VERTEBRAE = {f"L{i}": getattr(codes.SCT, f"L{i}Vertebra") for i in range(1, 6)}
 _MAY_BE_EMPTY = (
     "AccessionNumber PatientBirthDate PatientID PatientName PatientSex ReferringPhysicianName StudyDate StudyID StudyTime"

@@ -164,10 +164,10 @@ def _distances(level: int, landmarks: StudyLandmarks, images: list[Dataset]) -> 
     """Distances in space; each refers to the line between the two landmarks in both radiographs."""
     for name, *ends in _DISTANCES:
         places = [LANDMARKS.index(end) for end in ends]
-        distance_mm = np.linalg.norm(np.subtract(*landmarks.position_mm[level, places]))
+        distance_mm = np.linalg.norm(np.subtract(*landmarks.positions_mm[level, places]))
         if not np.isfinite(distance_mm):
             continue
-        lines = {"ap": landmarks.ap_px[level, places], "lat": landmarks.lat_px[level, places]}
+        lines = {view: own[level, places] for view, own in landmarks.positions_px.items()}
         yield Measurement(
             name,
             round(float(distance_mm), 3),

@@ -24,7 +24,7 @@ from lumbar_ext.shape.sources.cohort_file import Cohort, CohortShape
 from lumbar_ext.shape.sources.target import Target, content_key, load_target
 
 _LOG = logging.getLogger(__name__)
-_MOST_CANDIDATES = 6
+_MOST_CANDIDATES = 6  # each is registered to all others, which takes time
 _FRAME_LANDMARKS = ("superior_endplate", "inferior_endplate", "left_pedicle", "right_pedicle")
 
 

@@ -36,8 +36,8 @@ from lumbar_ext.shape.sources.shape_landmarks import pose_from_landmarks
 from lumbar_ext.shape.sources.target import Target, content_key, load_target, with_suitable_density
 
 _LOG = logging.getLogger(__name__)
-_LARGEST_ACCEPTED_MM = 1.5
-_LARGEST_CROSSING_FRACTION = 0.01
+_LARGEST_ACCEPTED_MM = 1.5  # mean surface distance; whole vertebrae are met to 0.02-0.43 mm (docs/shape_model.md)
+_LARGEST_CROSSING_FRACTION = 0.01  # of triangles that cross others
 
 
 @dataclass(frozen=True)

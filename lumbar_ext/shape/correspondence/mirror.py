@@ -10,7 +10,7 @@ from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.shape.correspondence.nonrigid import SMOOTH_TARGET_STAGES, NonrigidRegistration
 from lumbar_ext.shape.model.reference import Reference
 
-_FLIP = np.array([1.0, -1.0, 1.0])
+_FLIP = np.array([1.0, -1.0, 1.0])  # left and right exchanged
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from lumbar_ext.mesh.surface import Surface, surface_distance_mm
 from lumbar_ext.shape.correspondence.matching import Matcher, trim
 from lumbar_ext.shape.correspondence.thin_plate import thin_plate_matrix
 
-_JITTER = 1e-4
+_JITTER = 1e-4  # on the diagonal of the normal equations, whose entries are about 1
 
 
 @dataclass(frozen=True)

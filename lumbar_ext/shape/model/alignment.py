@@ -12,7 +12,7 @@ from lumbar_ext.mesh.sampling import spread_points
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.matching import Matcher, trim
 
-_NORMAL_WEIGHT_MM = 8.0
+_NORMAL_WEIGHT_MM = 8.0  # what opposite normals count beside distance in a match
 
 
 @dataclass(frozen=True)

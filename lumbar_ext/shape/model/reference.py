@@ -21,10 +21,10 @@ from lumbar_ext.shape.model.frame import world_from_vertebra
 LANDMARK_VERTICES = 64
 """Vertices kept per landmark; shorter sets are padded with weight zero."""
 
-_ENDPLATE_NORMAL_Z = 0.80
-_TIP_MM = 2.0
-_RING_MM = 1.0
-_SPINOUS_BORDER_MM = 3.0
+_ENDPLATE_NORMAL_Z = 0.80  # cosine to the axis, 37 deg: the rounded rim is left out
+_TIP_MM = 2.0  # from the outermost vertex
+_RING_MM = 1.0  # half the width of the ring around the narrowest place of a pedicle
+_SPINOUS_BORDER_MM = 3.0  # from the hindmost vertex
 
 
 @dataclass(frozen=True)

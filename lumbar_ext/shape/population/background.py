@@ -14,8 +14,8 @@ from lumbar_ext.shape.model.alignment import align_from_starts, axis_starts, fle
 from lumbar_ext.shape.model.reference import Reference
 from lumbar_ext.shape.population.atlas import BackgroundBones
 
-_ENDPLATE_REACH_MM = 22.0
-_ENDPLATE_COSINE = 0.85
+_ENDPLATE_REACH_MM = 22.0  # around the plate's centre: a lumbar plate's half width
+_ENDPLATE_COSINE = 0.85  # to the plate's normal, 32 deg
 
 
 def build_background(

@@ -15,7 +15,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS
 
-_RAD_PER_DEG = np.pi / 180
+_RAD_PER_DEG = np.pi / 180  # fields are a unit's change each, and their units are mm and deg
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from lumbar_ext.shape.correspondence.nonrigid import gaussian_kernel
 from lumbar_ext.shape.population.atlas import Atlas
 from lumbar_ext.shape.population.variation import PARAMETERS, displacement_fields
 
+# of the same dimension on both sides of a person; estimated
 _LEFT_RIGHT_CORRELATION = 0.6
-_REAL_LEVEL_CORRELATION = 0.6
+_REAL_LEVEL_CORRELATION = 0.6  # of neighbouring levels' real deviations; estimated
+# width of the windows in which real deviations are mixed, and how many there are
 _LOCAL_SIGMA_MM, _LOCAL_SEEDS = 18.0, 80
-_RESIDUAL_SIGMAS_MM = (7.0, 11.0, 17.0)
-_RESIDUAL_SEEDS = (420, 180, 80)
-_RESIDUAL_VARIANCE = (0.3, 0.35, 0.35)
+_RESIDUAL_SIGMAS_MM = (7.0, 11.0, 17.0)  # widths of the free-form bumps, from articular process to half a vertebra
+_RESIDUAL_SEEDS = (420, 180, 80)  # bumps of each width
+_RESIDUAL_VARIANCE = (0.3, 0.35, 0.35)  # share of each width
 
 
 @dataclass(frozen=True)

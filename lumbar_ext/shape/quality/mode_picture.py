@@ -15,8 +15,8 @@ from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 
 _VIEWS = (((0.55, -1.0, 0.35), (0, 0, 1)), ((-0.35, 0.2, 1.0), (1, 0, 0)))
 """From the right front and from above: direction to the camera, and what is up."""
-_TILE_PX = (190, 150)
-_HALF_HEIGHT_MM = 58.0
+_TILE_PX = (190, 150)  # columns and rows of one instance
+_HALF_HEIGHT_MM = 58.0  # of what a tile shows: half a vertebra with its processes
 
 
 def mode_picture(

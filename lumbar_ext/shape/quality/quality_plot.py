@@ -9,8 +9,8 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 
-_SIZE_INCH = (6.4, 4.2)
-_PAPER_MODES = 14
+_SIZE_INCH = (6.4, 4.2)  # width and height of a plot
+_PAPER_MODES = 14  # modes that the paper's registration uses
 
 
 def plot_quality(folder: Path, scree: Sequence[dict], quality: Sequence[dict]) -> list[Path]:

@@ -97,7 +97,7 @@ class Cohort:
     training_bases: tuple[str, ...] = ()
 
     def shape(self, name: str) -> CohortShape:
-        """The shape of that name."""
+        """The shape of that name, which must be there."""
         return next(s for s in self.shapes if s.name == name)
 
 

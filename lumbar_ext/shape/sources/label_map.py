@@ -17,7 +17,7 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 LABEL_MAP_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 
-_MOST_LABELS = 256
+_MOST_LABELS = 256  # values: an image instead of a label map has thousands
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform, fit_rigid
 from lumbar_ext.io.json_document import parse_json
 
-_FEWEST = 3
-_LARGEST_RESIDUAL_MM = 20.0
+_FEWEST = 3  # points that fix a pose
+_LARGEST_RESIDUAL_MM = 20.0  # root mean square of a rigid fit: beyond it the points are of another shape or unit
 
 
 def read_shape_landmarks(path: str | Path) -> dict[str, np.ndarray]:

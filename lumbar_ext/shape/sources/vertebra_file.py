@@ -20,9 +20,9 @@ from lumbar_ext.mesh.surface import Surface, clean_surface
 VERTEBRA_EXTENT_MM = (40.0, 170.0)
 """Largest side of the bounding box of a lumbar vertebra or of a large part of one, generous on both ends."""
 
-_LARGEST_HOLE_MM = 15.0
-_TOLERATED_FRACTION = 0.01
-_LARGEST_LOST_FRACTION = 0.05
+_LARGEST_HOLE_MM = 15.0  # that is closed: a gap of a scan, not a missing part
+_TOLERATED_FRACTION = 0.01  # of edges with more than two triangles, which are removed
+_LARGEST_LOST_FRACTION = 0.05  # of the vertices in parts that are dropped
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from lumbar_ext.simulation.ranges import BoneParameters, SimulationParameters
 
 # Where the body of a vertebra ends and its arch begins, vertebra frame; the transition takes some mm.
 _ARCH_X_MM = -18.0
-_TRANSITION_MM = 4.0
-_SACRUM = len(LEVELS) + 1
+_TRANSITION_MM = 4.0  # over which a vertebra's shell changes from that of the body to that of the arch
+_SACRUM = len(LEVELS) + 1  # index of the bone, after L1 .. L5 and L6
 
 
 def assemble_scene(rng: np.random.Generator, posture: Posture, parameters: SimulationParameters) -> BodyScene:

@@ -9,7 +9,7 @@ import numpy as np
 from lumbar_ext.simulation.body.materials import bone_fraction
 from lumbar_ext.simulation.ranges import BoneParameters
 
-_YOUNGEST, _OLDEST = 20.0, 88.0
+_YOUNGEST, _OLDEST = 20.0, 88.0  # years of age, between which bone and muscle change
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from lumbar_ext.simulation.ranges import AppearanceParameters
 
 _PEDICLES = (LANDMARKS.index("left_pedicle"), LANDMARKS.index("right_pedicle"))
 _ENDPLATES = [LANDMARKS.index("superior_endplate"), LANDMARKS.index("inferior_endplate")]
-_STEPS = 30
+_STEPS = 30  # rings of a swept tube
 # Bone cement holds 10-30 % of barium sulphate or zirconia: it attenuates like one to two times as much dense bone.
 _CEMENT_DENSITY = (0.9, 2.0)
-_CEMENT_BLOBS = (2, 7)
+_CEMENT_BLOBS = (2, 7)  # fewest, and one more than most, of one augmented body
 # Cages of polyetheretherketone show their titanium markers only; titanium ones are hollow.
 _TITANIUM_CAGE_SHARE, _TITANIUM_CAGE_DENSITY = 0.5, (0.15, 0.5)
-_MARKER_RADIUS_MM = 0.5
+_MARKER_RADIUS_MM = 0.5  # of the metal pins that mark a cage
 
 
 def disc_contents(rng: np.random.Generator, posture: Posture) -> tuple[Inclusion, ...]:

@@ -16,13 +16,13 @@ from lumbar_ext.simulation.imaging.material_paths import Inclusion, ShelledBone
 from lumbar_ext.simulation.posture.posed_spine import Posture
 from lumbar_ext.simulation.ranges import AppearanceParameters, TrunkParameters
 
-_STEPS = 30
-_ARM_POINTS = 24
-_TABLE_HALF_WIDTH_MM = 270.0
-_FOAM_MM = 28.0
+_STEPS = 30  # rings of a swept tube
+_ARM_POINTS = 24  # of a ring
+_TABLE_HALF_WIDTH_MM = 270.0  # of a bucky table's top, 540 mm wide
+_FOAM_MM = 28.0  # between the carbon-fibre sheets of the table's top
 # Carbon fibre laminate of 1.6 g/cm3 attenuates like 1.4 times as much soft tissue (carbon is light).
 _CARBON_FIBRE = 1.4
-_FOAM = 0.06
+_FOAM = 0.06  # density against water
 # Thick posts are of light metal or hollow: no more than so much titanium in their middle.
 _FRAME_PATH_MM = 1.5
 # Depth of breasts against their width, pressed to the chest as in most lumbar exposures, or hanging.

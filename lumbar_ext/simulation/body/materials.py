@@ -16,8 +16,8 @@ MATERIALS = ("soft", "fat", "bone", "metal")
 CT_ENERGY_KEV = 70.0
 """Hounsfield units are stated for CT beams of about this effective energy (120 kV)."""
 
-ENERGY_RANGE_KEV = (20.0, 150.0)
-_ENERGY_KEV = (20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0)
+ENERGY_RANGE_KEV = (20.0, 150.0)  # of the table below, which diagnostic tubes stay within
+_ENERGY_KEV = (20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0)  # nodes of the table
 # cm2/g at these energies.
 _MASS_ATTENUATION = MappingProxyType(
     {

@@ -9,11 +9,11 @@ from lumbar_ext.mesh.surface import Surface, tube
 from lumbar_ext.simulation.body.trunk_outline import Sections
 from lumbar_ext.simulation.ranges import TrunkParameters
 
-_RINGS = 40
-_POINTS = 10
+_RINGS = 40  # along a rib
+_POINTS = 10  # of a ring
 # Behind and beside the body of a thoracic vertebra, its own frame.
 _COSTAL_JOINT_MM = (-24.0, 22.0, 6.0)
-_VERTICAL = 0.8
+_VERTICAL = 0.8  # mean cosine of a line's direction with Z, from which on rings are laid out from X instead
 
 
 def sample_ribs(

@@ -10,11 +10,11 @@ from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 from lumbar_ext.mesh.surface import Surface, tube
 from lumbar_ext.simulation.ranges import TrunkParameters
 
-_SECTIONS = 48
-_POINTS = 72
-_HALF_LENGTH_MM = 340.0
-_SMOOTHING_SECTIONS = 2.5
-_PELVIS_MARGIN_MM = 18.0
+_SECTIONS = 48  # along the trunk, 14 mm apart
+_POINTS = 72  # of a section
+_HALF_LENGTH_MM = 340.0  # from L3 to both ends, beyond every field of view
+_SMOOTHING_SECTIONS = 2.5  # standard deviation, 36 mm
+_PELVIS_MARGIN_MM = 18.0  # of flesh beside the pelvis, at least
 
 
 @dataclass(frozen=True)

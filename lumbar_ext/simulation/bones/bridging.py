@@ -20,10 +20,10 @@ from lumbar_ext.simulation.posture.posed_spine import Posture
 HAIRLINE_MM = 0.4
 """Gap between fused bodies."""
 
-_RIM_GROWTH_MM = 1.5
-_NEIGHBOURS, _SMOOTHING_MM = 16, 2.0
-_FADING_MM = 12.0
-_SOFTNESS_MM = 0.15
+_RIM_GROWTH_MM = 1.5  # of the rims of a fused segment
+_NEIGHBOURS, _SMOOTHING_MM = 16, 2.0  # points of the opposite plate whose weighted mean height a point grows to
+_FADING_MM = 12.0  # from the plate, over which the growth fades
+_SOFTNESS_MM = 0.15  # of the bend at which the growth stops
 
 
 def bridged(posture: Posture, upper: int, reference: Reference) -> Posture:

@@ -11,8 +11,8 @@ from lumbar_ext.compiled import compiled
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.mesh.surface import Surface
 
-_MAX_DEPTH_MM = 4.5
-_CELL_MM = 2.25
+_MAX_DEPTH_MM = 4.5  # overlaps are searched this deep; bones are parted in steps far smaller
+_CELL_MM = 2.25  # of the search grid, half of that
 
 
 class ContactBody:

@@ -10,14 +10,14 @@ from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.mesh.surface import Surface
 
-_MIN_FACING_COSINE = 0.75
-_MAX_HEIGHT_DEVIATION_MM = 5.0
-_MAX_RADIUS_MM = 17.0
-_MIDSAGITTAL_HALF_WIDTH_MM = 5.0
+_MIN_FACING_COSINE = 0.75  # of a plate's normals to the axis, 41 deg
+_MAX_HEIGHT_DEVIATION_MM = 5.0  # from the plate's landmark
+_MAX_RADIUS_MM = 17.0  # around it: within the rim of the smallest plate
+_MIDSAGITTAL_HALF_WIDTH_MM = 5.0  # of the strip that gives the plate's depth
 # The rim of an endplate is where its surface has turned by this much away from the plate's normal.
 _RIM_COSINE = 0.7
-_RIM_STRIP_MM = 2.5
-_CENTRE_RADIUS_MM = 6.0
+_RIM_STRIP_MM = 2.5  # half the width of the strip towards each rim point
+_CENTRE_RADIUS_MM = 6.0  # of the patch whose mean is the plate's centre
 
 PLATE_POINTS = ("centre", "anterior", "posterior", "left", "right")
 """Points of an endplate: the middle of its surface, and where the rim meets its sagittal and its coronal plane."""

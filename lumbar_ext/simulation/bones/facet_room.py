@@ -15,11 +15,12 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.population.variation import step
 from lumbar_ext.simulation.bones.contact import ContactBody, find_hits
 
+# direction in which an articular process gives way on the left: forward, outward, a little up
 _OUTWARD = np.array([0.5, 0.85, 0.15])
-_ENOUGH_MM = 1.0
-_MAX_SHIFT_MM = 8.0
-_STEP = 0.7
-_REACH_Z_MM = -40.0
+_ENOUGH_MM = 1.0  # of overlap: less is left to the bending of both bones (`conformity`)
+_MAX_SHIFT_MM = 8.0  # of a process
+_STEP = 0.7  # of the overlap that a process gives way at a time: less than all, so that it does not overshoot
+_REACH_Z_MM = -40.0  # in the frame of the lower bone: what lies deeper is no articular process
 
 
 @dataclass(frozen=True)

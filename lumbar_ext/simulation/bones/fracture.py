@@ -19,7 +19,7 @@ from lumbar_ext.simulation.ranges import PathologyParameters
 
 # Facets take up the first part of a slip; for the rest the isthmus of the arch is long or broken.
 _FACET_PLAY_MM = 2.0
-_BOWING = 0.12
+_BOWING = 0.12  # of the lost height that the front wall bulges
 # Where the front rim begins, as a fraction of the depth.
 _FRONT = 0.88
 # Where the rim begins that a biconcave fracture spares, as a fraction of the body's half width and half depth.

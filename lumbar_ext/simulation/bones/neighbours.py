@@ -25,38 +25,39 @@ N_THORACIC = 5
 
 # Thoracic bodies shrink upwards by about 4 % a level (Panjabi 1991).
 _THORACIC_SCALE = 0.955
-_LINKS, _LINK_SIGMA_MM = 8, 6.0
-_BODY_X_MM = -14.0
-_FACING = 0.8
+_LINKS, _LINK_SIGMA_MM = 8, 6.0  # vertices of L1 that each vertex of T12 follows, and the width of their weights
+_BODY_X_MM = -14.0  # in the vertebra frame: what lies before it is body
+_FACING = 0.8  # cosine of an endplate's normals to the axis
 # The sacrum's mesh was shrink-wrapped and is that much too large all around.
 _SACRUM_INFLATION_MM = 0.6
 # Where the sacroiliac joints lie and the sacrum begins to curve, sacral frame, mm.
 _SACROILIAC_MM = np.array([-35.0, 0.0, -40.0])
-_CURVE_FROM_MM = -30.0
-_HIND_WALL_X_MM = -19.0
+_CURVE_FROM_MM = -30.0  # below the sacral plate: there the sacrum's curve begins
+_HIND_WALL_X_MM = -19.0  # of the sacral plate
 # Breadth between the iliac crests without soft tissue, mean and SD.
 _CREST_BREADTH_MM = {"female": (272.0, 14.0), "male": (279.0, 14.0)}
-_AXIS_SD = 0.06
+_AXIS_SD = 0.06  # relative, of the pelvis's depth and height beside the person's size
 # Pelvic incidence of adults, mean and SD, and its extremes in healthy people (Vialle 2005: 300 adults, 55 +- 11, 33-82,
 # from memory); that of the real pelvis.
 _INCIDENCE_DEG, _INCIDENCE_LIMITS_DEG = (53.0, 11.0), (30.0, 85.0)
-_REAL_INCIDENCE_DEG = 41.0
+_REAL_INCIDENCE_DEG = 41.0  # of the real pelvis
 # Between the S1 endplate and the hind wall of S1: an SD of 5-6 deg in adults (from memory); the share of the incidence
 # that comes with it is estimated.
 _TABLE_SHARE, _TABLE_SD_DEG = 0.4, 4.0
-_TABLE_FROM_MM = (-4.0, -30.0)
-_CURVE_SD_RAD_PER_MM = np.radians(12.0) / 90.0
+_TABLE_FROM_MM = (-4.0, -30.0)  # height of the plate's side walls, which the sacral table angle turns
+_CURVE_SD_RAD_PER_MM = np.radians(12.0) / 90.0  # 12 deg over the 90 mm of the sacrum, estimated
 # Opening of the iliac wings, their height, breadth of the sacral wings: standard deviations, estimated.
 _FLARE_SD_DEG, _CREST_SD, _WING_SD = 4.0, 0.06, 0.06
-_PLATE_HALF_WIDTH_MM = 26.0
+_PLATE_HALF_WIDTH_MM = 26.0  # of the sacral plate
 # The front rim of S1 juts out or is rounded off, and its endplate is hollow or domed: standard deviations, estimated.
 _PROMONTORY_SD_MM, _DOME_SD_MM = 1.5, 1.0
 # What is left: smooth waves through sacrum and hip bones, weaker near the endplate, which defines the frame.
 _PELVIC_WAVES_MM, _PELVIC_AMPLITUDE_MM = (45.0, 160.0), (1.0, 3.0)
-_PLATE_SHARE, _PLATE_RADIUS_MM = 0.2, 35.0
+_PLATE_SHARE, _PLATE_RADIUS_MM = 0.2, 35.0  # of the free-form change that is left at the plate, and how far around it
+# wavelengths and amplitudes of the free-form change of T12 .. T8, and the spread of their size by axis
 _THORACIC_WAVES_MM, _THORACIC_AMPLITUDE_MM, _THORACIC_AXIS_SD = (18.0, 70.0), (0.3, 0.8), 0.03
-_N_WAVES = 16
-_MIRROR = np.array([1.0, -1.0, 1.0])
+_N_WAVES = 16  # of a free-form change
+_MIRROR = np.array([1.0, -1.0, 1.0])  # left and right exchanged
 
 
 @dataclass(frozen=True)

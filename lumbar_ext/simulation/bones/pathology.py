@@ -29,6 +29,7 @@ CHOICES = ("none", "mixed", *KINDS)
 """What a cohort can be asked for."""
 
 _WITH_LEVEL = (*FRACTURES, "slip", "fusion")
+# what can still be built: height lost, mm of spur, share of the plate slipped, deg, ...
 _LARGEST = {"wedge": 0.6, "biconcave": 0.6, "crush": 0.6, "osteophytes": 10.0, "slip": 0.3, "scoliosis": 45.0}
 
 

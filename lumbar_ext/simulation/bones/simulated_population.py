@@ -29,12 +29,12 @@ from lumbar_ext.simulation.bones.neighbours import Neighbours
 _FEMALE_WEDGE_DEG = (0.75, 0.95, 1.2, 1.2, 1.6)
 _WEDGE_OFFSET_DEG = (-2.3, -0.4, -0.6, 0.3, 1.5)
 _FEMALE_HEIGHT_MM = 0.6
-_WHOLE_SHAPE_SHARE = 1 / 3
+_WHOLE_SHAPE_SHARE = 1 / 3  # of training subjects that start from one real subject instead of the means
 # Of the anatomical parameters' published spread, for people who start from a real one.
 _REAL_BASE_PARAMETRIC = 0.7
-_WAVES = 48
-_WAVELENGTHS_MM = (16.0, 70.0)
-_HELD_OUT_RESIDUAL_MM = (0.2, 0.45)
+_WAVES = 48  # of the held-out residual
+_WAVELENGTHS_MM = (16.0, 70.0)  # from articular process to a whole vertebra
+_HELD_OUT_RESIDUAL_MM = (0.2, 0.45)  # amplitude, drawn a person
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lumbar_ext.simulation.bones.neighbours import Neighbours, Thoracic
 from lumbar_ext.simulation.bones.simulated_population import Subject
 from lumbar_ext.simulation.bones.wear import JointWear
 
-_MEAN_BODY_HEIGHT_MM = 27.3
+_MEAN_BODY_HEIGHT_MM = 27.3  # of the atlas's level means
 
 
 @dataclass(frozen=True)

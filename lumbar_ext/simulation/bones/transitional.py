@@ -16,7 +16,7 @@ from lumbar_ext.simulation.posture.stacking import BACKGROUND_COMPLIANCE, Bone, 
 
 # Of the joint inside a sacralised L5: a rudimentary disc, and L5 upright on it.
 _RUDIMENTARY_DISC_MM = 3.5
-_SACRAL_TILT_RAD = np.radians(14.0)
+_SACRAL_TILT_RAD = np.radians(14.0)  # of a sacralised L5 to the sacrum
 # Castellvi I to III: transverse processes of 19 mm or more in height, leaning on the ala of the sacrum.
 _PROCESS_HEIGHT_MM, _PROCESS_DROOP_DEG = 7.0, -12.0
 # The fifth of six lumbar vertebrae looks half like an L4.

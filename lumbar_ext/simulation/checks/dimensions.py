@@ -39,8 +39,8 @@ DIMENSIONS = {
 }
 """Names and definitions."""
 
-_RIM_MM = 5.0
-_MIDLINE_MM = 4.0
+_RIM_MM = 5.0  # below a plate, where width and depth of the body are measured
+_MIDLINE_MM = 4.0  # half the width of the strip that counts as the midline
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from lumbar_ext.simulation.checks.dimensions import DIMENSIONS, Calliper
 from lumbar_ext.simulation.checks.published_dimensions import PUBLISHED, Published
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 
-_NOTABLE_SD = 0.5
+_NOTABLE_SD = 0.5  # published standard deviations, from which on a difference gets its remark
 _PAIRS = (
     ("superior_width_mm", "inferior_width_mm", ".68-.85 (Gulek)"),
     ("superior_depth_mm", "inferior_depth_mm", ".68-.85 (Gulek)"),

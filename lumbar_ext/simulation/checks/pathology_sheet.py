@@ -31,9 +31,9 @@ EXAMPLES: tuple[Pathology | None, ...] = (
     Pathology("lumbarised"),
 )
 
-_TILE_PX = (230, 430)
-_CAMERA_MM = 620.0
-_MIDDLE_MM = (-20.0, 0.0, -10.0)
+_TILE_PX = (230, 430)  # columns and rows of a person
+_CAMERA_MM = 620.0  # from the spine's middle
+_MIDDLE_MM = (-20.0, 0.0, -10.0)  # of what is shown, world
 
 
 def pathology_sheet(output: str, seed: int = 4, *, split: str = "train", anatomy: str = str(DEFAULT_ANATOMY)) -> None:

@@ -24,6 +24,7 @@ from lumbar_ext.simulation.posture.posed_spine import Posture, sample_posture
 from lumbar_ext.simulation.study_spec import StudySpec
 
 JOINTS = ("L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1")
+# segments' ranges of motion by level; sources in docs/population.md
 _PUBLISHED_ROM_DEG = {
     "flexion and extension": (13, 14, 13, 16, 14),
     "both lateral bends": (10, 11, 10, 6, 3),

@@ -22,13 +22,13 @@ from lumbar_ext.shape.sources.label_surface import LabelSurface, load_label_surf
 
 # Landmarks need the shape as a whole, not its last tenth of a millimetre.
 _STAGES = SMOOTH_TARGET_STAGES[:3]
-_LARGEST_MEAN_MM = 2.0
+_LARGEST_MEAN_MM = 2.0  # of the mean shape to a whole label; those of other levels or tissues lie far beyond
 # Share of its surface at which a vertebra counts as cut, and at which too little is left to fit the mean shape to.
 _MOST_CUT = 0.005
-_TOO_LITTLE_LEFT = 0.03
+_TOO_LITTLE_LEFT = 0.03  # of a label's surface on the CT's border, from which on it is a part of a vertebra
 # What lies nearer to the end of the image than this, or outside the label, was not seen.
 _UNSEEN_MM = 8.0
-_BEYOND_MM = 2.0
+_BEYOND_MM = 2.0  # around the label within which a landmark counts as seen
 
 
 @dataclass(frozen=True)

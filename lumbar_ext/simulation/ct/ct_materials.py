@@ -12,7 +12,7 @@ import numpy as np
 from lumbar_ext.compiled import compiled
 from lumbar_ext.simulation.body.materials import MATERIALS, ct_number
 
-AIR_HU = -1000.0
+AIR_HU = -1000.0  # by definition
 # Below this a voxel counts as air: noise around the person must not add up along a ray.
 _NOISE_HU = -950.0
 _BY_CT_NUMBER = ("fat", "soft", "bone", "metal")

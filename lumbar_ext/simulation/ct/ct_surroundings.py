@@ -16,16 +16,16 @@ from lumbar_ext.simulation.ranges import TrunkParameters
 
 # Above and below the image, for the rays that leave it there.
 _ENDS_MM = 45.0
-_BLEND_MM = 35.0
-_OPEN_AIR_HU = -900.0
+_BLEND_MM = 35.0  # over which a CT's border passes into what is made up around it
+_OPEN_AIR_HU = -900.0  # below it there is no tissue, nor lung
 # Scanned air is noisy; a value that this share of all air has is a constant.
 _CONSTANT_SHARE = 0.3
-_EDGE_HU = (-110.0, 70.0)
-_EDGE_SIGMA_MM = 3.0
+_EDGE_HU = (-110.0, 70.0)  # fat to muscle: other values at the border are bone or gas and are not drawn outward
+_EDGE_SIGMA_MM = 3.0  # of the border's blur, before it is drawn outward
 # Muscle as it is on average with the fat in it, and its mottle.
 _MUSCLE_HU = 15.0
-_MOTTLE_HU = 30.0
-_MOTTLE_CELL_MM = 9.0
+_MOTTLE_HU = 30.0  # of the tissue that is made up
+_MOTTLE_CELL_MM = 9.0  # of that
 
 
 def with_surroundings(

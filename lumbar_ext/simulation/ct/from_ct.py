@@ -34,9 +34,9 @@ from lumbar_ext.simulation.study_files import is_complete, write_study
 
 # A whole trunk is this wide and deep; less is filled up.
 _WHOLE_MM = (180.0, 260.0)
-_AIR_SHARE = 0.02
-_AIR_HU = -500.0
-_SHUTTER_MM = 4.0
+_AIR_SHARE = 0.02  # of voxels: a CT with less shows no skin
+_AIR_HU = -500.0  # between air and fat
+_SHUTTER_MM = 4.0  # inside the CT's ends, where a picture is cut off
 
 
 @dataclass(frozen=True)

@@ -25,19 +25,19 @@ from lumbar_ext.simulation.imaging.material_paths import BodyScene, Inclusion, S
 
 # Soft tissue has no detail below this; its voxels are a multiple of the bones'.
 _SOFT_VOXEL_MM = 2.0
-_MARGIN_MM = 4.0
-_STEPS = 400
+_MARGIN_MM = 4.0  # around what the beam crosses
+_STEPS = 400  # along each border ray when the crossed box is found
 # Sideways of the skin: arms are kept, the ends of a table are not.
 _BESIDE_SKIN_MM = 45.0
 # As in `soft_tissue`: mottle at three scales that share its variance along 200 mm; bowel lies behind the abdominal wall.
 _MOTTLE_CELLS_MM = (4.0, 11.0, 30.0)
-_MOTTLE_DEPTH_MM = 200.0
-_BREATH_WAVE_MM = 90.0
-_WALL_MM = 18.0
-_MARKING_CELL_MM = 3.5
+_MOTTLE_DEPTH_MM = 200.0  # of a body, over which the projected mottle of `soft_tissue` was set
+_BREATH_WAVE_MM = 90.0  # wavelength at which lungs are warped
+_WALL_MM = 18.0  # of the abdomen: no gas nearer to the skin
+_MARKING_CELL_MM = 3.5  # of the lung's vessels
 # Trabeculae: patches longer along the axis of the trunk, as the load-bearing ones are.
 _TRABECULAR_CELL_MM = np.array([1.6, 1.6, 3.2])
-_PATCH_CELL_MM = 5.0
+_PATCH_CELL_MM = 5.0  # of dense and porous bone
 
 
 def voxel_body(rng: np.random.Generator, scene: BodyScene, geometry: BiplanarGeometry, voxel_mm: float) -> Volume:
@@ -151,7 +151,7 @@ class _Places:
 
     @classmethod
     def straight(cls, grid: VoxelGrid) -> _Places:
-        """No displacement."""
+        """Places without displacement: each voxel is where it is."""
         lines = [start + grid.voxel_mm * np.arange(n) for start, n in zip(grid.origin_mm, grid.shape, strict=True)]
         return cls(np.stack(np.meshgrid(*lines, indexing="ij")).astype(np.float32), 0.0, grid)
 

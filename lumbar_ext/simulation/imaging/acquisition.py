@@ -10,7 +10,7 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry, Camera, euler_rotation
 from lumbar_ext.simulation.ranges import GeometryParameters
 
-_MARGIN_MM = 6.0
+_MARGIN_MM = 6.0  # on the detector around what must be seen
 _ENDPLATES = [LANDMARKS.index("superior_endplate"), LANDMARKS.index("inferior_endplate")]
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from lumbar_ext.simulation.body.materials import ENERGY_RANGE_KEV, MATERIALS, attenuation_per_mm
 
-_STEP_KEV = 0.5
-_BINNED_BEHIND_MM = 120.0
-_EXACT_BEHIND_MM = 220.0
+_STEP_KEV = 0.5  # of the spectrum
+_BINNED_BEHIND_MM = 120.0  # of water: bins hold equal shares of what passes a thin trunk
+_EXACT_BEHIND_MM = 220.0  # of water, an average trunk: there the binned spectrum's attenuation is exact
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from lumbar_ext.simulation.ranges import BeamParameters
 
 # Rays that less passes through cross the trunk rather than graze its edge.
 _BODY_TRANSMISSION = np.exp(-2.0)
-_MAX_SCATTER_SOURCE = 2.0
+_MAX_SCATTER_SOURCE = 2.0  # times the median behind the body: beside it, open beam would scatter without a scatterer
 # What `BeamParameters.photons_per_mas` holds for; output grows with the square of the voltage.
 _REFERENCE_KV = 78.0
-_REFERENCE_DISTANCE_MM = 1200.0
-_REFERENCE_PIXEL_MM = 0.834
+_REFERENCE_DISTANCE_MM = 1200.0  # of source and detector, for which photons a mAs are stated
+_REFERENCE_PIXEL_MM = 0.834  # of the paper's images, likewise
 # Of tissue at 54 keV (NIST): soft tissue 0.0225, fat 0.0205.
 _ATTENUATION_PER_MM = 0.022
-_LEAST_THICKNESS_MM = 50.0
-_HEEL_UPRIGHT_SHARE = 0.75
+_LEAST_THICKNESS_MM = 50.0  # of water that counts as the person
+_HEEL_UPRIGHT_SHARE = 0.75  # of pictures with the tube's axis along the spine
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 
 from lumbar_ext.compiled import compiled
 
-_COARSE_MM = 6.0
-_REACH = 3.0
+_COARSE_MM = 6.0  # blurs this wide are computed on a coarser grid
+_REACH = 3.0  # standard deviations
 
 
 def gaussian_blur(image: np.ndarray, sigma_px: float | tuple[float, float]) -> np.ndarray:

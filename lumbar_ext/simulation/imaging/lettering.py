@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_HEIGHT_MM = (9.0, 20.0)
+_HEIGHT_MM = (9.0, 20.0)  # of letters, on the detector
 
 
 def draw_letter(rng: np.random.Generator, image: np.ndarray, spacing_mm: float) -> None:

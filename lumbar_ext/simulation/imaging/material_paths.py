@@ -21,7 +21,7 @@ from lumbar_ext.simulation.body.trunk import Trunk
 from lumbar_ext.simulation.imaging.filters import gaussian_blur
 from lumbar_ext.simulation.imaging.soft_tissue import soft_tissue_paths
 
-_PATCH_MM = (3.0, 8.0)
+_PATCH_MM = (3.0, 8.0)  # of dense and porous bone, on the detector
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from lumbar_ext.simulation.imaging.filters import gaussian_blur, smooth
 from lumbar_ext.simulation.imaging.lettering import draw_letter
 from lumbar_ext.simulation.ranges import AppearanceParameters
 
-_WHITE = 65535
+_WHITE = 65535  # 16 bits
 # Blurred by so much, the mask of the anatomy exceeds this value from 1.3 times as far inside the skin.
 _MARGIN_MM = 18.0
-_INSIDE = 0.9
+_INSIDE = 0.9  # of a blurred mask: what is this far from its border
 # Log signals of rays that cross the trunk rather than graze it: a tenth of the beam or less passes.
 _BEHIND_PERSON = 2.3
-_ENOUGH_PIXELS = 100
+_ENOUGH_PIXELS = 100  # for a percentile
 # Widths of the blurs between the bands of multi-scale processing; the wide ones are computed on a coarse grid.
 _SCALES_MM = (1.2, 2.4, 4.8, 9.6, 19.0, 38.0)
-_COARSE_FROM_MM = 4.0
-_LEAST_RELATIVE = 0.05
+_COARSE_FROM_MM = 4.0  # bands at least this wide are equalised, narrower ones sharpened
+_LEAST_RELATIVE = 0.05  # of a band's contrast, so that a power below one does not raise noise
 
 
 @dataclass(frozen=True)

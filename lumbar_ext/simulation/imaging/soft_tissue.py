@@ -25,10 +25,10 @@ from lumbar_ext.simulation.body.trunk import Trunk
 
 # Mottle at three scales, in mm on the detector, with equal shares of its variance.
 _MOTTLE_CELLS_MM = (4.0, 11.0, 30.0)
-_MOTTLE_DEPTH_MM = 200.0
-_MARKING_CELL_MM = 3.5
-_BREATH_WAVE_MM = 90.0
-_WALL_MM = 60.0
+_MOTTLE_DEPTH_MM = 200.0  # of a body: mottle adds up over it
+_MARKING_CELL_MM = 3.5  # of the lung's vessels, on the detector
+_BREATH_WAVE_MM = 90.0  # wavelength at which lungs are warped
+_WALL_MM = 60.0  # of muscle along a ray, below which there is no gas, and over which it appears
 
 
 def soft_tissue_paths(rng: np.random.Generator, trunk: Trunk, camera: Camera) -> np.ndarray:

@@ -11,7 +11,7 @@ from lumbar_ext.simulation.ranges import PostureParameters
 DIRECTIONS = ("neutral", "flexion", "extension", "left_bend", "right_bend", "left_twist", "right_twist")
 """Postures of the study protocol of Yu et al. (arXiv 2503.14573): six directions of motion, and standing still."""
 
-N_THORACIC_JOINTS = 5
+N_THORACIC_JOINTS = 5  # T8-T9 .. T12-L1
 
 
 @dataclass(frozen=True)

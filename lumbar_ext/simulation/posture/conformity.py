@@ -15,12 +15,12 @@ from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.bones.contact import ContactBody, Hits, bounds, find_hits
 
-_JOINT_GAP_MM = 0.3
-_TOLERATED_MM = 0.25
-_ROUNDS = 6
-_SMOOTHING_MM = 2.0
-_FALLOFF_MM = 3.5
-_REGION_MARGIN_MM = 6.0
+_JOINT_GAP_MM = 0.3  # of cartilage that is left between articular processes
+_TOLERATED_MM = 0.25  # of overlap: below the meshes' edges by far
+_ROUNDS = 6  # of pushing both bones apart
+_SMOOTHING_MM = 2.0  # of the weights with which a vertex follows hits around it
+_FALLOFF_MM = 3.5  # of a push beside its hit
+_REGION_MARGIN_MM = 6.0  # around the overlap of both boxes: what can be pushed
 
 
 @dataclass(frozen=True)

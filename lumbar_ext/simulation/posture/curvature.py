@@ -16,7 +16,7 @@ from lumbar_ext.simulation.posture.stacking import Bone
 from lumbar_ext.simulation.ranges import PostureParameters
 
 _ANCHOR = LEVELS.index("L3")
-_BISECTIONS = 25
+_BISECTIONS = 25  # of the range: to a hundred-millionth of it
 
 
 def neutral_angles(rng: np.random.Generator, parameters: PostureParameters) -> np.ndarray:

@@ -27,7 +27,7 @@ _ANCHOR = LEVELS.index("L3")
 # The joints T8-T9 .. L5-S1 that four, five or six lumbar vertebrae have: the fourth stands on a sacrum that took up L5,
 # the sixth doubles the joint above the last.
 _SHARED_ANGLE = 0.6
-_MIN_WORN_DISC_MM = 1.5
+_MIN_WORN_DISC_MM = 1.5  # plates never touch
 # Share of its angle that a joint without a disc would keep: worn segments lose lordosis and motion.
 _STIFF_ANGLE = 0.3
 _JOINTS = {4: (0, 1, 2, 3, 4, 5, 6, 7, 8), 5: tuple(range(10)), 6: (0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9)}

@@ -31,7 +31,7 @@ _DESCRIPTION = "relative (lateral, flexion, axial) angles of L1-L2 .. L4-L5, low
 _CURVE = ("T12", *LEVELS)
 # Body-centre spacings outside this range are scans that skip or repeat a level.
 _SPACING_RANGE_MM = (22.0, 52.0)
-_MAX_ANGLE_RAD = np.radians(35.0)
+_MAX_ANGLE_RAD = np.radians(35.0)  # between neighbours: beyond it keypoints are mixed up
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,17 @@ from lumbar_ext.simulation.bones.endplate_planes import EndplatePlane, slip_frac
 from lumbar_ext.simulation.bones.facet_room import ArticularProcesses, with_room
 from lumbar_ext.simulation.posture.conformity import Compliance, fitted_pair
 
-_MIN_RIM_GAP_MM = 1.0
-_CONCAVITY_MM = 1.0
+_MIN_RIM_GAP_MM = 1.0  # between facing rims at the narrow side of a wedged disc
+_CONCAVITY_MM = 1.0  # of two plates' centres, which stand farther apart than their planes
 # Overlaps beyond these shares of what both surfaces may change are removed by moving the bones, what is left by fitting
 # the surfaces; the first that works.
 _CONFORMING = (0.75, 0.5, 0.25, 0.0)
 # Bones move in small steps: a jammed joint opens the disc, and gives way along the contact normal.
 _SHIFT_SHARE = 0.4
-_OPENING_RAD_PER_MM = 0.01
-_QUICK_STRIDE = 3
-_MAX_STEPS = 60
-_DISTRACTION_MM = 0.25
+_OPENING_RAD_PER_MM = 0.01  # of facet overlap, by which a joint flexes
+_QUICK_STRIDE = 3  # vertices: a first look at every third is enough where some overlap is allowed
+_MAX_STEPS = 60  # before what overlaps is left
+_DISTRACTION_MM = 0.25  # a step, along the disc
 
 BACKGROUND_COMPLIANCE = Compliance(weight=3.0, max_change_mm=5.0)
 """Of T12 and the sacrum: one real bone must fit every subject, and it is no part of the truth, so it gives way first."""

@@ -42,7 +42,7 @@ class BestWeights:
             validator.logger.info("best %s so far: %.4f, written to %s", self.metric, score, self.path)
 
     def state_dict(self) -> dict[str, float]:
-        """For checkpoints."""
+        """The best score so far and its epoch, for checkpoints."""
         return {"score": self.score, "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, float]) -> None:

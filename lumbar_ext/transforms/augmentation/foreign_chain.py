@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 # the normalised image's range of one stands for this much attenuation (natural logarithm)
 _LOG_RANGE = 3.0
-_DETAIL_SIGMAS_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
+_DETAIL_SIGMAS_PX = (1.0, 2.0, 4.0, 8.0, 16.0)  # of the bands whose contrast other software raises or lowers
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from monai.transforms import Randomizable, Transform
 from scipy.ndimage import uniform_filter, zoom
 
-_BAND_SIZES_PX = (3, 7, 15, 31)
+_BAND_SIZES_PX = (3, 7, 15, 31)  # of the means between which the bands of a multi-scale processing lie
 
 
 def with_band_gains(image: np.ndarray, gains: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 from lumbar_ext.geometry.camera import Camera
 
-_SIDES = np.array([1.0, -1.0, 1.0])
+_SIDES = np.array([1.0, -1.0, 1.0])  # left and right exchanged
 
 
 @dataclass(frozen=True)

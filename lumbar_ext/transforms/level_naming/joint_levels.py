@@ -35,7 +35,7 @@ _Alone = Mapping[str, Sequence[Peak | None]]
 
 _IN_WORDS = {"ap": "AP", "lat": "lateral"}
 _LEFT_TIP, _RIGHT_TIP, _SPINOUS_TIP = PROCESS_LANDMARKS
-_ENOUGH_TO_JUDGE = 2
+_ENOUGH_TO_JUDGE = 2  # peaks of a view, from which on it may look as if it showed other levels
 _AMBIGUOUS = 0.05
 """A runner-up of this probability is reported."""
 _DOUBTFUL = 0.6
@@ -129,7 +129,7 @@ class LevelAssignment:
         return float(np.sqrt(np.mean([pair.gap_mm**2 for pair in self.best.found]))) if self.best.found else 0.0
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """Levels, probabilities, runners-up and doubts, as registration.json holds them."""
         runner_up = self.runner_up
         found = {
             self.names[pair.level]: {"probability": self.level_probability[pair.level], "gap_mm": pair.gap_mm}

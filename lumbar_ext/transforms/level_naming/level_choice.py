@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-CONFIDENCE_THRESHOLD = 0.3
-CANDIDATES = 3
+CONFIDENCE_THRESHOLD = 0.3  # heatmap value from which on a vertebra is there
+CANDIDATES = 3  # peaks of a level that are looked at
 # neighbouring centres are about 1.3 vertebral heights apart; at half a height both names mean one vertebra
 MIN_SEPARATION = 0.5
 # keeps the logarithm finite where the threshold is zero

@@ -77,7 +77,7 @@ class LevelPair:
         return {"ap": self.ap, "lat": self.lat}[view]
 
     def distance_mm(self, other: LevelPair) -> float:
-        """Between the centres."""
+        """From this pair's centre in space to another's."""
         return float(np.linalg.norm(np.subtract(self.point_mm, other.point_mm)))
 
 

@@ -22,8 +22,8 @@ from lumbar_ext.transforms.spine_targets import S1
 
 SPINE_RULES = LevelRules(names=SPINE_LEVELS, optional=frozenset({"L6"}), spacing_mm=(18.0, 55.0))
 """L5's centre is 20 mm from the endplate of S1 in small people; any other two neighbours are farther apart."""
-_RATIO = 2
-_LEAST_PROBABILITY = 1e-6
+_RATIO = 2  # cells of 4 px in one of 8
+_LEAST_PROBABILITY = 1e-6  # keeps logarithms finite
 # a chosen peak and a refined candidate this near (px, a cell and a half) are the same
 _SAME_PX = 12.0
 

@@ -11,6 +11,16 @@ from lumbar_ext.registration.terms.images import ImageTerm
 from lumbar_ext.registration.terms.similarity import AbsoluteError, Huber, SquaredError
 
 
+def sampled_loss(losses, parameters, similarity):
+    """The loss of single rays, which is what BOBYQA minimises."""
+    scene, images = losses.scene, 0.0
+    for name, prediction in scene.predictions(parameters).items():
+        target = scene.targets[name]
+        penalties = target.weights * similarity.penalty(prediction - target.image)
+        images += penalties.sum(dtype=np.float64) / scene.normalisers[name] / len(scene.views)
+    return images + losses.rest(parameters, losses.problem.regularisation(images))
+
+
 @pytest.mark.parametrize("similarity", [AbsoluteError(), SquaredError(), Huber()])
 def test_agrees_with_the_whole_scene(full_problem, similarity):
     problem = full_problem.with_term(ImageTerm(similarity)).coarsened(2)
@@ -21,7 +31,7 @@ def test_agrees_with_the_whole_scene(full_problem, similarity):
     rng = np.random.default_rng(0)
     for _ in range(3):
         moved = rng.normal(0, 0.3, 14) * [5, 5, 5, 0.1, 0.1, 0.1, *[1] * 8]
-        expected = losses.loss([moved if i == 2 else p for i, p in enumerate(parameters)])
+        expected = sampled_loss(losses, [moved if i == 2 else p for i, p in enumerate(parameters)], similarity)
         assert objective(moved) == pytest.approx(expected, rel=1e-5)
 
 

@@ -84,9 +84,8 @@ def landmarks_of_l3():
     in_lat[2, LANDMARKS.index("left_pedicle")] = True
     for array, unknown in ((ap_px, absent), (lat_px, in_lat), (position_mm, in_lat), (gap_mm, in_lat)):
         array[unknown] = np.nan
-    return StudyLandmarks(
-        position_mm, ap_px, lat_px, np.where(absent, np.nan, confidence), np.where(in_lat, np.nan, confidence), gap_mm
-    )
+    known = {"ap": np.where(absent, np.nan, confidence), "lat": np.where(in_lat, np.nan, confidence)}
+    return StudyLandmarks(position_mm, {"ap": ap_px, "lat": lat_px}, known, gap_mm)
 
 
 def radiographs(folder, study=None, **changes):
@@ -159,12 +158,14 @@ def test_volume_and_distances_come_from_mesh_and_landmarks(groups):
     own, landmarks = groups["L3"], landmarks_of_l3()
     (volume,) = (item for item in own.values() if item.name.meaning == "Volume")
     assert volume.value == pytest.approx(30**3 / 6)
-    top, bottom = landmarks.position_mm[2, :2]
+    top, bottom = landmarks.positions_mm[2, :2]
     assert own["centre_height"].value == pytest.approx(np.linalg.norm(top - bottom), abs=1e-3)
     assert "pedicle_dist" not in own, "one pedicle has no place in space"
     lines = [item.value for item in own["centre_height"].referenced_coordinates]
     # DICOM counts from the corner of the first pixel, the landmarks file from its centre.
-    np.testing.assert_allclose(lines, [landmarks.ap_px[2, :2] + 0.5, landmarks.lat_px[2, :2] + 0.5], atol=1e-2)
+    np.testing.assert_allclose(
+        lines, [landmarks.positions_px["ap"][2, :2] + 0.5, landmarks.positions_px["lat"][2, :2] + 0.5], atol=1e-2
+    )
 
 
 def test_sites_are_the_vertebrae_or_the_spine(objects):

@@ -41,7 +41,7 @@ def test_files_name_the_vertebrae_there_are(written):
 
 def test_readers_of_five_levels_cope(written):
     kind, _, folder = written
-    position = read_landmarks(folder / "truth" / "landmarks.json").position_mm
+    position = read_landmarks(folder / "truth" / "landmarks.json").positions_mm
     assert np.isfinite(position[:4]).all()
     assert np.isfinite(position[4]).all() == (kind == "lumbarised")
     assert list(true_surfaces(folder / "truth")) == ["L1", "L2", "L3", "L4"] + ([] if kind == "sacralised" else ["L5"])

@@ -105,11 +105,11 @@ def test_a_study_folder_has_the_layout_of_simulated_ones(files, tmp_path):
     assert {path.name for path in truth.glob("*.stl")} == {"L2.stl", "L3.stl"}
     vertices, _ = read_mesh(truth / "L2.stl")
     landmarks = read_landmarks(truth / "landmarks.json")
-    assert np.isclose(vertices[:, 2].max(), landmarks.position_mm[1, 0, 2], atol=1.2)
-    assert np.isnan(landmarks.position_mm[0]).all()
+    assert np.isclose(vertices[:, 2].max(), landmarks.positions_mm[1, 0, 2], atol=1.2)
+    assert np.isnan(landmarks.positions_mm[0]).all()
     for view in VIEWS:
         bone, _ = read_nifti_image(truth / f"decomposition_{view}.nii.gz")
-        u, v = np.rint(getattr(landmarks, f"{view}_px")[1, :2].mean(0)).astype(int)
+        u, v = np.rint(landmarks.positions_px[view][1, :2].mean(0)).astype(int)
         assert bone[v, u] > 0.5
     meta = json.loads((truth / "meta.json").read_text())
     assert meta["labelled_levels"] == ["L2", "L3"]

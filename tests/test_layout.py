@@ -1,0 +1,81 @@
+"""The house stays in order: imports run one way, a folder fits on a page, and a name means one thing."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+import lumbar_ext
+
+PACKAGE = Path(lumbar_ext.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+MOST_FILES = 16
+SHARED_NAMES = {
+    "main": "where a process starts",
+    "reconstruct": "the call of the package, and the command that does the same",
+    "Window": "a rectangle of pixels that a projector renders; a vertebra's own, rendered",
+    "vertex_normals": "of one closed mesh",
+}
+
+
+@pytest.fixture(scope="module")
+def trees():
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imported(tree):
+    """Modules of the package that a module imports, wherever in it, for types alone too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield from (name for name in (inner, node.module) if name in MODULES)
+
+
+def test_no_module_imports_itself_by_way_of_others_not_even_for_types(trees):
+    imports = {name: set(imported(tree)) - {name} for name, tree in trees.items()}
+    # a package's own file hands on what its modules define; they name its modules, not the package
+    while imports:
+        leaves = {name for name, needed in imports.items() if not needed & imports.keys()}
+        if not leaves:
+            break
+        imports = {name: needed for name, needed in imports.items() if name not in leaves}
+    assert not imports, f"a circle among {sorted(imports)}"
+
+
+def test_no_folder_holds_more_than_a_page():
+    folders = {folder for folder in PACKAGE.rglob("*") if folder.is_dir() and folder.name != "__pycache__"}
+    counts = {folder: sum(path.suffix == ".py" for path in folder.iterdir()) for folder in folders | {PACKAGE}}
+    assert len(counts) > 30 and {str(f): n for f, n in counts.items() if n > MOST_FILES} == {}
+
+
+def test_a_file_name_means_one_thing():
+    places = defaultdict(list)
+    for name, path in MODULES.items():
+        if path.stem != "__main__":
+            places[name.rpartition(".")[2]].append(name)
+    assert {stem: found for stem, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_public_name_means_one_thing(trees):
+    places = defaultdict(list)
+    for name, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined = [node.name]
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                defined = [target.id for target in targets if isinstance(target, ast.Name)]
+            else:
+                continue
+            for own in defined:
+                if not own.startswith("_") and own not in SHARED_NAMES:
+                    places[own].append(name)
+    assert len(places) > 500 and {own: found for own, found in places.items() if len(found) > 1} == {}
