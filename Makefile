@@ -120,7 +120,7 @@ fuzz: install-test  ## damage valid files of every reader for an hour (FUZZ_SECO
 KILLS ?= 20
 
 kills: install-test  ## kill real commands at random moments (KILLS of each) and look at what they leave
-	$(BIN)/python -W ignore -m tests.kills.run --kills $(KILLS)
+	$(BIN)/python -W ignore -m tests.fuzz.kills --kills $(KILLS)
 
 lint: install-test  ## check and format the code
 	$(BIN)/ruff check --fix .
