@@ -36,6 +36,7 @@ from lumbar_ext.registration import (
     ShapePriorTerm,
     ViewFields,
     bobyqa_config,
+    paper_config,
     register,
     triangulate_landmarks,
 )
@@ -159,7 +160,7 @@ def joint(dataset_dir: str, max_evaluations: int = 60_000) -> None:
         max_evaluations: a limit that should not be what ends the search.
     """
     (case,) = read_cases(dataset_dir, 1, False)
-    paper = bobyqa_config(joint=True)
+    paper = paper_config()
     paper = replace(paper, optimiser=replace(paper.optimiser, max_evaluations=max_evaluations))
     print("| one study, true decompositions | ends by | evaluations | wall s | processor s | mean error, mm |")
     print("|---|---|---|---|---|---|")

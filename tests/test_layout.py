@@ -17,8 +17,6 @@ MOST_FILES = 16
 SHARED_NAMES = {
     "main": "where a process starts",
     "reconstruct": "the call of the package, and the command that does the same",
-    "Window": "a rectangle of pixels that a projector renders; a vertebra's own, rendered",
-    "vertex_normals": "of one closed mesh",
 }
 
 

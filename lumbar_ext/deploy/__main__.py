@@ -12,7 +12,7 @@ os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")
 
 from lumbar_ext.deploy.application import LumbarReconstructionApp
 from lumbar_ext.registration import CONFIGS
-from lumbar_ext.workflow.error_reporting import ExitStatus, disk_error_behind, one_line
+from lumbar_ext.workflow.error_reporting import ExitStatus, disk_error_behind, error_line
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         LumbarReconstructionApp([sys.argv[0], *rest], overrides).run()
     except Exception as error:
         disk = disk_error_behind(error)
-        said = one_line(error) or (disk and (f"error: {disk}", ExitStatus.BAD_INPUT))
+        said = error_line(error) or (disk and (f"error: {disk}", ExitStatus.BAD_INPUT))
         if said is None:
             raise
         line, status = said

@@ -131,6 +131,11 @@ class SeenView:
         """The sum of the levels' confidences."""
         return float(self.alone.confidence.sum())
 
+    @property
+    def decoded(self) -> DecodedView:
+        """What it shows by itself, read out."""
+        return decode_view(self.packed, self.alone)
+
 
 def see_view(network: nn.Module, canonical: CanonicalView) -> tuple[SeenView, bool]:
     """Runs the network on one radiograph; see `surer_polarity` for what is returned.
@@ -175,13 +180,10 @@ def _spine_on_grid(network: nn.Module, film: Radiograph, camera: Camera, view: s
         ways = [
             np.linspace(-far / 2, far / 2, 1 + int(np.ceil(2 * far / NETWORK_SIZE_PX))) for far in beyond_px.clip(0)
         ]
-        best, found = max(
-            (look_about(centre_px + way) for way in product(*ways)), key=lambda looked: looked[1].sureness
-        )
-        centres_px = decode_view(found.packed, found.alone).centres_px
-        if np.isfinite(centres_px).any() and not found.complete:
-            seen_px = middle.to_canonical_px(best.to_original_px(np.nanmean(centres_px, axis=0)))
-            best, found = max((best, found), look_about(seen_px), key=lambda looked: looked[1].sureness)
+        best, found = max((look_about(centre_px + way) for way in product(*ways)), key=_sureness)
+        if any(found.alone.peaks) and not found.complete:
+            seen_px = middle.to_canonical_px(best.to_original_px(np.nanmean(found.decoded.centres_px, axis=0)))
+            best, found = max((best, found), look_about(seen_px), key=_sureness)
     if not found.complete:
         grid_mm = NETWORK_SIZE_PX * NETWORK_SPACING_MM
         warnings.warn(
@@ -190,6 +192,10 @@ def _spine_on_grid(network: nn.Module, film: Radiograph, camera: Camera, view: s
             stacklevel=2,
         )
     return best
+
+
+def _sureness(part: tuple[CanonicalView, SeenView]) -> float:
+    return part[1].sureness
 
 
 @dataclass(frozen=True)

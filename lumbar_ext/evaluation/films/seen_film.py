@@ -13,7 +13,7 @@ from lumbar_ext.evaluation.films.scores import FilmScore, score_film
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
-from lumbar_ext.transforms.decode import DecodedView, decode_view
+from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.transforms.single_view import displayed_camera
 from lumbar_ext.workflow.observe import see_view
 
@@ -53,4 +53,4 @@ def see_film(network: nn.Module, film: MarkedFilm) -> SeenFilm:
     camera = displayed_camera(radiograph.size_px, film.spacing_mm)
     canonical = to_network_grid(radiograph.pixels, camera, "ap", centre_px=film.lumbar_centre_px)
     seen, inverted = see_view(network, canonical)
-    return SeenFilm(film, seen.canonical, decode_view(seen.packed, seen.alone), inverted)
+    return SeenFilm(film, seen.canonical, seen.decoded, inverted)

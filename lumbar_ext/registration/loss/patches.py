@@ -22,7 +22,7 @@ from lumbar_ext.registration.parameters import POSE_SIZE
 
 
 @dataclass(frozen=True)
-class Window:
+class VertebraWindow:
     """A vertebra rendered into the smallest window of an image that holds it.
 
     Args:
@@ -41,7 +41,7 @@ class Window:
     pieces: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
     @staticmethod
-    def around(windows: list[Window]) -> tuple[int, int, int, int]:
+    def around(windows: list[VertebraWindow]) -> tuple[int, int, int, int]:
         """The smallest rectangle (first column, first row, end column, end row) that holds some windows."""
         first = np.min([(own.u0, own.v0) for own in windows], axis=0)
         end = np.max([(own.u0 + own.depth.shape[1], own.v0 + own.depth.shape[0]) for own in windows], axis=0)
@@ -94,7 +94,9 @@ class VertebraPatches:
             fields = self._surface.fields_by_vertex_mm[:, : max(0, n_modes - self._surface.n_model_modes) // 3]
             shape_motions(triangles, self._normals, modes, fields, self._motions)
 
-    def window(self, name: str, vertices: np.ndarray, parameters: np.ndarray, shape: tuple[int, int]) -> Window | None:
+    def window(
+        self, name: str, vertices: np.ndarray, parameters: np.ndarray, shape: tuple[int, int]
+    ) -> VertebraWindow | None:
         """Its own window of an image of this shape [rows, columns] of a target; None if it is not before the source."""
         uvw, pinhole = np.empty(vertices.shape), self._pinhole(name, parameters)
         smallest = project_vertices(
@@ -105,9 +107,9 @@ class VertebraPatches:
         u0, v0, u1, v1 = touched_window(uvw, *shape[::-1])
         depth = np.zeros((v1 - v0, u1 - u0))
         pieces = cover_pixels(uvw, self._surface.triangles, self._orientations[name], u0, v0, depth)
-        return Window(u0, v0, depth, uvw, pinhole, pieces)
+        return VertebraWindow(u0, v0, depth, uvw, pinhole, pieces)
 
-    def patch(self, window: Window, vertices: np.ndarray, slope: np.ndarray, shape: tuple[int, int]) -> Patch:
+    def patch(self, window: VertebraWindow, vertices: np.ndarray, slope: np.ndarray, shape: tuple[int, int]) -> Patch:
         """Its patch after `linearise`.
 
         Args:
@@ -125,7 +127,9 @@ class VertebraPatches:
         accumulate_jacobian(*surface, first, pixels, areas, self._motions, slope, own, jacobian)
         return Patch(np.flatnonzero(row_of.ravel() >= 0), jacobian)
 
-    def add_forces(self, window: Window, vertices: np.ndarray, depth_gradient: np.ndarray, forces: np.ndarray) -> None:
+    def add_forces(
+        self, window: VertebraWindow, vertices: np.ndarray, depth_gradient: np.ndarray, forces: np.ndarray
+    ) -> None:
         """Adds to forces [V, 3], in the vertebra frame, the derivative by the vertices of what has the derivative
         depth_gradient [rows, columns] float32 by the depth fractions in its window.
         """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lumbar_ext.drr import MeshProjector, drr_from_path_length
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import Camera, euler_rotation
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.targets import VertebraStart, ViewTarget
 from lumbar_ext.shape.model.level_shape import SurfaceModes
@@ -146,6 +146,12 @@ class SceneState:
         """[V, 3] of every vertebra in the world."""
         items = zip(self.scene.vertebrae, self.parameters, self.vertices_mm, strict=True)
         return [start.world_points(p[:POSE_SIZE], vertices) for start, p, vertices in items]
+
+    @cached_property
+    def rotations(self) -> list[np.ndarray]:
+        """[3, 3] world from vertebra of every vertebra."""
+        items = zip(self.scene.vertebrae, self.parameters, strict=True)
+        return [start.world_from_vertebra.rotation @ euler_rotation(*p[3:POSE_SIZE]) for start, p in items]
 
     def movement_mm(self, other: SceneState) -> float:
         """The largest distance of a vertex from its place in another state of the scene."""

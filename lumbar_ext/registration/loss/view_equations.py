@@ -8,7 +8,7 @@ import numpy as np
 
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM, drr_from_path_length
 from lumbar_ext.registration.loss.kernels import view_penalty, weighted_view
-from lumbar_ext.registration.loss.patches import Patch, VertebraPatches, Window
+from lumbar_ext.registration.loss.patches import Patch, VertebraPatches, VertebraWindow
 from lumbar_ext.registration.loss.scene import Scene, SceneState
 from lumbar_ext.registration.targets import BONE_VALUE
 from lumbar_ext.registration.terms.similarity import Similarity
@@ -49,7 +49,7 @@ class RenderedState:
         fitted: gain and background, None for none.
     """
 
-    windows: list[Window]
+    windows: list[VertebraWindow]
     bones: np.ndarray
     slopes: list[np.ndarray]
     fitted: FittedFields | None
@@ -166,7 +166,7 @@ class ViewEquations:
             if window is None:
                 return None
             windows.append(window)
-        u0, v0, u1, v1 = Window.around(windows)
+        u0, v0, u1, v1 = VertebraWindow.around(windows)
         touched, depth = (slice(v0, v1), slice(u0, u1)), np.zeros((v1 - v0, u1 - u0))
         for window in windows:
             window.part_of(depth, u0, v0)[:] += window.depth

@@ -6,7 +6,6 @@ depth is the distance to that plane.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import numba
 import numpy as np
 
 from lumbar_ext.compiled import compiled
+from lumbar_ext.mesh.surface import vertex_normals
 
 
 @dataclass(frozen=True)
@@ -60,27 +60,6 @@ def contacts(
         return Contact(intruder, host, inside, nearest, normals[host][nearest], depth_mm)
 
     return [found for found in run(contact, pairs) if len(found.vertices)]
-
-
-@compiled()
-def vertex_normals(vertices, triangles):
-    """Outward unit normals [V, 3] of a closed mesh: the means of the triangles around each vertex, by their area."""
-    normals = np.zeros(vertices.shape)
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        for axis in range(3):
-            j, k = (axis + 1) % 3, (axis + 2) % 3
-            area = (vertices[b, j] - vertices[a, j]) * (vertices[c, k] - vertices[a, k]) - (
-                vertices[b, k] - vertices[a, k]
-            ) * (vertices[c, j] - vertices[a, j])
-            normals[a, axis] += area
-            normals[b, axis] += area
-            normals[c, axis] += area
-    for i in range(normals.shape[0]):
-        length = math.sqrt(normals[i, 0] ** 2 + normals[i, 1] ** 2 + normals[i, 2] ** 2)
-        for axis in range(3):
-            normals[i, axis] /= max(length, 1e-12)
-    return normals
 
 
 @compiled()

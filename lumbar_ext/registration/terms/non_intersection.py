@@ -60,16 +60,21 @@ class PreparedContacts(PreparedTerm):
         found = self._contacts(state)
         model.loss += factor * self._penalty(found)
         factor = 2 * factor * self._share
-        for contact in found:
-            sides = ((contact.intruder, contact.vertices, -1), (contact.host, contact.nearest, 1))
-            for i, vertices, sign in sides:
+        sides = [((c.intruder, c.vertices, -1), (c.host, c.nearest, 1)) for c in found]
+        pulls: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for contact, both in zip(found, sides, strict=True):
+            for i, vertices, sign in both:
                 pull = sign * factor * contact.depth_mm[:, None] * contact.normals
-                model.gradient[i] += self._gradient(state, i, vertices, pull, model.n_modes)
-            if model.hessian is None:
-                continue
+                pulls.setdefault(i, []).append((vertices, pull))
+        for i, own in pulls.items():
+            vertices, pull = (np.concatenate(parts) for parts in zip(*own, strict=True))
+            model.gradient[i] += self._gradient(state, i, vertices, pull, model.n_modes)
+        if model.hessian is None:
+            return
+        for contact, both in zip(found, sides, strict=True):
             designs = {
                 i: sign * self._normal_motions(state, i, vertices, contact.normals, model.n_modes)
-                for i, vertices, sign in sides
+                for i, vertices, sign in both
             }
             for i, design in designs.items():
                 for j, other in designs.items():
@@ -89,7 +94,7 @@ class PreparedContacts(PreparedTerm):
         its vertices [N].
         """
         surface, pose = self._scene.surfaces[index], state.parameters[index][:POSE_SIZE]
-        own = pull @ self._scene.vertebrae[index].world_from_moved(pose).rotation
+        own = pull @ state.rotations[index]
         wrench = np.concatenate([own.sum(0), np.cross(state.vertices_mm[index][vertices], own).sum(0)])
         model = own.ravel() @ surface.modes_by_vertex_mm[vertices].reshape(own.size, -1)
         free_form = surface.fields_by_vertex_mm[vertices].T @ own
@@ -101,7 +106,7 @@ class PreparedContacts(PreparedTerm):
     ) -> np.ndarray:
         """How far vertices [N] of a vertebra move along world normals [N, 3] with its parameters: [N, 6 + n_modes]."""
         surface, pose = self._scene.surfaces[index], state.parameters[index][:POSE_SIZE]
-        own = normals @ self._scene.vertebrae[index].world_from_moved(pose).rotation
+        own = normals @ state.rotations[index]
         points = state.vertices_mm[index][vertices].astype(np.float64)
         rigid = np.einsum("na,nak->nk", own, point_motions(points, np.zeros((0, len(points), 3))))
         model = np.einsum("na,nak->nk", own, surface.modes_by_vertex_mm[vertices])
