@@ -12,7 +12,7 @@ SAMPLE := $(RECONSTRUCTION)/sample
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test fuzz kills lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs fuzz kills lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -110,6 +110,12 @@ calibrate-network: evaluate-network  ## fit the network's confidences on validat
 test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks and lost clusters in real processes
+	$(BIN)/python -m pytest tests/engine tests/batch
+
+test-pacs: install-test  ## test the way to an archive and back alone, with Debian's orthanc (skipped where it is not installed)
+	$(BIN)/python -m pytest -rs tests/pacs tests/report/dicom
 
 FUZZ_SECONDS ?= 3600
 FUZZ_SEED ?= $(shell date +%Y%m%d)000000

@@ -22,7 +22,7 @@ import numpy as np
 
 from lumbar_ext.drr import MeshProjector
 from lumbar_ext.evaluation.surfaces.voxel_overlap import occupancy
-from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
+from lumbar_ext.geometry import BiplanarGeometry, Camera, ConeBeam, RigidTransform
 from lumbar_ext.mesh.coarse_mesh import CoarseMesh
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
@@ -147,8 +147,8 @@ def cameras(size_px: int) -> BiplanarGeometry:
     spacing = 0.834 * 512 / size_px
     half = (size_px - 1) / 2 * spacing
     grid = (spacing, spacing), (size_px, size_px)
-    ap = Camera([900, 0, 0], [-250, -half, half], [0, 1, 0], [0, 0, -1], *grid)
-    return BiplanarGeometry(ap, Camera([0, 900, 0], [half, -250, half], [-1, 0, 0], [0, 0, -1], *grid))
+    ap = ConeBeam([900, 0, 0], [-250, -half, half], [0, 1, 0], [0, 0, -1], *grid)
+    return BiplanarGeometry(ap, ConeBeam([0, 900, 0], [half, -250, half], [-1, 0, 0], [0, 0, -1], *grid))
 
 
 def our_pair(meshes: Meshes, geometry: BiplanarGeometry, threads: int = 1) -> Callable[[], list[np.ndarray]]:

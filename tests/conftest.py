@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr.beer_lambert import drr_from_path_length
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.io import write_calibration
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.radiographs.nifti import write_nifti_image
@@ -45,8 +45,8 @@ def _write_cohort(folder: Path, studies: int, seed: int = 0) -> Path:
 
 def _write_study(study: Path, rng: np.random.Generator) -> None:
     (study / "truth").mkdir(parents=True)
-    ap = Camera([1000, 0, 0], [-200, -HALF_MM, HALF_MM], [0, 1, 0], [0, 0, -1], (SPACING_MM,) * 2, (SIZE_PX,) * 2)
-    lat = Camera([0, 1000, 0], [HALF_MM, -200, HALF_MM], [-1, 0, 0], [0, 0, -1], (SPACING_MM,) * 2, (SIZE_PX,) * 2)
+    ap = ConeBeam([1000, 0, 0], [-200, -HALF_MM, HALF_MM], [0, 1, 0], [0, 0, -1], (SPACING_MM,) * 2, (SIZE_PX,) * 2)
+    lat = ConeBeam([0, 1000, 0], [HALF_MM, -200, HALF_MM], [-1, 0, 0], [0, 0, -1], (SPACING_MM,) * 2, (SIZE_PX,) * 2)
     write_calibration(BiplanarGeometry(ap, lat), study / "calibration.json")
     pixels = {}
     for view in VIEWS:

@@ -11,7 +11,7 @@ import trimesh
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM, drr_from_path_length, path_length
-from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform, SlotScan
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
@@ -92,7 +92,7 @@ def test_image_axes_and_pixel_rule(geometry):
 
 
 def test_shape_of_an_image_is_rows_by_columns():
-    camera = Camera([1000, 0, 0], [-200, -50, 40], [0, 1, 0], [0, 0, -1], (1, 1), (101, 81))
+    camera = ConeBeam([1000, 0, 0], [-200, -50, 40], [0, 1, 0], [0, 0, -1], (1, 1), (101, 81))
     cube = trimesh.creation.box((10, 10, 10))
     image = path_length(cube.vertices + np.array([0, 30, -20]), np.asarray(cube.faces, dtype=np.int32), camera)
     assert image.shape == (81, 101) == camera.size_px[::-1]
@@ -174,10 +174,29 @@ def test_triangles_are_counter_clockwise_seen_from_outside(geometry, tmp_path):
 def test_examples_of_the_page_are_read(geometry, tmp_path):
     assert geometry.angle_deg == pytest.approx(90, abs=0.1)
     path = tmp_path / "landmarks.json"
-    path.write_text(json.dumps(EXAMPLES[1]))
+    path.write_text(json.dumps(EXAMPLES[2]))
     landmarks = read_landmarks(path)
     np.testing.assert_allclose(landmarks.positions_mm[2, 6], [-55.2, 1.3, -12.0])
     assert np.isnan(landmarks.positions_mm[0]).all() and landmarks.confidence["lat"][2, 6] == 0.88
+
+
+def test_the_page_s_slot_scanner_magnifies_widths_about_its_isocentre_and_no_heights(tmp_path):
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(EXAMPLES[1]))
+    read = read_calibration(path)
+    assert isinstance(read.ap, SlotScan) and isinstance(read.lat, SlotScan)
+    for camera, aside, behind, source_mm in ((read.ap, LEFT, -FRONT, 987), (read.lat, -FRONT, -LEFT, 918)):
+        for depth_mm in (-150, 0, 150):
+            here = camera.project(depth_mm * behind + np.stack([0 * UP, aside, -UP])) * 0.1794
+            wider = source_mm / (source_mm + depth_mm)
+            np.testing.assert_allclose(here[1:] - here[0], [[wider, 0], [0, 1]], atol=1e-9)
+        np.testing.assert_allclose(camera.project(900 * UP)[1], 0, atol=1e-9)
+        # The row is exposed from where the page says, by rays across the scan.
+        rays = camera.backproject([[10, 0], [10, 4000]])
+        np.testing.assert_allclose(rays.origin_mm[1], camera.source_mm + 4000 * 0.1794 * camera.v_axis)
+        np.testing.assert_allclose(rays.directions @ camera.v_axis, 0, atol=1e-12)
+        seen = to_network_grid(np.zeros(camera.size_px[::-1]), camera, "ap" if camera is read.ap else "lat", size_px=32)
+        np.testing.assert_allclose(seen.camera.pixel_spacing_mm, 0.834 / 1.3)
 
 
 def test_view_given_by_its_projection_matrix(geometry, tmp_path):

@@ -55,7 +55,33 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb(
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
+        Verb(
+            "calibrate-films",
+            "cli.uncalibrated_films:calibrate_films",
+            "calibration.json of two films that nobody calibrated, from the landmarks on them",
+        ),
+        Verb(
+            "calibrate-phantom",
+            "radiographs.cameras.phantom_points:write_phantom_calibration",
+            "calibration.json of two cone beams from the markers of a phantom",
+        ),
+        Verb(
+            "calibrate-slot-scan",
+            "radiographs.cameras.dicom_slot_scan:write_slot_calibration",
+            "calibration.json of a slot scanner's two films from their DICOM headers",
+        ),
         Verb("own-vertebrae", "cli.bundle_verbs:own_vertebrae", "your CT's vertebrae where two radiographs show them"),
+    ),
+    "Many people": (
+        Verb(
+            "cohort", "batch.cohort_verbs:cohort", "all studies of a manifest; again, those that are missing", "cohort"
+        ),
+        Verb(
+            "cohort-status", "batch.cohort_verbs:cohort_status", "how many ended how, how long it will go on", "cohort"
+        ),
+        Verb("cohort-retry", "batch.cohort_verbs:cohort_retry", "what crashed or timed out once more", "cohort"),
+        Verb("cohort-report", "batch.cohort_verbs:cohort_report", "tables and page as they are now", "cohort"),
+        Verb("pacs", "pacs.pacs_verb:pacs", "studies of a DICOM archive, results stored with them", "pacs"),
     ),
     "Simulated studies": (
         Verb("simulate", "simulation.cohort:write_cohort", "study folders of simulated people"),

@@ -9,7 +9,7 @@ from typing import Any
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.radiographs.dicom_calibration import provide_calibration
+from lumbar_ext.radiographs.cameras.dicom_calibration import provide_calibration
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
 from lumbar_ext.workflow.stages import INPUTS

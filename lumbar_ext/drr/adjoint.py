@@ -19,7 +19,7 @@ large derivatives, but those are true: 0.05 took 6 % of the slope of poses away 
 
 
 @compiled(error_model="numpy")
-def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, depth_gradient, floor, gradient):
+def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, source_step_mm, triangles, depth_gradient, floor, gradient):
     """Adds to gradient [V, 3] the derivative of `sum(depth_gradient * depth fraction)` by the vertices.
 
     A path length is the depth fraction times the length of the pixel's ray, so what has the derivative `g` by path lengths
@@ -28,7 +28,7 @@ def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, depth_gra
     Args:
         uvw: [V, 3] from `lumbar_ext.drr.rasteriser.project_vertices`.
         vertices_mm: [V, 3] world mm.
-        source_mm: [3].
+        source_mm, source_step_mm: [3] while row 0 is exposed, and how it moves from a row to the next.
         triangles: [M, 3] counter-clockwise seen from outside.
         depth_gradient: [rows, columns].
         floor: smallest `|n . d|`, taken at the first corner of a triangle.
@@ -69,9 +69,9 @@ def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, triangles, depth_gra
         if (sum_a == 0.0 and sum_b == 0.0 and sum_c == 0.0) or not _unit_normal(vertices_mm, a, b, c, normal):
             continue
         # `|n . d|` is the distance of the source from the triangle's plane over the distance of the point from the source.
-        along, squared = 0.0, 0.0
+        along, squared, middle = 0.0, 0.0, (va + vb + vc) / 3.0
         for axis in range(3):
-            ray = vertices_mm[a, axis] - source_mm[axis]
+            ray = vertices_mm[a, axis] - source_mm[axis] - middle * source_step_mm[axis]
             along += ray * normal[axis]
             squared += ray * ray
         steepness = 1.0 / max(abs(along), floor * math.sqrt(squared))

@@ -174,7 +174,9 @@ def _measure(polygon, count, place):
 
 
 @compiled(error_model="numpy")
-def accumulate_piece_gradient(uvw, vertices, source, triangles, first, pixels, areas, shares, depth_gradient, gradient):
+def accumulate_piece_gradient(
+    uvw, vertices, source, source_step, triangles, first, pixels, areas, shares, depth_gradient, gradient
+):
     """Adds to gradient [V, 3] the derivative of `sum(depth_gradient * depth)` by the vertices.
 
     Where the corners of a triangle move by `m_i`, the length inside the mesh changes by `n . sum_i w_i m_i / |n . d|` (n:
@@ -183,7 +185,8 @@ def accumulate_piece_gradient(uvw, vertices, source, triangles, first, pixels, a
 
     Args:
         uvw, triangles, first, pixels, areas, shares: of `cover_pixels`.
-        vertices: [V, 3] and source: [3], mm in one frame.
+        vertices: [V, 3], source: [3] while row 0 is exposed, and source_step: [3] how it moves from a row to the next; mm in
+            one frame.
         depth_gradient: [rows, columns] by the depth fractions.
         gradient: [V, 3] float64, added to.
     """
@@ -203,7 +206,8 @@ def accumulate_piece_gradient(uvw, vertices, source, triangles, first, pixels, a
             sum_a += gain * share_a
             sum_b += gain * share_b
             sum_c += gain * share_c
-        steepness = piece_steepness(vertices, source, a, b, c, normal)
+        row = (uvw[a, 1] + uvw[b, 1] + uvw[c, 1]) / 3.0
+        steepness = piece_steepness(vertices, source, source_step, row, a, b, c, normal)
         for axis in range(3):
             gradient[a, axis] += steepness * wa * sum_a * normal[axis]
             gradient[b, axis] += steepness * wb * sum_b * normal[axis]
@@ -211,8 +215,10 @@ def accumulate_piece_gradient(uvw, vertices, source, triangles, first, pixels, a
 
 
 @compiled(error_model="numpy")
-def piece_steepness(vertices, source, a, b, c, normal):
-    """One over the distance of the source from a triangle's plane; fills its outward unit normal [3]."""
+def piece_steepness(vertices, source, source_step, row, a, b, c, normal):
+    """One over the distance of the source, while a row is exposed, from a triangle's plane; fills its outward unit normal
+    [3].
+    """
     length = 0.0
     for axis in range(3):
         j, k = (axis + 1) % 3, (axis + 2) % 3
@@ -224,7 +230,7 @@ def piece_steepness(vertices, source, a, b, c, normal):
     along, squared = 0.0, 0.0
     for axis in range(3):
         normal[axis] /= max(length, 1e-12)
-        ray = vertices[a, axis] - source[axis]
+        ray = vertices[a, axis] - source[axis] - row * source_step[axis]
         along += ray * normal[axis]
         squared += ray * ray
     return 1.0 / max(abs(along), 1e-9 * math.sqrt(squared))

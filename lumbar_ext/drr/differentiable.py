@@ -43,6 +43,7 @@ class PathLengthFunction(torch.autograd.Function):
             ctx.projector.project_with_inverse_depth(ctx.vertices),
             ctx.vertices,
             ctx.projector.camera.source_mm,
+            ctx.projector.camera.source_step_mm,
             ctx.triangles,
             image_gradient.detach().cpu().double().numpy() * ctx.projector.ray_length_mm,
             ctx.floor,

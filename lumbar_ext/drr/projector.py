@@ -1,4 +1,4 @@
-"""Path length through closed triangle meshes, seen by a cone-beam camera."""
+"""Path length through closed triangle meshes, seen by a camera."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class MeshProjector:
         self._u_row = camera.u_axis / camera.pixel_spacing_mm[0]
         self._v_row = camera.v_axis / camera.pixel_spacing_mm[1]
         self._depth_row = camera.normal * self._orientation / distance
+        self._moves = camera.source_moves
         self.ray_length_mm = _ray_length_mm(camera)
 
     @property
@@ -82,7 +83,14 @@ class MeshProjector:
         vertices_mm = np.ascontiguousarray(vertices_mm, dtype=np.float64)
         uvw = np.empty_like(vertices_mm)
         smallest = project_vertices(
-            vertices_mm, self.camera.source_mm, self._u_row, self._v_row, self._depth_row, *self._principal, uvw
+            vertices_mm,
+            self.camera.source_mm,
+            self._u_row,
+            self._v_row,
+            self._depth_row,
+            *self._principal,
+            self._moves,
+            uvw,
         )
         if not smallest > 1e-6 or not np.isfinite(uvw).all():
             raise ValueError(
@@ -138,4 +146,6 @@ def _ray_length_mm(camera: Camera) -> np.ndarray:
     columns, rows = camera.size_px
     u_mm = (np.arange(columns) - camera.principal_point_px[0]) * camera.pixel_spacing_mm[0]
     v_mm = (np.arange(rows) - camera.principal_point_px[1]) * camera.pixel_spacing_mm[1]
+    if camera.source_moves:
+        v_mm = np.zeros(rows)
     return np.sqrt(u_mm**2 + v_mm[:, None] ** 2 + camera.source_distance_mm**2).astype(np.float32)

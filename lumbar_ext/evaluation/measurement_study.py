@@ -138,11 +138,16 @@ def _bias_and_mean(errors: np.ndarray) -> list[str]:
 
 
 def format_sensitivity(graded: list[GradedVertebra]) -> str:
-    """How many vertebrae that are wrong by more than 2 mm the grades catch, and how many others they doubt."""
+    """How many vertebrae that are wrong by more than 2 mm the grades catch, how many others they doubt, and how good the
+    good ones are."""
     lines = []
     for name, wanted in ((f"over {LARGE_ERROR_MM:g} mm", True), (f"up to {LARGE_ERROR_MM:g} mm", False)):
         own = [vertebra for vertebra in graded if (vertebra.error_mm > LARGE_ERROR_MM) is wanted]
         doubted = sum(vertebra.grade is not Grade.GOOD for vertebra in own)
         share = f" ({doubted / len(own):.0%})" if own else ""
         lines.append(f"mean error {name}: {doubted} of {len(own)} vertebrae graded check or failed{share}")
+    good = [vertebra.error_mm for vertebra in graded if vertebra.grade is Grade.GOOD]
+    if good:
+        shares = ", ".join(f"{np.mean(np.array(good) < limit):.0%} below {limit:g} mm" for limit in (1.0, 1.5, 2.0))
+        lines.append(f"graded good: {len(good)} of {len(graded)} vertebrae; {shares}")
     return "\n".join(lines)

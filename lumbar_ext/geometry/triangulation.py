@@ -46,7 +46,7 @@ def triangulate(camera_a: Camera, camera_b: Camera, uv_a_px: np.ndarray, uv_b_px
     if (squared_sine < _PARALLEL_SINE**2).any():
         raise ValueError("the rays of the two views are parallel: no point can be triangulated")
     baseline = rays_b.origin_mm - rays_a.origin_mm
-    along_a, along_b = rays_a.directions @ baseline, rays_b.directions @ baseline
+    along_a, along_b = ((rays.directions * baseline).sum(-1) for rays in (rays_a, rays_b))
     s = (along_a - cosine * along_b) / squared_sine
     t = (cosine * along_a - along_b) / squared_sine
     foot_a = rays_a.origin_mm + s[..., None] * rays_a.directions

@@ -1,4 +1,7 @@
-"""The calibration file: two cameras in one world frame, checked for what commonly goes wrong before they are used."""
+"""The calibration file: two cameras in one world frame, checked for what commonly goes wrong before they are used.
+
+Cameras go to and from JSON here, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,19 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.biplanar import BiplanarGeometry
 from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.geometry.cone_beam import ConeBeam
+from lumbar_ext.geometry.slot_scan import SlotScan
 from lumbar_ext.io.atomic import write_text
-from lumbar_ext.io.json_document import check_document, read_document
+from lumbar_ext.io.json_document import check_document, parse_json, read_document
 
 _SCHEMA = "calibration.schema.json"
+_SLOT_SCAN = "slot_scan"
 _VIEW_AXES = {"ap": (0, "X (front-back)"), "lat": (1, "Y (left-right)")}
 _MAX_VIEW_DEVIATION_DEG = 45.0  # beyond half a right angle a beam is nearer to the other view's axis
 # from source to detector: beyond it the unit is wrong
 _SOURCE_DISTANCE_RANGE_MM = (100.0, 20_000.0)
+_BEYOND_ISOCENTRE = 1.4
+"""The detectors of slot scanners stand at about this multiple of the distance from the source to the isocentre."""
 _ROOM_MM = 20_000.0
 """The origin is anywhere near the person. STL files store single precision: 0.001 mm at 20 m, but 64 mm at 1e9 mm."""
 
@@ -57,14 +65,30 @@ def read_calibration(
 
 def write_calibration(geometry: BiplanarGeometry, path: str | Path) -> None:
     """Writes both cameras by the place of source and detector; atomic, and exact when read back."""
-    document = {"views": {view: _camera_document(geometry[view]) for view in VIEWS}}
+    document = {"views": {view: camera_document(geometry[view]) for view in VIEWS}}
     check_document(document, _SCHEMA)
     write_text(path, json.dumps(document, indent=2) + "\n")
 
 
-def _camera_document(camera: Camera) -> dict[str, Any]:
+def states_slot_scans(path: str | Path) -> bool:
+    """Whether a calibration file gives both views the type of a slot scan; it may have other faults.
+
+    Raises:
+        InputError: if the file is not JSON.
+    """
+    document = parse_json(path)
+    views = document.get("views") if isinstance(document, dict) else None
+    entries = [views.get(view) for view in VIEWS] if isinstance(views, dict) else [None]
+    return all(isinstance(entry, dict) and entry.get("type") == _SLOT_SCAN for entry in entries)
+
+
+def camera_document(camera: Camera) -> dict[str, Any]:
+    """A camera as a view of the calibration file, by the place of source and detector."""
     vectors = {name: getattr(camera, name).tolist() for name in ("source_mm", "detector_origin_mm", "u_axis", "v_axis")}
-    return {**vectors, "pixel_spacing_mm": list(camera.pixel_spacing_mm), "size_px": list(camera.size_px)}
+    document = {**vectors, "pixel_spacing_mm": list(camera.pixel_spacing_mm), "size_px": list(camera.size_px)}
+    if isinstance(camera, SlotScan):
+        return {"type": _SLOT_SCAN, **document, "source_isocentre_mm": camera.source_isocentre_mm}
+    return document
 
 
 def _read_camera(
@@ -79,10 +103,12 @@ def _read_camera(
     try:
         if "projection_matrix" in entry:
             matrix = np.array(entry["projection_matrix"])
-            return Camera.from_projection_matrix(
+            return ConeBeam.from_projection_matrix(
                 matrix, size_px=tuple(entry["size_px"]), pixel_spacing_mm=tuple(spacing)
             )
-        return Camera(**{**entry, "pixel_spacing_mm": tuple(spacing), "size_px": tuple(entry["size_px"])})
+        kind = SlotScan if entry.get("type") == _SLOT_SCAN else ConeBeam
+        given = {name: value for name, value in entry.items() if name != "type"}
+        return kind(**{**given, "pixel_spacing_mm": tuple(spacing), "size_px": tuple(entry["size_px"])})
     except InputError as error:
         raise InputError(f"{path}: views/{view}: {error}") from error
 
@@ -117,17 +143,20 @@ def _check_direction(path: str | Path, view: str, camera: Camera) -> None:
             f"axis {name}; expected at most {_MAX_VIEW_DEVIATION_DEG:.0f} deg, with X to the person's front, "
             "Y to the left and Z up"
         )
+    if camera.source_moves and abs(camera.v_axis[2]) < np.cos(np.radians(_MAX_VIEW_DEVIATION_DEG)):
+        raise InputError(
+            f"{path}: views/{view}: v_axis of the slot scan is {np.round(camera.v_axis, 3).tolist()}, expected the way of "
+            "the scan, along Z: an image that is turned by 90 deg must be turned back before it is calibrated"
+        )
 
 
 def _check_scene(path: str | Path, geometry: BiplanarGeometry) -> None:
     """Where the central rays meet must lie between each source and its detector, and show in both images."""
     fractions = _meeting_fractions(geometry)
-    centres = {view: geometry[view].detector_point(geometry[view].centre_px) for view in VIEWS}
-    nearest = {
-        view: geometry[view].source_mm + fractions[view] * (centres[view] - geometry[view].source_mm) for view in VIEWS
-    }
+    sources, centres = _central_ends(geometry)
+    nearest = {view: sources[view] + fractions[view] * (centres[view] - sources[view]) for view in VIEWS}
     for view in VIEWS:
-        if not 0 < fractions[view] < 1:
+        if not 0 < fractions[view] < _farthest(geometry[view]):
             side = "behind the source" if fractions[view] <= 0 else "beyond the detector"
             raise InputError(
                 f"{path}: views/{view}: the central rays meet near {np.round(nearest[view], 1).tolist()} mm, which is "
@@ -145,10 +174,24 @@ def _check_scene(path: str | Path, geometry: BiplanarGeometry) -> None:
             )
 
 
+def _farthest(camera: Camera) -> float:
+    """Where the scene ends: fractions of the way to the plane of the pixels, which of a slot scan may be in its middle."""
+    if isinstance(camera, SlotScan):
+        return _BEYOND_ISOCENTRE * camera.source_isocentre_mm / abs(camera.source_distance_mm)
+    return 1.0
+
+
 def _meeting_fractions(geometry: BiplanarGeometry) -> dict[str, float]:
     """Where the central rays are nearest to each other: fractions of the way from source to detector centre."""
-    starts = {view: geometry[view].source_mm for view in VIEWS}
-    ways = {view: geometry[view].detector_point(geometry[view].centre_px) - starts[view] for view in VIEWS}
+    starts, ends = _central_ends(geometry)
+    ways = {view: ends[view] - starts[view] for view in VIEWS}
     matrix = np.stack([ways["ap"], -ways["lat"]], axis=1)
     solution = np.linalg.lstsq(matrix, starts["lat"] - starts["ap"], rcond=None)[0]
     return dict(zip(VIEWS, map(float, solution), strict=True))
+
+
+def _central_ends(geometry: BiplanarGeometry) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """By view, source and detector point [3] of the central ray."""
+    middles = {view: geometry[view].centre_px for view in VIEWS}
+    sources = {view: geometry[view].sources_mm(middle) for view, middle in middles.items()}
+    return sources, {view: geometry[view].detector_point(middle) for view, middle in middles.items()}

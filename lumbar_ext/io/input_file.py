@@ -7,6 +7,7 @@ stitched ones of 43 x 129 cm at 0.1 mm (4300 x 12900); a CT of a trunk in slices
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from lumbar_ext.errors import InputError
@@ -63,6 +64,12 @@ def require_image_size(path: str | Path, columns: int, rows: int) -> None:
             f"{path}: {columns} columns x {rows} rows by its header, expected a radiograph of at most {MAX_SIDE_PX} "
             f"pixels a side and {MAX_PIXELS // 10**6} million pixels"
         )
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def one_line(error: BaseException) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 from monai.bundle import ConfigWorkflow
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.input_file import sha256
 from lumbar_ext.label.request_parameters import ViewParameters
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, read_landmarks
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
-from lumbar_ext.workflow.provenance import sha256
 
 MULTITASK, RECONSTRUCTION = "lumbar_multitask", "lumbar_reconstruction"
 TRAINED_WEIGHTS = "multitask.pt"

@@ -136,18 +136,18 @@ def sequence_items(header: Dataset, keyword: str, path: str | Path) -> tuple[Dat
     return items
 
 
-def refuse_slot_scanner(header: Dataset, path: str | Path) -> None:
-    """Refuses images of slot scanners, which are no cone-beam projections.
-
-    Raises:
-        InputError: naming the device.
-    """
+def slot_scanner(header: Dataset, path: str | Path) -> str | None:
+    """The device that made an image, if it is a slot scanner; else None."""
     texts = [text for keyword in _DEVICE.split() if (text := element_text(header, keyword, path))]
-    if any(_SLOT_SCANNER.search(text) for text in texts):
-        raise InputError(
-            f"{path}: made by a slot scanner ({' '.join(texts[:2])}), which magnifies along rows only; such images are "
-            "not supported yet, expected a cone-beam radiograph"
-        )
+    return " ".join(texts[:2]) if any(_SLOT_SCANNER.search(text) for text in texts) else None
+
+
+def refused_slot_scan(path: str | Path, device: str, more: str = "") -> InputError:
+    """The error for an image of a slot scanner that is to be used like a cone beam's, in the words of all places."""
+    return InputError(
+        f"{path}: made by a slot scanner ({device}), which magnifies along rows only; such images are not supported yet "
+        f"without a calibration that gives both views the type slot_scan{more}"
+    )
 
 
 def _stored(header: Dataset, keyword: str) -> str | None:

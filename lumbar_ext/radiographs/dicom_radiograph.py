@@ -19,8 +19,9 @@ from lumbar_ext.radiographs.dicom_header import (
     element_numbers,
     element_text,
     read_dataset,
-    refuse_slot_scanner,
+    refused_slot_scan,
     sequence_items,
+    slot_scanner,
 )
 from lumbar_ext.radiographs.dicom_pixels import StoredImage, read_stored, require_grey
 from lumbar_ext.radiographs.radiograph import Polarity, Radiograph
@@ -45,16 +46,22 @@ class _Display:
     linear: bool = False
 
 
-def decode_dicom(path: Path) -> Radiograph:
+def decode_dicom(path: Path, *, slot_scans: bool = False) -> Radiograph:
     """Reads a DICOM image with one frame; rescaling and MONOCHROME1 inversion are applied, so larger values display
     brighter; raw images ("for processing") are laid bone bright, and as logarithms.
 
+    Args:
+        path: the file.
+        slot_scans: whether those of slot scanners are wanted, too.
+
     Raises:
-        InputError: if the file cannot be read, is no radiograph of a cone beam with one grey frame, or its header
-            contradicts its pixels.
+        InputError: if the file cannot be read, is no radiograph with one grey frame, is one of a slot scanner that is not
+            wanted, or its header contradicts its pixels.
     """
     data = read_dataset(path, with_pixels=True)
-    refuse_slot_scanner(data, path)
+    device = slot_scanner(data, path)
+    if device and not slot_scans:
+        raise refused_slot_scan(path, device)
     photometric = require_grey(path, data)
     image = read_stored(path, data)
     display = _display(path, data, photometric)
@@ -72,6 +79,7 @@ def decode_dicom(path: Path) -> Radiograph:
         view_position=element_text(data, "ViewPosition", path),
         orientation=_orientation(path, data),
         padding=image.padding,
+        slot_scanner=device,
         remarks=(*spacing_remarks, *(f"{path}: {remark}" for remark in pixel_remarks)),
     )
 

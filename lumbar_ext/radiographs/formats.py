@@ -17,23 +17,28 @@ from lumbar_ext.radiographs.radiograph import Radiograph
 _WANTED = "a radiograph as DICOM, 8- or 16-bit grey PNG, or NIfTI"
 
 
-def read_radiograph(path: str | Path) -> Radiograph:
+def read_radiograph(path: str | Path, *, slot_scans: bool = False) -> Radiograph:
     """Reads a DICOM, PNG or NIfTI radiograph, whatever the file's name.
 
     The pixels are as displayed: rescaled, and inverted for MONOCHROME1. The spacing is the detector's: for DICOM,
     ImagerPixelSpacing, else an uncalibrated PixelSpacing; for NIfTI the header's; none for PNG. The polarity is what
     DICOM tags say; "unknown" for PNG and NIfTI (`with_bone_bright` settles it).
 
+    Args:
+        path: the file.
+        slot_scans: whether images of slot scanners are wanted, too: who has no camera of theirs would take them for a cone
+            beam's.
+
     Raises:
-        InputError: if the file is missing, unreadable, no image, a volume or several frames, in colour, constant, or
-            holds values that are not finite.
+        InputError: if the file is missing, unreadable, no image, a volume or several frames, in colour, constant, of a slot
+            scanner that is not wanted, or holds values that are not finite.
 
     Warns:
         UserWarning: for each remark of the radiograph.
     """
     path = require_file(path, _WANTED, MAX_RADIOGRAPH_BYTES)
     try:
-        radiograph = _decode(path)
+        radiograph = _decode(path, slot_scans)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     for remark in radiograph.remarks:
@@ -41,7 +46,7 @@ def read_radiograph(path: str | Path) -> Radiograph:
     return radiograph
 
 
-def _decode(path: Path) -> Radiograph:
+def _decode(path: Path, slot_scans: bool) -> Radiograph:
     with path.open("rb") as stream:
         head = stream.read(8)
     if head == PNG_SIGNATURE:
@@ -49,5 +54,5 @@ def _decode(path: Path) -> Radiograph:
     if is_nifti(path):
         return decode_nifti(path)
     if is_dicom(path):
-        return decode_dicom(path)
+        return decode_dicom(path, slot_scans=slot_scans)
     raise InputError(f"{path}: not an image of a known format, expected {_WANTED}")

@@ -34,6 +34,7 @@ class Radiograph:
         orientation: body directions in which u and v grow, as letters of A, P, L, R, H, F (DICOM), or None.
         padding: [rows, columns] where the file has padding instead of an image, or None. `pixels` are neutral there.
         remarks: doubts about the image, each a sentence for the user.
+        slot_scanner: the slot scanner that made it by its DICOM header, or None.
 
     Raises:
         InputError: if `pixels` is not 2D, holds a value that is not finite, or is constant.
@@ -51,6 +52,7 @@ class Radiograph:
     orientation: tuple[str, str] | None = None
     padding: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
+    slot_scanner: str | None = None
 
     def __post_init__(self) -> None:
         pixels = self.pixels

@@ -98,15 +98,20 @@ def register(
         InputError: if an image does not fit its camera, or no vertebra starts inside both images.
     """
     config = config or RegistrationConfig()
+    return config.optimiser.run(problem_of(inputs, model, config, start), progress, max_seconds)
+
+
+def problem_of(
+    inputs: RegistrationInput, model, config: RegistrationConfig, start: RegistrationResult | None = None
+) -> RegistrationProblem:
+    """What `register` minimises; arguments and errors as its own."""
     inputs = _settled(inputs)
     shapes = level_shapes(model, config.n_modes)
     poses = initial_poses(inputs.landmarks3d, shapes, config.initial_pose)
     if config.free_form is not None:
         shapes = config.free_form.extend(shapes)
     problem = build_problem(inputs, shapes, poses, config)
-    if start is not None:
-        problem = _going_on(problem, start)
-    return config.optimiser.run(problem, progress, max_seconds)
+    return problem if start is None else _going_on(problem, start)
 
 
 def _settled(inputs: RegistrationInput) -> RegistrationInput:
@@ -131,13 +136,12 @@ def _settled(inputs: RegistrationInput) -> RegistrationInput:
 
 
 def _rounded(camera: Camera) -> Camera:
-    return Camera(
-        np.round(camera.source_mm, 6),
-        np.round(camera.detector_origin_mm, 6),
-        np.round(camera.u_axis, 9),
-        np.round(camera.v_axis, 9),
-        tuple(np.round(camera.pixel_spacing_mm, 9).tolist()),
-        camera.size_px,
+    return camera.replace(
+        source_mm=np.round(camera.source_mm, 6),
+        detector_origin_mm=np.round(camera.detector_origin_mm, 6),
+        u_axis=np.round(camera.u_axis, 9),
+        v_axis=np.round(camera.v_axis, 9),
+        pixel_spacing_mm=tuple(np.round(camera.pixel_spacing_mm, 9).tolist()),
     )
 
 

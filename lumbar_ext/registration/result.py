@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -137,6 +137,7 @@ class RegistrationResult:
         curvature: of the loss, near the end; None from an optimiser without derivatives.
         warnings: what its user should know of it, such as a time limit that cut it off; those of the vertebrae included.
         looks: the second looks that led to it; none for a first pass.
+        camera_motions: by view, how the camera was moved in the room against the stated one; empty where they were believed.
     """
 
     vertebrae: dict[str, VertebraFit]
@@ -150,6 +151,7 @@ class RegistrationResult:
     curvature: Curvature | None = None
     warnings: tuple[str, ...] = ()
     looks: tuple[Look, ...] = ()
+    camera_motions: dict[str, RigidTransform] = field(default_factory=dict)
 
     @property
     def levels(self) -> tuple[str, ...]:

@@ -4,17 +4,17 @@
     lumbar-ext simulate --output_dir DIR --n 50 --split test --pathology mixed --meshes true
     lumbar-ext simulate --output_dir DIR --n 8 --split test --protocol poses18
     lumbar-ext simulate --output_dir DIR --n 16 --split test --variation none --renderer voxels
+    lumbar-ext simulate --output_dir DIR --n 10 --split test --geometry slot
 
 A run that was interrupted is resumed by the same command.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -32,12 +32,11 @@ from lumbar_ext.studies.study_folder import StudyFolder
 from lumbar_ext.typed_values import typed
 
 DEFAULT_ANATOMY = default_anatomy()
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class CohortJob:
-    """What all studies of a cohort share.
+    """What all studies of a cohort share; the task of the processes that write them.
 
     Args:
         output_dir: folder of the study folders.
@@ -50,6 +49,16 @@ class CohortJob:
     anatomy: Path
     meshes: bool
     spec: StudySpec
+
+    def prepare(self) -> Callable[[StudyPlan], None]:
+        """Loads the population, and returns what writes a planned study."""
+        return partial(self._write, Population.load(self.anatomy))
+
+    def _write(self, population: Population, plan: StudyPlan) -> None:
+        spec = replace(
+            self.spec, seed=plan.seed, person_seed=plan.person_seed, direction=plan.direction, level=plan.level
+        )
+        write_study(simulate_study(population, spec), self.output_dir / plan.name, meshes=self.meshes)
 
 
 def write_cohort(
@@ -69,6 +78,7 @@ def write_cohort(
     variation: str = "full",
     renderer: str = "meshes",
     voxel_mm: float = 1.0,
+    geometry: str = "cone",
 ) -> None:
     """Writes studies of `n` people, named by split, pathology, variation, renderer and seed, skipping those that exist.
 
@@ -77,7 +87,7 @@ def write_cohort(
         n: number of people; their seeds are `seed` to `seed + n - 1`.
         seed: first seed.
         split: "train", "validation" or "test"; held-out splits start from real subjects.
-        workers: processes.
+        workers: processes; more than one need the extra [cohort].
         meshes: whether to write the vertebrae as STL files.
         size_px: rows and columns of the panel of 427 mm.
         inverted_share: share of pictures written with dark bone, noted in meta.json; instead of the parameters' own.
@@ -89,10 +99,11 @@ def write_cohort(
         variation: "full", people drawn from the population, or "none", the real subjects of a held-out split as they are.
         renderer: "meshes", or "voxels": rays through a volume of CT numbers, which training never sees.
         voxel_mm: edge of its voxels, 0.4 to 2.
+        geometry: "cone", two cone beams, or "slot", the films of a biplanar slot scanner of the same people.
 
     Raises:
-        InputError: for an unknown split, parameter, pathology, protocol, variation or renderer, voxels out of range, a
-            missing anatomy file, or a folder with other parameters.
+        InputError: for an unknown split, parameter, pathology, protocol, variation, renderer or geometry, voxels out of
+            range, a missing anatomy file, or a folder with other parameters.
     """
     if renderer not in RENDERERS:
         raise InputError(f"renderer must be one of {', '.join(RENDERERS)}, found {renderer!r}")
@@ -104,6 +115,7 @@ def write_cohort(
         split,
         pathology=pathology,
         variation=variation,
+        geometry=geometry,
         size_px=int(size_px),
         voxel_mm=float(voxel_mm),
         parameters=ranges,
@@ -111,7 +123,7 @@ def write_cohort(
     spec = spec if renderer == "voxels" else replace(spec, voxel_mm=None)
     # A word from Python: "false" would count as true.
     job = CohortJob(Path(output_dir), Path(anatomy), typed("meshes", meshes, bool), spec)
-    plans = plan_studies(protocol, int(n), int(seed), _label(split, pathology, variation, renderer))
+    plans = plan_studies(protocol, int(n), int(seed), _label(spec, renderer))
     job.output_dir.mkdir(parents=True, exist_ok=True)
     remove_leftovers(job.output_dir)
     record_parameters(ranges, job.output_dir / "parameters.json")
@@ -126,10 +138,11 @@ def write_cohort(
     print(f"{len(todo)} studies written, {len(plans) - len(todo)} found, {elapsed:.1f} s, {rate:.2f} studies/s")
 
 
-def _label(split: str, pathology: str, variation: str, renderer: str) -> str:
+def _label(spec: StudySpec, renderer: str) -> str:
     """How the names of the folders begin: what is not the default."""
-    parts = [split, pathology if pathology != "none" else "", "real" if variation == "none" else ""]
-    return "-".join(part for part in [*parts, renderer if renderer != "meshes" else ""] if part)
+    parts = [spec.split, spec.pathology if spec.pathology != "none" else "", "real" if spec.variation == "none" else ""]
+    parts += [renderer if renderer != "meshes" else "", spec.geometry if spec.geometry != "cone" else ""]
+    return "-".join(part for part in parts if part)
 
 
 def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
@@ -139,31 +152,21 @@ def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
         raise InputError(f"{study}: was made with voxel_mm {found}, expected {voxel_mm}, or another folder")
 
 
-def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[str]:
+def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[None]:
+    """Writes the studies, and yields after each."""
     if workers <= 1:
-        _prepare(job)
-        yield from map(_write_one, plans)
+        yield from map(job.prepare(), plans)
         return
-    # Workers share the cores already: threads of the numerical libraries beside them would only wait for each other. The
-    # new processes read this when they load those libraries.
-    for name in _THREAD_LIMITS:
-        os.environ.setdefault(name, "1")
-    # Fork would copy the thread pools of numerical libraries in an undefined state.
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=_prepare, initargs=(job,)) as pool:
-        yield from pool.imap_unordered(_write_one, plans)
+    # Dask comes with an extra that one process does without.
+    from lumbar_ext.engine.run import run_items
+    from lumbar_ext.engine.task import How, ItemLimits
 
-
-_state: dict[str, object] = {}
-
-
-def _prepare(job: CohortJob) -> None:
-    """Loads the population once a process."""
-    _state.update(job=job, population=Population.load(job.anatomy))
-
-
-def _write_one(plan: StudyPlan) -> str:
-    job, population = _state["job"], _state["population"]
-    spec = replace(job.spec, seed=plan.seed, person_seed=plan.person_seed, direction=plan.direction, level=plan.level)
-    study = simulate_study(population, spec)
-    write_study(study, job.output_dir / plan.name, meshes=job.meshes)
-    return plan.name
+    crashed = []
+    for index, ended in run_items(job, plans, ItemLimits(threads=1), workers=workers):
+        if ended.how is How.BAD_INPUT:
+            raise InputError(ended.message)
+        if ended.how is not How.DONE:
+            crashed.append(f"{plans[index].name}: {ended.message}\n{ended.log}")
+        yield
+    if crashed:
+        raise RuntimeError("\n".join([f"{len(crashed)} studies crashed; all others are there", *crashed]))

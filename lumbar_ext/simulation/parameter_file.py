@@ -26,9 +26,10 @@ PLAIN = {
         "calibration_turn_deg": [0.0, 0.0],
     },
     "wear": {"share": 0.0},
+    "slot": {"film_width_mm": [512 * 0.834 / 1.3] * 2, "film_height_mm": [512 * 0.834 / 1.3] * 2},
 }
 """What `--parameters plain` overrides, for tables of accuracy: unworn spines, films that show five vertebrae in their
-middle, and exact cameras."""
+middle and fill the network's grid, and exact cameras."""
 
 
 def read_parameters(path: str | Path | None) -> SimulationParameters:

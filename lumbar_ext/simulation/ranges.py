@@ -347,6 +347,25 @@ class GeometryParameters:
 
 
 @dataclass(frozen=True)
+class SlotParameters:
+    """Two films that a biplanar slot scanner takes at once."""
+
+    # 987 and 918 mm of the one pair whose tags are public (TomLeppens99/SpineModelling).
+    source_isocentre_mm: tuple[float, float] = (900.0, 1000.0)
+    # At the isocentre; of the same pair 340 and 316 mm wide and 1630 mm high. Cropped to the lumbar spine and what is near it.
+    film_width_mm: tuple[float, float] = (310.0, 345.0)
+    film_height_mm: tuple[float, float] = (300.0, 640.0)
+    # The network's pixels of 0.834 mm as a usual cone beam shows them at the person, so that nothing is resampled.
+    pixel_mm: float = 0.834 / 1.3
+    # Of the isocentre's column, and of the person's room in the scanner, estimated.
+    column_offset_mm: float = 3.0
+    view_angle_deg: tuple[float, float] = (89.7, 90.3)
+    tilt_deg: float = 0.5
+    # The slit in front of the detector stops most of the scatter, estimated.
+    scatter_share: float = 0.1
+
+
+@dataclass(frozen=True)
 class SimulationParameters:
     """All ranges of a simulated study."""
 
@@ -358,3 +377,4 @@ class SimulationParameters:
     beam: BeamParameters = field(default_factory=BeamParameters)
     appearance: AppearanceParameters = field(default_factory=AppearanceParameters)
     geometry: GeometryParameters = field(default_factory=GeometryParameters)
+    slot: SlotParameters = field(default_factory=SlotParameters)

@@ -28,6 +28,7 @@ from lumbar_ext.simulation.imaging.acquisition import sample_geometry, sample_st
 from lumbar_ext.simulation.imaging.exposure import Exposure, expose, sample_exposures
 from lumbar_ext.simulation.imaging.material_paths import BodyScene, material_paths
 from lumbar_ext.simulation.imaging.picture_processing import Picture, finish
+from lumbar_ext.simulation.imaging.slot_acquisition import sample_slot_scans, scanned, unstitched
 from lumbar_ext.simulation.posture.posed_spine import Posture, posed_landmarks_mm, posed_vertebrae
 from lumbar_ext.simulation.study_spec import StudySpec
 
@@ -111,6 +112,9 @@ def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
     geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=spec.size_px)
     scene = assemble_scene(habitus_rng, posture, parameters)
     exposures = sample_exposures(rng, parameters.beam)
+    if spec.geometry == "slot":
+        geometry = sample_slot_scans(spec.scanner_generator(), landmarks, parameters, size_px=spec.size_px)
+        exposures = {view: scanned(exposure, parameters.slot) for view, exposure in exposures.items()}
     pictures = _pictures(rng, spec, scene, geometry, exposures, landmarks)
     images = {view: bone_images(vertebrae, geometry[view]) for view in VIEWS}
     for view in VIEWS:
@@ -142,6 +146,7 @@ def _pictures(
     landmarks_mm: np.ndarray,
 ) -> dict[str, Picture]:
     """Both radiographs by the renderer that is asked for."""
+    appearance = spec.parameters.appearance if spec.geometry == "cone" else unstitched(spec.parameters.appearance)
     body = None if spec.voxel_mm is None else voxel_body(rng, scene, geometry, spec.voxel_mm)
     pictures = {}
     for view in VIEWS:
@@ -153,7 +158,7 @@ def _pictures(
             paths = ct_paths(body, camera)
         signal = expose(rng, paths, camera, exposures[view])
         refuse_no_picture(signal, f"{spec.name}, {view}: the signal")
-        pictures[view] = finish(rng, signal, camera, landmarks_mm, spec.parameters.appearance)
+        pictures[view] = finish(rng, signal, camera, landmarks_mm, appearance)
         refuse_no_picture(pictures[view].pixels, f"{spec.name}, {view}: the picture")
     return pictures
 

@@ -133,6 +133,7 @@ def _spec_document(spec: StudySpec | None) -> dict:
         "person_seed": spec.seed if spec.person_seed is None else spec.person_seed,
         "split": spec.split,
         "variation": spec.variation,
+        "geometry": spec.geometry,
         "pathology": spec.pathology.document() if spec.pathology else None,
         "voxel_mm": spec.voxel_mm,
     }

@@ -15,6 +15,8 @@ VARIATIONS = ("full", "none")
 """People drawn from the population, or the real subjects that a split starts from as they are."""
 
 VOXEL_LIMITS_MM = (0.4, 2.0)  # of the voxel renderer: memory below, blurred cortex above
+GEOMETRIES = ("cone", "slot")
+"""Two cone beams, or the films of a biplanar slot scanner."""
 _STREAMS = ("body", "habitus", "pathology", "spurs", "wear")
 
 
@@ -31,13 +33,14 @@ class StudySpec:
         direction: one of `motion.DIRECTIONS`, random if omitted.
         level: 1 (slight) to 3 (full), random if omitted; 0 only with "neutral".
         variation: one of `VARIATIONS`.
-        size_px: pixels along the panel.
+        geometry: one of `GEOMETRIES`. Person and posture are the same either way.
+        size_px: pixels along the panel; those of slot scans grow and shrink alike.
         voxel_mm: edge of the voxels of the voxel renderer; meshes are rendered if omitted. Person, posture, geometry
             and truth are the same either way.
         parameters: ranges.
 
     Raises:
-        InputError: for an unknown split, pathology or variation, or voxels out of range.
+        InputError: for an unknown split, pathology, variation or geometry, or voxels out of range.
     """
 
     seed: int
@@ -47,12 +50,13 @@ class StudySpec:
     direction: str | None = None
     level: int | None = None
     variation: str = "full"
+    geometry: str = "cone"
     size_px: int = 512
     voxel_mm: float | None = None
     parameters: SimulationParameters = field(default_factory=SimulationParameters)
 
     def __post_init__(self) -> None:
-        given = {"split": SPLITS, "variation": VARIATIONS}
+        given = {"split": SPLITS, "variation": VARIATIONS, "geometry": GEOMETRIES}
         if isinstance(self.pathology, str):
             given["pathology"] = CHOICES
         for name, choices in given.items():
@@ -70,6 +74,10 @@ class StudySpec:
     def generator(self) -> np.random.Generator:
         """Of what differs between the studies of a person and, without a person's seed, of its body and habitus."""
         return np.random.default_rng([self.seed, SPLITS.index(self.split)])
+
+    def scanner_generator(self) -> np.random.Generator:
+        """Of a slot scanner, apart from all else: a study of cone beams with the same seed shows the same person."""
+        return np.random.default_rng([self.seed, SPLITS.index(self.split), len(_STREAMS) + 1])
 
     def person_generator(self, part: str) -> np.random.Generator:
         """An independent stream of what belongs to the person: "body", "habitus", "pathology", "spurs" or "wear"."""

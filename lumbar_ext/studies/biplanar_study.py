@@ -12,6 +12,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.biplanar import BiplanarGeometry
 from lumbar_ext.io.calibration import read_calibration
+from lumbar_ext.radiographs.dicom_header import refused_slot_scan
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import Polarity, Radiograph, with_bone_bright
 
@@ -73,18 +74,23 @@ def read_study(
         lat_polarity: likewise.
 
     Raises:
-        InputError: if a file cannot be used, the images are the same or given the wrong way round, or an image's size
-            or spacing contradicts the calibration.
+        InputError: if a file cannot be used, the images are the same or given the wrong way round, an image's size or
+            spacing contradicts the calibration, or a slot scanner's image has the camera of a cone beam.
 
     Warns:
         UserWarning: for each doubt: patient or date differ, a view position or orientation does not fit, the
             polarity is unclear.
     """
-    radiographs = {"ap": read_radiograph(ap_image), "lat": read_radiograph(lat_image)}
+    radiographs = {
+        view: read_radiograph(image, slot_scans=True) for view, image in (("ap", ap_image), ("lat", lat_image))
+    }
     _check_distinct(radiographs)
     spacings = {view: radiographs[view].pixel_spacing_mm for view in VIEWS}
     geometry = read_calibration(calibration, image_spacing_mm=spacings)
     for view in VIEWS:
+        device = radiographs[view].slot_scanner
+        if device and not geometry[view].source_moves:
+            raise refused_slot_scan(radiographs[view].path, device)
         _check_size(radiographs[view], view, geometry, calibration)
         _check_spacing(radiographs[view], view, geometry, calibration)
     doubts = [

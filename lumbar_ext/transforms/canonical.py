@@ -137,7 +137,7 @@ def to_network_grid(
         camera: its camera.
         view: "ap" or "lat".
         size_px: (columns, rows) of the target, or one number for both.
-        spacing_mm: pixel spacing of the target on the detector.
+        spacing_mm: pixel spacing of the target on the detector of a cone beam; see `Camera.grid_spacing_mm` for others.
         centre_px: (u, v) of the radiograph that becomes the target's centre; its own centre if omitted.
 
     Raises:
@@ -153,14 +153,13 @@ def to_network_grid(
     laid_camera = orientation.apply_camera(camera)
     target_size = (size_px, size_px) if isinstance(size_px, int) else (int(size_px[0]), int(size_px[1]))
     centre = laid_camera.centre_px if centre_px is None else orientation.apply_px(centre_px, laid_camera.size_px)
-    mapping = _centred_mapping(laid_camera, centre, target_size, spacing_mm)
+    target_spacing_mm = laid_camera.grid_spacing_mm(spacing_mm)
+    mapping = _centred_mapping(laid_camera, centre, target_size, target_spacing_mm)
     return CanonicalView(
         view=view,
         pixels=_resample(orientation.apply_image(pixels), mapping, target_size, _border_value(pixels)),
         inside=inside(mapping, target_size, laid_camera.size_px),
-        camera=laid_camera.resampled(
-            size_px=target_size, pixel_spacing_mm=(spacing_mm, spacing_mm), centre_uv_px=centre
-        ),
+        camera=laid_camera.resampled(size_px=target_size, pixel_spacing_mm=target_spacing_mm, centre_uv_px=centre),
         swap_left_right=view == "lat" and source_on_right(camera),
         orientation=orientation,
         laid_size_px=laid_camera.size_px,
@@ -173,8 +172,11 @@ def canonical_orientation(camera: Camera, view: str) -> Orientation:
     u_target, v_target = (np.array(axis) for axis in _CANONICAL_AXES[view])
 
     def closeness(orientation: Orientation) -> float:
-        laid = orientation.apply_camera(camera)
-        return float(laid.u_axis @ u_target + laid.v_axis @ v_target)
+        u_axis, v_axis = camera.u_axis, camera.v_axis
+        if orientation.transpose:
+            u_axis, v_axis = v_axis, u_axis
+        u_axis, v_axis = -u_axis if orientation.flip_u else u_axis, -v_axis if orientation.flip_v else v_axis
+        return float(u_axis @ u_target + v_axis @ v_target)
 
     return max((Orientation(*flags) for flags in product((False, True), repeat=3)), key=closeness)
 
@@ -187,13 +189,15 @@ def source_on_right(camera: Camera) -> bool:
 def size_on_grid(camera: Camera, view: str, spacing_mm: float = NETWORK_SPACING_MM) -> tuple[int, int]:
     """(columns, rows) of the grid of that spacing, in canonical orientation, that covers a whole radiograph."""
     laid = canonical_orientation(camera, view).apply_camera(camera)
-    extent = np.array(laid.size_px) * laid.pixel_spacing_mm / spacing_mm
+    extent = np.array(laid.size_px) * laid.pixel_spacing_mm / laid.grid_spacing_mm(spacing_mm)
     columns, rows = np.ceil(extent - _SAME_GRID_TOLERANCE_PX * extent).astype(int)
     return int(columns), int(rows)
 
 
-def _centred_mapping(camera: Camera, centre_px: np.ndarray, size_px: tuple[int, int], spacing_mm: float) -> GridMapping:
-    scale = spacing_mm / np.array(camera.pixel_spacing_mm)
+def _centred_mapping(
+    camera: Camera, centre_px: np.ndarray, size_px: tuple[int, int], spacing_mm: tuple[float, float]
+) -> GridMapping:
+    scale = np.array(spacing_mm) / camera.pixel_spacing_mm
     offset = np.asarray(centre_px, float) - scale * (np.array(size_px) - 1) / 2
     return GridMapping(tuple(scale.tolist()), tuple(offset.tolist()))
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.geometry.cone_beam import ConeBeam
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import write_nifti_image
@@ -145,7 +146,7 @@ class LoadViewd(Transform):
 
 def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, float]) -> Camera:
     """A stand-in AP camera whose image is in canonical orientation already; only its grid is used."""
-    return Camera([1000, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, -1], pixel_spacing_mm, size_px)
+    return ConeBeam([1000, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, -1], pixel_spacing_mm, size_px)
 
 
 class DecodeViewd(Transform):

@@ -98,7 +98,7 @@ def run_bundle(
         logging_file=str(folder / "logging.conf") if own_process else False,
         workflow_type=workflow_type,
         bundle_root=str(bundle_root),
-        **{name: _as_it_is(value) for name, value in entries.items()},
+        **{name: as_it_is(value) for name, value in entries.items()},
     )
     with bare_input_errors():
         workflow.initialize()
@@ -108,7 +108,7 @@ def run_bundle(
     return workflow
 
 
-def _as_it_is(value: Any) -> Any:
+def as_it_is(value: Any) -> Any:
     """Text that MONAI would take for an expression, a reference or a file to read, as an expression that gives the text."""
     if not isinstance(value, str) or not re.search("[$@%#]", value):
         return value

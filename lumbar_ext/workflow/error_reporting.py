@@ -41,18 +41,21 @@ _ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "SupervisedEvalua
 
 def input_error_behind(error: BaseException | None) -> InputError | None:
     """The InputError among an exception's causes, if there is one: MONAI and Ignite wrap what a transform raises."""
-    while error is not None:
-        if isinstance(error, InputError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+    return next((own for own in _causes(error) if isinstance(own, InputError)), None)
 
 
 def disk_error_behind(error: BaseException | None) -> OSError | None:
     """The OSError among an exception's causes, if there is one: a full or dead disk, say."""
-    while error is not None and not isinstance(error, OSError):
+    return next((own for own in _causes(error) if isinstance(own, OSError)), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, its cause and so on, each once: one raised again while its wrapper is handled is its own cause."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
         error = error.__cause__ or error.__context__
-    return error
 
 
 @contextmanager
@@ -128,7 +131,7 @@ def error_line(error: BaseException, when_stopped: str = "no result was written"
     if cause is not None:
         status = ExitStatus.NOTHING_USABLE if isinstance(cause, NothingUsableError) else ExitStatus.BAD_INPUT
         return " ".join(f"error: {cause}".splitlines()), status
-    said = _missing_extra(error) or _full_disk(error)
+    said = _missing_extra(error) or full_disk_behind(error)
     return None if said is None else (f"error: {said}", ExitStatus.BAD_INPUT)
 
 
@@ -136,25 +139,26 @@ _EXTRAS = {
     **dict.fromkeys(("matplotlib", "networkx", "pyacvd", "pyvista", "rtree", "skimage", "vtk"), "build"),
     **dict.fromkeys(("highdicom", "pydicom"), "dicom"),
     **dict.fromkeys(("onnx", "onnxruntime"), "export"),
+    **dict.fromkeys(("cloudpickle", "dask", "distributed", "psutil", "pyarrow"), "cohort"),
+    "dicomweb_client": "pacs",
     "tensorboard": "train",
 }
 
 
 def _missing_extra(error: BaseException | None) -> str | None:
     """Which extra brings the package whose import failed, in words."""
-    while error is not None:
-        package = (getattr(error, "name", None) or "").split(".")[0]
-        if isinstance(error, ImportError) and package in _EXTRAS:
+    for own in _causes(error):
+        package = (getattr(own, "name", None) or "").split(".")[0]
+        if isinstance(own, ImportError) and package in _EXTRAS:
             extra = _EXTRAS[package]
             return (
                 f"{package} is not installed; this command needs the extra [{extra}]: pip install 'lumbar_ext[{extra}]'"
             )
-        error = error.__cause__ or error.__context__
     return None
 
 
-def _full_disk(error: BaseException | None) -> str | None:
-    """Where there was no space, in words."""
+def full_disk_behind(error: BaseException | None) -> str | None:
+    """Where there was no space, in words; None if no full disk is behind the exception."""
     cause = disk_error_behind(error)
     if cause is None or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None

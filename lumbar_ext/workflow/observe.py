@@ -22,7 +22,6 @@ from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.canonical import (
     NETWORK_SIZE_PX,
-    NETWORK_SPACING_MM,
     CanonicalView,
     size_on_grid,
     to_network_grid,
@@ -185,7 +184,7 @@ def _spine_on_grid(network: nn.Module, film: Radiograph, camera: Camera, view: s
             seen_px = middle.to_canonical_px(best.to_original_px(np.nanmean(found.decoded.centres_px, axis=0)))
             best, found = max((best, found), look_about(seen_px), key=_sureness)
     if not found.complete:
-        grid_mm = NETWORK_SIZE_PX * NETWORK_SPACING_MM
+        grid_mm = NETWORK_SIZE_PX * best.camera.pixel_spacing_mm[1]
         warnings.warn(
             f"{film.path}: larger than the {grid_mm:.0f} x {grid_mm:.0f} mm that are looked at at once; it was cropped to the "
             "part with most vertebrae, and no part shows all five surely",

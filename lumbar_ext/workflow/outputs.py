@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.geometry import Camera
 from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.landmarks.markups import SUFFIX, write_points
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.radiographs.nifti import write_nifti_image
+from lumbar_ext.registration.refined_cameras import moved_camera
 from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 from lumbar_ext.report.overlay import draw_overlay
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
@@ -64,6 +64,7 @@ def registration_document(
         "second_looks": [
             {"seconds": look.seconds, "moved_mm": look.moved_mm, "fit": look.fit} for look in result.looks
         ],
+        "camera_motions": {view: motion.to_matrix() for view, motion in result.camera_motions.items()},
         "stage_seconds": stage_seconds,
         "vertebrae": {level: _vertebra_document(fit) for level, fit in result.vertebrae.items()},
     }
@@ -98,7 +99,10 @@ def write_reconstruction(
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", observed.decoded[view].decomposition, spacing_mm)
-        overlay = draw_overlay(study[view].pixels, study.geometry[view], meshes, triangles)
+        camera = study.geometry[view]
+        if view in result.camera_motions:
+            camera = moved_camera(camera, result.camera_motions[view])
+        overlay = draw_overlay(study[view].pixels, camera, meshes, triangles)
         overlay.save(folder / f"overlay_{view}.png")
 
 
@@ -110,18 +114,6 @@ def mesh_path(folder: Path, level: str) -> Path:
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Writes a document of plain values; a value that is not finite becomes null."""
     path.write_text(json.dumps(_plain(document), indent=1) + "\n", encoding="utf-8")
-
-
-def camera_document(camera: Camera) -> dict[str, Any]:
-    """A camera in the terms of the calibration file."""
-    return {
-        "source_mm": camera.source_mm,
-        "detector_origin_mm": camera.detector_origin_mm,
-        "u_axis": camera.u_axis,
-        "v_axis": camera.v_axis,
-        "pixel_spacing_mm": camera.pixel_spacing_mm,
-        "size_px": camera.size_px,
-    }
 
 
 def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:

@@ -220,9 +220,8 @@ def write_labels(
     write_calibration(study.geometry, files.calibration)
     pixels = {view: study.geometry[view].project(landmarks_mm) for view in VIEWS}
     known = np.where(np.isfinite(landmarks_mm).all(-1), 1.0, np.nan)
-    write_landmarks(
-        files.truth.landmarks, StudyLandmarks(landmarks_mm, pixels["ap"], pixels["lat"], known, known, 0 * known)
-    )
+    landmarks = StudyLandmarks(landmarks_mm, pixels, dict.fromkeys(VIEWS, known), 0 * known)
+    write_landmarks(files.truth.landmarks, landmarks)
     for level, (vertices, triangles) in meshes.items():
         write_stl(files.truth.mesh(level), vertices, triangles)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from datetime import UTC, datetime
@@ -10,15 +9,10 @@ from importlib import metadata
 from pathlib import Path
 
 import lumbar_ext
+from lumbar_ext.io.input_file import sha256
 
 PACKAGES = ("monai", "torch", "numpy", "scipy", "numba", "nlopt", "nibabel", "trimesh", "pytorch-ignite")
 """Packages whose version can change a result."""
-
-
-def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def provenance(*, inputs: dict[str, str], weights: dict[str, str], parameters: dict) -> dict:

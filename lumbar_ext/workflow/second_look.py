@@ -25,6 +25,7 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
+from lumbar_ext.registration.refined_cameras import refine_cameras, with_camera_motions
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
 from lumbar_ext.registration.targets import BONE_VALUE
@@ -349,20 +350,27 @@ class RegisterAndLook(Register):
 
     Args:
         second_look: how they are taken; None or one of no looks leaves the first registration as it is.
+        refine: whether small errors of the stated cameras are corrected before that.
         args, kwargs: those of `Register`.
     """
 
-    def __init__(self, *args: Any, second_look: SecondLook | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, second_look: SecondLook | None = None, refine: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.second_look = second_look
+        self.second_look, self.refine = second_look, refine
 
     def __call__(self, inputs: LookInput, network: nn.Module, *args: Any, **kwargs: Any) -> RegistrationResult:
         """Registers `network`, a shape model, to what the network of the first stage saw, and looks again."""
         with self.progress.stage(STAGES[3]):
             limit = self.max_seconds
             result = register(inputs.registration, network, self.config, progress=self._show, max_seconds=limit)
+            motions = {}
+            if self.refine:
+                refined = refine_cameras(inputs.registration, network, self.config, result, max_seconds=limit)
+                inputs, result = replace(inputs, registration=refined.inputs), refined.result
+                motions = result.camera_motions
+                self.progress.note("cameras refined")
             if self.second_look is not None:
                 for looked in self.second_look.passes(inputs, network, self.config, result, limit):
                     self.progress.note(f"second look {len(looked.looks)}")
                     result = looked
-        return result
+        return with_camera_motions(result, motions) if motions else result

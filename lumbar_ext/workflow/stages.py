@@ -22,6 +22,7 @@ from torch import nn
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.calibration import camera_document
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
@@ -40,7 +41,6 @@ from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, w
 from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
 from lumbar_ext.workflow.outputs import (
     RESULT_FILES,
-    camera_document,
     missing_levels,
     registration_document,
     study_landmarks,

@@ -14,9 +14,9 @@ from highdicom.sr import srread
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.deploy.__main__ import main
 from lumbar_ext.geometry.axes import LPS_FROM_WORLD
+from lumbar_ext.io.input_file import sha256
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.measurements.document import read_measurements
-from lumbar_ext.workflow.provenance import sha256
 from tests.deploy.conftest import BUNDLES
 from tests.radiographs.dicom_study import STUDY_UID, write_image, write_sample_study
 

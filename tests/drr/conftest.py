@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam, SlotScan
 
 
 @pytest.fixture(scope="session")
 def cameras():
-    """Both views, and the same detectors read mirrored, turned and on a coarse, uneven grid."""
+    """Both views, a slot scan, and the same detectors read mirrored, turned and on a coarse, uneven grid."""
     half = 0.834 * 255.5
-    ap = Camera([900, 0, 0], [-250, -half, half], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
-    lat = Camera([0, 900, 0], [half, -250, half], [-1, 0, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
+    ap = ConeBeam([900, 0, 0], [-250, -half, half], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
+    lat = ConeBeam([0, 900, 0], [half, -250, half], [-1, 0, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
     return {
         "ap": ap,
+        "slot": SlotScan([900, 0, 0], [-250, -half, half], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (512, 512)),
         "lat": lat,
         "ap flipped": ap.flipped_u(),
         "lat upside down": lat.flipped_v(),

@@ -5,10 +5,10 @@ import trimesh
 
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM
 from lumbar_ext.drr.bone_images import bone_images
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.mesh.surface import Surface
 
-CAMERA = Camera([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
+CAMERA = ConeBeam([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
 
 
 def box_at(z):

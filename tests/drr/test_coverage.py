@@ -13,7 +13,7 @@ BALL = trimesh.creation.icosphere(subdivisions=3)
 TRIANGLES = np.asarray(BALL.faces, dtype=np.int32)
 BUMPS = 1 + 0.2 * np.sin(5 * np.asarray(BALL.vertices) @ np.array([1.0, -2.0, 0.7]))
 MESH = np.asarray(BALL.vertices) * BUMPS[:, None] * [9.0, 12.0, 7.0]
-NAMES = ("ap", "lat", "ap flipped", "ap transposed")
+NAMES = ("ap", "lat", "ap flipped", "ap transposed", "slot")
 
 
 def small(camera, spacing_mm=1.7, size_px=(28, 24)):
@@ -87,15 +87,18 @@ def test_the_gradient_is_that_of_finite_differences_at_silhouettes_too(cameras, 
         projector.project_with_inverse_depth(MESH),
         MESH,
         camera.source_mm,
+        camera.source_step_mm,
         TRIANGLES,
         *pieces,
         weights * projector.ray_length_mm,
         gradient,
     )
+    # Of a slot scan, whose edges are taken for straight, a sum may lack a thousandth of what its parts add up to.
+    slack = 1e-3 * np.linalg.norm(gradient) if name == "slot" else 0.0
     for _ in range(4):
         motion = rng.normal(0, 1, MESH.shape)
         sides = [(weights * covered(MESH + s * motion, camera)[0]).sum() for s in (1e-3, -1e-3)]
-        assert (gradient * motion).sum() == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=0.01)
+        assert (gradient * motion).sum() == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=0.01, abs=slack)
 
 
 def test_a_moving_mesh_changes_its_picture_smoothly(cameras):

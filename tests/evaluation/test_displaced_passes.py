@@ -18,7 +18,7 @@ from lumbar_ext.evaluation.displaced_passes import (
     outcome_counts,
 )
 from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError
-from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationInput
 from lumbar_ext.registration.result import LevelSearch, RegistrationResult, StopReason, VertebraFit
@@ -30,8 +30,8 @@ SEARCH = LevelSearch(0.0, 1, 1.0, StopReason.CONVERGED)
 @pytest.fixture(scope="module")
 def first():
     """Five vertebrae of four vertices each, 36 mm apart, and their landmarks in both views."""
-    ap = Camera([900, 0, 0], [-250, -213, 213], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
-    lat = Camera([0, 900, 0], [213, -250, 213], [-1, 0, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
+    ap = ConeBeam([900, 0, 0], [-250, -213, 213], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
+    lat = ConeBeam([0, 900, 0], [213, -250, 213], [-1, 0, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
     geometry, rng = BiplanarGeometry(ap, lat), np.random.default_rng(0)
     centres = np.array([[0.0, 0.0, 72.0 - 36.0 * i] for i in range(len(LEVELS))])
     points = centres[:, None] + rng.uniform(-15, 15, (len(LEVELS), 7, 3))

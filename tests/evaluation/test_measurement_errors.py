@@ -93,6 +93,7 @@ def test_the_sensitivity_counts_doubts_among_large_and_small_errors(tmp_path):
     text = format_sensitivity(graded)
     assert "over 2 mm: 1 of 2 vertebrae" in text
     assert "up to 2 mm: 1 of 2 vertebrae" in text
+    assert text.splitlines()[-1] == "graded good: 2 of 4 vertebrae; 50% below 1 mm, 50% below 1.5 mm, 50% below 2 mm"
     write_quality(tmp_path / "quality.csv", graded)
     with (tmp_path / "quality.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -15,14 +15,14 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
 from lumbar_ext.anatomy import VIEWS
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.io.calibration import read_calibration, write_calibration
 from lumbar_ext.io.volume import read_volume
 from lumbar_ext.io.weights import read_tensors
 from lumbar_ext.landmarks.markups import read_points, write_points
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, read_landmarks, write_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
-from lumbar_ext.radiographs.dicom_calibration import provide_calibration
+from lumbar_ext.radiographs.cameras.dicom_calibration import provide_calibration
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
 from lumbar_ext.radiographs.formats import read_radiograph
@@ -152,8 +152,8 @@ def _write_labels(path: Path) -> None:
 
 
 def _write_calibration(path: Path) -> None:
-    ap = Camera([1000, 0, 0], [-300, -32, 47], [0, 1, 0], [0, 0, -1], (1.0, 1.5), (64, 63))
-    lat = Camera([0, 1000, 0], [30, -300, 47], [-1, 0, 0], [0, 0, -1], (1.2, 1.2), (51, 80))
+    ap = ConeBeam([1000, 0, 0], [-300, -32, 47], [0, 1, 0], [0, 0, -1], (1.0, 1.5), (64, 63))
+    lat = ConeBeam([0, 1000, 0], [30, -300, 47], [-1, 0, 0], [0, 0, -1], (1.2, 1.2), (51, 80))
     write_calibration(BiplanarGeometry(ap, lat), path)
 
 

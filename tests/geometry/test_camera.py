@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 
 
 def cameras(ap, lat):
@@ -72,7 +72,7 @@ def test_projection_matrix_projects_and_gives_depth(ap_camera, lat_camera, point
 @pytest.mark.parametrize("factor", [1.0, -0.02, 37.0])
 def test_camera_comes_back_from_its_projection_matrix(ap_camera, lat_camera, points_mm, factor):
     for camera in cameras(ap_camera, lat_camera):
-        back = Camera.from_projection_matrix(
+        back = ConeBeam.from_projection_matrix(
             factor * camera.projection_matrix(), size_px=camera.size_px, pixel_spacing_mm=camera.pixel_spacing_mm
         )
         np.testing.assert_allclose(back.source_mm, camera.source_mm, atol=1e-6)
@@ -82,9 +82,9 @@ def test_camera_comes_back_from_its_projection_matrix(ap_camera, lat_camera, poi
 
 def test_magnification_is_that_of_a_small_object(ap_camera):
     magnification = ap_camera.magnification(np.zeros(3))
-    assert magnification == pytest.approx(1200 / 1000)
-    u = ap_camera.project(np.array([[0, 0.0, 0], [0, 1.0, 0]]))[:, 0]
-    assert (u[1] - u[0]) * 0.8 == pytest.approx(magnification)
+    assert magnification == pytest.approx([1200 / 1000] * 2)
+    middle, aside, below = ap_camera.project(np.array([[0, 0.0, 0], [0, 1.0, 0], [0, 0.0, -1]])) * [0.8, 1.1]
+    assert [aside[0] - middle[0], below[1] - middle[1]] == pytest.approx(magnification)
 
 
 def test_mirrored_images_have_a_negative_source_distance(ap_camera):
@@ -127,4 +127,4 @@ def test_slightly_crooked_axes_are_straightened(ap_camera):
 def test_matrices_that_are_no_such_camera_are_refused(ap_camera, spoil, message):
     matrix = spoil(ap_camera.projection_matrix())
     with pytest.raises(InputError, match=message):
-        Camera.from_projection_matrix(matrix, size_px=(376, 300), pixel_spacing_mm=(0.8, 1.1))
+        ConeBeam.from_projection_matrix(matrix, size_px=(376, 300), pixel_spacing_mm=(0.8, 1.1))

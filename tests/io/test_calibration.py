@@ -8,7 +8,8 @@ import pytest
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.calibration import read_calibration, write_calibration
+from lumbar_ext.geometry import BiplanarGeometry, SlotScan
+from lumbar_ext.io.calibration import read_calibration, states_slot_scans, write_calibration
 
 AP = {
     "source_mm": [1000, 0, 0],
@@ -168,3 +169,46 @@ def test_the_origin_may_be_anywhere_in_the_room_but_not_beyond(tmp_path):
     for distance_mm, said in ((1e6, "farther than 20 m"), (1e9, "origin near the person"), (1e15, "beyond 1e15")):
         with pytest.raises(InputError, match=said):
             read_calibration(_moved(tmp_path / "far.json", [distance_mm, 0, 0]))
+
+
+SLOT = {"type": "slot_scan", "detector_origin_mm": [0, -32, 47], "source_isocentre_mm": 987}
+
+
+def test_slot_scans_are_read_back(tmp_path, geometry):
+    written = BiplanarGeometry(
+        SlotScan([987.0, 0, 0], [-20, -30, 40], [0, 1, 0], [0, 0, -1], (0.6, 0.5), (101, 161), 980.0),
+        SlotScan([0, 918.0, 0], [30, 0, 40], [-1, 0, 0], [0, 0, -1], (0.6, 0.5), (101, 161)),
+    )
+    write_calibration(written, tmp_path / "c.json")
+    read = read_calibration(tmp_path / "c.json")
+    points = np.random.default_rng(0).uniform(-80, 80, (20, 3))
+    for view in VIEWS:
+        assert isinstance(read[view], SlotScan) and read[view].source_isocentre_mm == written[view].source_isocentre_mm
+        np.testing.assert_allclose(read[view].project(points), written[view].project(points), atol=1e-9)
+    assert states_slot_scans(tmp_path / "c.json")
+    write_calibration(geometry, tmp_path / "c.json")
+    assert not states_slot_scans(tmp_path / "c.json")
+
+
+def test_the_type_of_a_cone_beam_may_be_said(tmp_path, geometry):
+    read = read_calibration(write(tmp_path / "c.json", ap={"type": "cone_beam"}))
+    np.testing.assert_array_equal(read.ap.source_mm, geometry.ap.source_mm)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"type": "slot"},
+            "views/ap/type is wrong: found slot, expected 'cone_beam', which need not be said, or 'slot_scan'",
+        ),
+        ({**SLOT, "projection_matrix": np.eye(3, 4).tolist()}, "views/ap has unknown keys"),
+        ({**SLOT, "source_isocentre_mm": -5}, "views/ap/source_isocentre_mm is wrong"),
+        ({**SLOT, "source_mm": None}, "views/ap lacks 'source_mm'"),
+        ({**SLOT, "u_axis": [0, 0, -1], "v_axis": [0, 1, 0], "detector_origin_mm": [0, -32, 32]}, "way of the scan"),
+        ({"source_isocentre_mm": 987}, "views/ap has unknown keys"),
+    ],
+)
+def test_wrong_slot_scans_are_refused(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        read_calibration(write(tmp_path / "c.json", ap=change))

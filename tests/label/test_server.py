@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.io.input_file import sha256
 from lumbar_ext.label.image_markups import read_markups
 from lumbar_ext.label.image_space import ImageSpace
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
-from lumbar_ext.workflow.provenance import sha256
 from tests.radiographs.dicom_study import SAMPLE, SPACING_MM
 
 SHIPPED = SAMPLE.parents[1] / "lumbar_multitask" / "models" / "model.pt"

@@ -7,7 +7,7 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 
 DIGITAL_XRAY = "1.2.840.10008.5.1.4.1.1.1.1"
 
@@ -15,8 +15,8 @@ DIGITAL_XRAY = "1.2.840.10008.5.1.4.1.1.1.1"
 @pytest.fixture
 def geometry() -> BiplanarGeometry:
     """AP from the front, lateral from the left, different sizes and spacings."""
-    ap = Camera([1000, 0, 0], [-300, -32, 47], [0, 1, 0], [0, 0, -1], (1.0, 1.5), (64, 63))
-    lat = Camera([0, 1000, 0], [30, -300, 47], [-1, 0, 0], [0, 0, -1], (1.2, 1.2), (51, 80))
+    ap = ConeBeam([1000, 0, 0], [-300, -32, 47], [0, 1, 0], [0, 0, -1], (1.0, 1.5), (64, 63))
+    lat = ConeBeam([0, 1000, 0], [30, -300, 47], [-1, 0, 0], [0, 0, -1], (1.2, 1.2), (51, 80))
     return BiplanarGeometry(ap, lat)
 
 

@@ -10,7 +10,7 @@ import trimesh
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.drr import drr_from_path_length
-from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.targets import ObservedLandmarks, VertebraStart, ViewTarget
@@ -89,7 +89,7 @@ def make_geometry(size_px=(512, 512), spacing_mm=0.834):
         toward_source, u_axis, v_axis = (np.array(a, dtype=float) for a in (toward_source, u_axis, (0, 0, -1)))
         half_mm = (np.array(size_px) - 1) / 2 * spacing_mm
         corner = -250 * toward_source - half_mm[0] * u_axis - half_mm[1] * v_axis
-        cameras[name] = Camera(900 * toward_source, corner, u_axis, v_axis, (spacing_mm, spacing_mm), size_px)
+        cameras[name] = ConeBeam(900 * toward_source, corner, u_axis, v_axis, (spacing_mm, spacing_mm), size_px)
     return BiplanarGeometry(cameras["ap"], cameras["lat"])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.report.overlay import LEVEL_COLOURS, draw_overlay
 
 RADIUS_MM = 20.0
@@ -16,7 +16,7 @@ HEIGHTS_MM = {"L1": 70.0, "L3": 0.0, "L5": -70.0}
 @pytest.fixture
 def camera():
     """An AP view of 400 x 600 px at 0.5 mm, its centre on the origin."""
-    return Camera([1000, 0, 0], [-200, -99.75, 149.75], [0, 1, 0], [0, 0, -1], (0.5, 0.5), (400, 600))
+    return ConeBeam([1000, 0, 0], [-200, -99.75, 149.75], [0, 1, 0], [0, 0, -1], (0.5, 0.5), (400, 600))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def expected_centre_and_radius(camera, level):
     return (centre + 0.5) * scale - 0.5, radius_mm / 0.5 * scale
 
 
-@pytest.mark.parametrize("turn", [lambda c: c, Camera.flipped_u, Camera.flipped_v, Camera.transposed])
+@pytest.mark.parametrize("turn", [lambda c: c, ConeBeam.flipped_u, ConeBeam.flipped_v, ConeBeam.transposed])
 def test_outlines_surround_the_projected_meshes_in_the_images_own_orientation(camera, sphere, turn):
     turned = turn(camera)
     picture = drawn(turned, sphere)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.uncertainty.assessment import assess_registration
 from lumbar_ext.measurements.uncertainty.interval_calibration import Calibration
@@ -35,7 +35,7 @@ RUN = {
 def camera(source, axis):
     spacing, size = 1.2, 300
     origin = -np.array(source) * 0.3 - np.array(axis) * spacing * size / 2 + np.array([0, 0, 90.0])
-    return Camera(source, origin, axis, [0, 0, -1], (spacing, spacing), (size, size))
+    return ConeBeam(source, origin, axis, [0, 0, -1], (spacing, spacing), (size, size))
 
 
 def study(patient_id=None, study_date=None):

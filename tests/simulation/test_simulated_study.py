@@ -1,11 +1,14 @@
 """Whole studies: reproducible, and true to their own truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.drr import MU_BONE_800HU_PER_MM, path_length
 from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import SlotScan
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import refuse_no_picture, simulate_study
 from lumbar_ext.simulation.study_spec import StudySpec
@@ -86,3 +89,24 @@ def test_anchors_lie_where_their_bones_are(study):
     assert 25 < np.linalg.norm(forward) < 45 and 35 < np.linalg.norm(leftward) < 65
     assert abs(forward @ leftward) < 0.2 * np.linalg.norm(forward) * np.linalg.norm(leftward)
     assert np.linalg.norm((plate["left"] + plate["right"]) / 2 - plate["centre"]) < 6
+
+
+def test_a_slot_scan_shows_the_same_person_row_by_row(population, study):
+    scanned = simulate_study(population, replace(PLAIN, geometry="slot"))
+    np.testing.assert_array_equal(scanned.truth.landmarks_mm, study.truth.landmarks_mm)
+    assert scanned.truth.subject == study.truth.subject
+    seen = {view: scanned.geometry[view].project(scanned.truth.landmarks_mm) for view in VIEWS}
+    for view in VIEWS:
+        camera = scanned.truth.geometry[view]
+        assert isinstance(camera, SlotScan)
+        assert (seen[view] > 0).all() and (seen[view] < np.array(camera.size_px) - 1).all()
+        assert scanned.pictures[view].pixels.shape == camera.size_px[::-1]
+        total = sum(path_length(v.vertices_mm, v.triangles, camera) for v in scanned.truth.vertebrae)
+        assert np.allclose(scanned.truth.decomposition[view], 1 - np.exp(-MU_BONE_800HU_PER_MM * total), atol=1e-5)
+    # One row of both films is at one height.
+    np.testing.assert_allclose(seen["ap"][..., 1], seen["lat"][..., 1], atol=1e-6)
+
+
+def test_an_unknown_geometry_is_refused():
+    with pytest.raises(InputError, match="geometry must be one of cone, slot"):
+        StudySpec(0, geometry="fan")

@@ -7,7 +7,7 @@ import pytest
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.transforms.canonical import Orientation, size_on_grid, to_network_grid
 
 ORIENTATIONS = [Orientation(*flags) for flags in product((False, True), repeat=3)]
@@ -22,7 +22,7 @@ def upright_camera(view, spacing_mm=(1.3, 0.9), size_px=(310, 430), side=1):
     beam = np.array([-side, 0.0, 0.0]) if view == "ap" else np.array([0.0, -side, 0.0])
     half = (np.array(size_px) - 1) / 2 * spacing_mm
     origin = 300 * beam + 15 * u_axis - half[0] * u_axis - half[1] * v_axis
-    return Camera(-1000 * beam + [3, 5, 20], origin, u_axis, v_axis, spacing_mm, size_px)
+    return ConeBeam(-1000 * beam + [3, 5, 20], origin, u_axis, v_axis, spacing_mm, size_px)
 
 
 def detector_wave(camera):

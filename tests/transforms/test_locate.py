@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.losses.locator_loss import LocatorLoss
 from lumbar_ext.networks.locator import (
     LOCATOR_CHANNELS,
@@ -85,7 +85,7 @@ def test_a_film_beside_the_spine_has_no_place():
 def test_a_slot_scan_is_read_in_its_own_pixels(flags):
     """1.6 m x 0.4 m at 0.4 mm, the spine in the lower third, laid any way."""
     size, spacing = (1000, 4000), 0.4
-    upright = Camera([1000, 0, 0], [-200, -200, 800], [0, 1, 0], [0, 0, -1], (spacing,) * 2, size)
+    upright = ConeBeam([1000, 0, 0], [-200, -200, 800], [0, 1, 0], [0, 0, -1], (spacing,) * 2, size)
     rows, columns = np.ogrid[: size[1], : size[0]]
     middle = np.array([610.0, 2900.0])
     image = np.exp(-((columns - middle[0]) ** 2 + (rows - middle[1]) ** 2) / (2 * 30.0**2)).astype(np.float32)
@@ -97,7 +97,7 @@ def test_a_slot_scan_is_read_in_its_own_pixels(flags):
 
 
 def test_the_coarse_film_is_a_multiple_of_32_that_holds_everything():
-    camera = Camera([1000, 0, 0], [-200, -200, 800], [0, 1, 0], [0, 0, -1], (0.4, 0.4), (1000, 3000))
+    camera = ConeBeam([1000, 0, 0], [-200, -200, 800], [0, 1, 0], [0, 0, -1], (0.4, 0.4), (1000, 3000))
     film = coarse_film(np.ones((3000, 1000), np.float32), camera, "ap")
     assert film.pixels.shape == (384, 128)
     assert film.inside.sum() == pytest.approx(3000 * 1000 * (0.4 / LOCATOR_SPACING_MM) ** 2, rel=0.02)

@@ -3,7 +3,7 @@ import pytest
 import trimesh
 
 from lumbar_ext.drr import MeshProjector
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.transforms.look import Crop, crop_around, group_of, group_pictures, look_planes, total_picture
 
 BALL = trimesh.creation.icosphere(subdivisions=3, radius=20.0)
@@ -16,7 +16,7 @@ def ball(z_mm):
 
 @pytest.fixture(scope="module")
 def camera():
-    return Camera([900, 0, 0], [-250, -213, 213], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
+    return ConeBeam([900, 0, 0], [-250, -213, 213], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (512, 512))
 
 
 def test_neighbours_are_drawn_apart():

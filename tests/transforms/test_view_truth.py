@@ -3,7 +3,7 @@
 import numpy as np
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.transforms.view_truth import halve, truth_on_grid
 
 
@@ -16,7 +16,7 @@ def test_halving_keeps_the_centroid_of_an_image():
 
 def test_a_lateral_view_from_the_right_keeps_bone_under_its_landmarks_and_names_the_sides_it_seems_to_show():
     """Rows and columns of the film are exchanged, and the beam runs towards the person's left."""
-    camera = Camera([0, -1000, 0], [0, 300, 0], [0, 0, -1], [1, 0, 0], (0.5, 0.5), (700, 600))
+    camera = ConeBeam([0, -1000, 0], [0, 300, 0], [0, 0, -1], [1, 0, 0], (0.5, 0.5), (700, 600))
     landmarks_px = np.random.default_rng(0).integers(200, 400, (5, 7, 2)).astype(float)
     bone = np.zeros((600, 700), np.float32)
     for u, v in landmarks_px.reshape(-1, 2).astype(int):

@@ -176,3 +176,10 @@ def test_a_server_keeps_its_own_signal_handling():
     finally:
         sys.excepthook = hook
         signal.signal(signal.SIGTERM, before)
+
+
+def test_an_error_that_is_raised_again_as_its_own_cause_is_no_endless_chain():
+    with pytest.raises(InputError) as raised, bare_input_errors():
+        raise wrapped(InputError("a.png: empty"))
+    assert raised.value.__context__.__cause__ is raised.value
+    assert disk_error_behind(raised.value) is None and input_error_behind(raised.value) is raised.value

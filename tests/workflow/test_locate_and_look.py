@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
@@ -95,8 +95,8 @@ def study(inverted=False):
         pixels = image.max() - image if inverted else image
         radiographs[view] = Radiograph(pixels, Path(f"{view}.png"), 16, (SPACING_MM,) * 2, "bone_bright")
     half = np.array(SIZE_PX) * SPACING_MM / 2
-    ap = Camera([1000, 0, 0], [-200, -half[0], half[1]], [0, 1, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX)
-    lat = Camera([0, 1000, 0], [half[0], -200, half[1]], [-1, 0, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX)
+    ap = ConeBeam([1000, 0, 0], [-200, -half[0], half[1]], [0, 1, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX)
+    lat = ConeBeam([0, 1000, 0], [half[0], -200, half[1]], [-1, 0, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX)
     return BiplanarStudy(radiographs["ap"], radiographs["lat"], BiplanarGeometry(ap, lat))
 
 

@@ -44,8 +44,8 @@ class Limits:
     vertex_sd_mm: float
 
 
-CHECK = Limits(residual=0.08, gap_mm=3.5, bound_hits=2, vertex_sd_mm=1.9)
-FAILED = Limits(residual=0.16, gap_mm=12.0, bound_hits=8, vertex_sd_mm=4.0)
+CHECK = Limits(residual=0.06, gap_mm=3.5, bound_hits=2, vertex_sd_mm=4.0)
+FAILED = Limits(residual=0.16, gap_mm=12.0, bound_hits=8, vertex_sd_mm=8.0)
 
 
 @dataclass(frozen=True)

@@ -96,12 +96,15 @@ def number_covered_pixels(own, u0, v0, row_of):
 
 
 @compiled(fastmath=True)
-def accumulate_jacobian(uvw, vertices, source, triangles, first, pixels, areas, motions, slope, row_of, out):
+def accumulate_jacobian(
+    uvw, vertices, source, source_step, triangles, first, pixels, areas, motions, slope, row_of, out
+):
     """Adds the derivative of pixels of the DRR by each parameter to out [N, q], a row for each touched pixel.
 
     Args:
         uvw, triangles, first, pixels, areas: of `lumbar_ext.drr.coverage.cover_pixels`.
-        vertices: [V, 3] and source: [3], both in the vertebra frame.
+        vertices: [V, 3], source: [3] while row 0 is exposed, and source_step: [3] how it moves from a row to the next; all
+            in the vertebra frame.
         motions: [M, q] how far triangles move along their normals, see `rigid_motions` and `shape_motions`.
         slope: [rows, columns] float32 derivative of the DRR by the depth fractions in the window.
         row_of: [rows, columns] int32 of the pixels of the window, from `number_covered_pixels`.
@@ -113,7 +116,8 @@ def accumulate_jacobian(uvw, vertices, source, triangles, first, pixels, areas, 
             continue
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         inverse = (uvw[a, 2] + uvw[b, 2] + uvw[c, 2]) / 3.0
-        steepness = piece_steepness(vertices, source, a, b, c, normal) / inverse
+        row = (uvw[a, 1] + uvw[b, 1] + uvw[c, 1]) / 3.0
+        steepness = piece_steepness(vertices, source, source_step, row, a, b, c, normal) / inverse
         for p in range(first[t], first[t + 1]):
             target = rows[pixels[p]]
             if target < 0:

@@ -103,14 +103,14 @@ def weighted_view(bones, gain, background, target, weight, code, scale, slope, r
 
 @compiled()
 def pinhole_from_vertebra(pinhole, rotation, translation, pose, moved):
-    """Writes to moved [14] the camera seen from a vertebra's frame: that saves transforming every vertex.
+    """Writes to moved [17] the camera seen from a vertebra's frame: that saves transforming every vertex.
 
     Args:
-        pinhole: [14] the camera in world: source 0-2, u row 3-5, v row 6-8, depth row 9-11 (see
-            `lumbar_ext.drr.rasteriser.project_vertices`), principal point 12-13.
+        pinhole: [17] the camera in world: source 0-2, u row 3-5, v row 6-8, depth row 9-11 (see
+            `lumbar_ext.drr.rasteriser.project_vertices`), principal point 12-13, step of the source from row to row 14-16.
         rotation, translation: [3, 3] and [3] of the initial world_from_vertebra.
         pose: [6 or more] pose parameters in the vertebra frame.
-        moved: [14] output.
+        moved: [17] output.
     """
     cx, sx = math.cos(pose[3]), math.sin(pose[3])
     cy, sy = math.cos(pose[4]), math.sin(pose[4])
@@ -119,19 +119,29 @@ def pinhole_from_vertebra(pinhole, rotation, translation, pose, moved):
     turn[0, 0], turn[0, 1], turn[0, 2] = cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx
     turn[1, 0], turn[1, 1], turn[1, 2] = sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx
     turn[2, 0], turn[2, 1], turn[2, 2] = -sy, cy * sx, cy * cx
-    for row in range(4):
+    for row in range(5):
+        first = 3 * row if row < 4 else 14
         for j in range(3):
             total = 0.0
             for k in range(3):
                 # world -> initial vertebra frame
                 inner = 0.0
                 for m in range(3):
-                    value = pinhole[3 * row + m] - (translation[m] if row == 0 else 0.0)
+                    value = pinhole[first + m] - (translation[m] if row == 0 else 0.0)
                     inner += rotation[m, k] * value
                 # initial -> moved vertebra frame
                 total += turn[k, j] * (inner - (pose[k] if row == 0 else 0.0))
-            moved[3 * row + j] = total
+            moved[first + j] = total
     moved[12], moved[13] = pinhole[12], pinhole[13]
+
+
+@compiled()
+def project_by_pinhole(vertices, pinhole, uvw):
+    """`lumbar_ext.drr.rasteriser.project_vertices` with a pinhole [17] in the frame of the vertices."""
+    moves = pinhole[14] != 0.0 or pinhole[15] != 0.0 or pinhole[16] != 0.0
+    return project_vertices(
+        vertices, pinhole[0:3], pinhole[3:6], pinhole[6:9], pinhole[9:12], pinhole[12], pinhole[13], moves, uvw
+    )
 
 
 @compiled()
@@ -140,7 +150,7 @@ def render_window(vertices, pinhole, orientation, triangles, columns, rows, uvw,
 
     Args:
         vertices: [V, 3] mm in the vertebra frame.
-        pinhole: [14] the camera seen from the vertebra frame, from `pinhole_from_vertebra`.
+        pinhole: [17] the camera seen from the vertebra frame, from `pinhole_from_vertebra`.
         orientation: +1, or -1 for a mirrored image.
         triangles: [M, 3].
         columns, rows: image size.
@@ -150,9 +160,7 @@ def render_window(vertices, pinhole, orientation, triangles, columns, rows, uvw,
     Returns:
         First column, first row, end column, end row; (-1, -1, -1, -1) where a vertex is not in front of the source.
     """
-    smallest = project_vertices(
-        vertices, pinhole[0:3], pinhole[3:6], pinhole[6:9], pinhole[9:12], pinhole[12], pinhole[13], uvw
-    )
+    smallest = project_by_pinhole(vertices, pinhole, uvw)
     if not smallest > 1e-6:
         return -1, -1, -1, -1
     u0, v0, u1, v1 = covered_window(uvw, columns, rows)

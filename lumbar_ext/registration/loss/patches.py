@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.drr.coverage import accumulate_piece_gradient, cover_pixels
-from lumbar_ext.drr.rasteriser import project_vertices
 from lumbar_ext.registration.loss.jacobian_kernels import (
     accumulate_jacobian,
     number_covered_pixels,
     rigid_motions,
     shape_motions,
 )
-from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra, touched_window
+from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra, project_by_pinhole, touched_window
 from lumbar_ext.registration.loss.pinhole import world_pinhole
 from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.loss.tangent import tangent_from_pose
@@ -29,7 +28,7 @@ class VertebraWindow:
         u0, v0: first column and row.
         depth: [rows, columns] depth fractions, means over the area of each pixel.
         uvw: [V, 3] projected vertices.
-        pinhole: [14] the camera seen from the vertebra.
+        pinhole: [17] the camera seen from the vertebra.
         pieces: of its triangles, see `lumbar_ext.drr.coverage.cover_pixels`.
     """
 
@@ -99,9 +98,7 @@ class VertebraPatches:
     ) -> VertebraWindow | None:
         """Its own window of an image of this shape [rows, columns] of a target; None if it is not before the source."""
         uvw, pinhole = np.empty(vertices.shape), self._pinhole(name, parameters)
-        smallest = project_vertices(
-            vertices, pinhole[0:3], pinhole[3:6], pinhole[6:9], pinhole[9:12], pinhole[12], pinhole[13], uvw
-        )
+        smallest = project_by_pinhole(vertices, pinhole, uvw)
         if not smallest > 1e-6:
             return None
         u0, v0, u1, v1 = touched_window(uvw, *shape[::-1])
@@ -123,7 +120,7 @@ class VertebraPatches:
         jacobian = np.zeros((count, self._motions.shape[1]), dtype=np.float32)
         first, pixels, areas, _ = window.pieces
         own = np.ascontiguousarray(window.part_of(row_of, 0, 0))
-        surface = window.uvw, vertices, window.pinhole[:3], self._surface.triangles
+        surface = window.uvw, vertices, window.pinhole[:3], window.pinhole[14:], self._surface.triangles
         accumulate_jacobian(*surface, first, pixels, areas, self._motions, slope, own, jacobian)
         return Patch(np.flatnonzero(row_of.ravel() >= 0), jacobian)
 
@@ -133,7 +130,7 @@ class VertebraPatches:
         """Adds to forces [V, 3], in the vertebra frame, the derivative by the vertices of what has the derivative
         depth_gradient [rows, columns] float32 by the depth fractions in its window.
         """
-        surface = window.uvw, vertices, window.pinhole[:3], self._surface.triangles
+        surface = window.uvw, vertices, window.pinhole[:3], window.pinhole[14:], self._surface.triangles
         accumulate_piece_gradient(*surface, *window.pieces, depth_gradient, forces)
 
     def gradient(self, vertices: np.ndarray, parameters: np.ndarray, forces: np.ndarray) -> np.ndarray:
@@ -148,7 +145,7 @@ class VertebraPatches:
         return np.concatenate([pose, model, (surface.fields_mm @ own).ravel()[: n_modes - len(model)]])
 
     def _pinhole(self, name: str, parameters: np.ndarray) -> np.ndarray:
-        moved = np.empty(14)
+        moved = np.empty(17)
         start = self._start
         pinhole_from_vertebra(self._pinholes[name], start.rotation, start.translation_mm, parameters, moved)
         return moved

@@ -50,18 +50,20 @@ class DetectorProjection:
         self._axes = np.stack([camera.u_axis, camera.v_axis])
         self._distance = camera.source_distance_mm
         self._foot = camera.principal_point_px * camera.pixel_spacing_mm
+        # Along v a source that moves with the row sees what lies before it at its own height, whatever the depth.
+        self._by_depth = np.array([1.0, 0.0 if camera.source_moves else 1.0])
 
     def project_mm(self, points_mm: np.ndarray) -> np.ndarray:
         """Where world points [..., 3] are seen: [..., 2], (u, v) times the pixel spacing."""
         relative = points_mm - self._source
-        return relative @ self._axes.T * self._scale(relative)[..., None] + self._foot
+        return relative @ self._axes.T * self._scales(relative) + self._foot
 
     def derivative(self, points_mm: np.ndarray) -> np.ndarray:
         """Derivative [N, 2, 3] of `project_mm` by the points."""
         relative = points_mm - self._source
-        scale = self._scale(relative)
-        slopes = relative @ self._axes.T / (relative @ self._normal)[:, None]
-        return scale[:, None, None] * (self._axes - slopes[:, :, None] * self._normal)
+        slopes = self._by_depth * (relative @ self._axes.T) / (relative @ self._normal)[:, None]
+        return self._scales(relative)[:, :, None] * (self._axes - slopes[:, :, None] * self._normal)
 
-    def _scale(self, relative: np.ndarray) -> np.ndarray:
-        return self._distance / (relative @ self._normal)
+    def _scales(self, relative: np.ndarray) -> np.ndarray:
+        """Mm on the detector per mm at points [..., 3] relative to the source, along u and v [..., 2]."""
+        return (self._distance / (relative @ self._normal))[..., None] ** self._by_depth

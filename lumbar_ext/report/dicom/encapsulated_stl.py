@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import EncapsulatedSTLStorage, generate_uid
 
-from lumbar_ext import __version__
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.report.dicom.header import (
-    MANUFACTURER,
-    MODEL_NAME,
     RESEARCH_ONLY,
     NewSeries,
+    code_item,
     declare_scheme,
+    encapsulated,
     own_code,
-    reference,
+    source_item,
 )
-
-_COPIED = (
-    "StudyInstanceUID StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName "
-    "PatientName PatientID PatientBirthDate PatientSex"
-).split()
 
 
 def encapsulated_meshes(folder: Path, radiographs: Mapping[str, Dataset]) -> dict[str, Dataset]:
@@ -49,42 +42,19 @@ def encapsulated_meshes(folder: Path, radiographs: Mapping[str, Dataset]) -> dic
 def _encapsulated(
     stl: Path, level: str, radiographs: Mapping[str, Dataset], series: NewSeries, frame_uid: str
 ) -> Dataset:
-    data = _header(radiographs["ap"], series)
+    data = encapsulated(radiographs["ap"], series, EncapsulatedSTLStorage, "M3D", _in_patient_axes(stl))
     data.InstanceNumber = LEVELS.index(level) + 1
     data.FrameOfReferenceUID, data.PositionReferenceIndicator = frame_uid, ""
-    content = _in_patient_axes(stl)
     data.DocumentTitle = f"Vertebra {level} from two radiographs"
     data.ContentDescription = f"{level}, patient axes, mm. {RESEARCH_ONLY}"[:64]
-    data.ConceptNameCodeSequence = [_item(own_code("model", "Radiographic 3D model"))]
+    data.ConceptNameCodeSequence = [code_item(own_code("model", "Radiographic 3D model"))]
     declare_scheme(data)
     data.MIMETypeOfEncapsulatedDocument = "model/stl"
-    data.EncapsulatedDocumentLength = len(content)
-    data.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
-    data.MeasurementUnitsCodeSequence = [_item(codes.UCUM.Millimeter)]
-    data.ModelModification, data.ModelMirroring = "NO", "NO"
-    data.SourceInstanceSequence = [_source(radiographs[view]) for view in VIEWS]
-    data.ReferencedSeriesSequence = _series(radiographs)
-    return data
-
-
-def _header(radiograph: Dataset, series: NewSeries) -> Dataset:
-    """Patient, study, series, equipment and time."""
-    data, source, now = Dataset(), reference(radiograph), datetime.now()
-    for keyword in _COPIED:
-        setattr(data, keyword, source.get(keyword))
-    data.SpecificCharacterSet = source.SpecificCharacterSet
-    data.SOPClassUID, data.SOPInstanceUID = EncapsulatedSTLStorage, generate_uid(None)
-    data.Modality, data.SeriesInstanceUID = "M3D", series.uid
-    data.SeriesNumber, data.SeriesDescription = series.number, series.description
-    data.Manufacturer, data.ManufacturerModelName = MANUFACTURER, MODEL_NAME
-    data.SoftwareVersions, data.DeviceSerialNumber = __version__, __version__
-    data.ContentDate, data.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
-    data.AcquisitionDateTime = ""
     data.BurnedInAnnotation = "NO"
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
-    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    data.MeasurementUnitsCodeSequence = [code_item(codes.UCUM.Millimeter)]
+    data.ModelModification, data.ModelMirroring = "NO", "NO"
+    data.SourceInstanceSequence = [source_item(radiographs[view]) for view in VIEWS]
+    data.ReferencedSeriesSequence = _series(radiographs)
     return data
 
 
@@ -96,18 +66,6 @@ def _in_patient_axes(stl: Path) -> bytes:
         return turned.read_bytes()
 
 
-def _item(code: object) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
-    return item
-
-
-def _source(header: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-    return item
-
-
 def _series(radiographs: Mapping[str, Dataset]) -> list[Dataset]:
     """The radiographs by series, for the Common Instance Reference module."""
     by_uid: dict[str, Dataset] = {}
@@ -115,5 +73,5 @@ def _series(radiographs: Mapping[str, Dataset]) -> list[Dataset]:
         header = radiographs[view]
         item = by_uid.setdefault(header.SeriesInstanceUID, Dataset())
         item.SeriesInstanceUID = header.SeriesInstanceUID
-        item.ReferencedInstanceSequence = [*item.get("ReferencedInstanceSequence", ()), _source(header)]
+        item.ReferencedInstanceSequence = [*item.get("ReferencedInstanceSequence", ()), source_item(header)]
     return list(by_uid.values())

@@ -2,9 +2,10 @@
 
     lumbar-ext dicom out ap.dcm lat.dcm out/dicom
 
-Writes `measurements.dcm`, a Comprehensive 3D SR after template TID 1500, `L1.dcm` to `L5.dcm`, Encapsulated STL, and
-`overlay_ap.dcm` and `overlay_lat.dcm`, Secondary Captures. All belong to the study of the radiographs, so these must be
-DICOM files. The Deploy application writes the same objects. Needs the extra `[dicom]` (highdicom).
+Writes `measurements.dcm`, a Comprehensive 3D SR after template TID 1500, `L1.dcm` to `L5.dcm`, Encapsulated STL,
+`overlay_ap.dcm` and `overlay_lat.dcm`, Secondary Captures, and `report.dcm`, the Encapsulated PDF of a `report.pdf`. All belong
+to the study of the radiographs, so these must be DICOM files. The Deploy application writes the same objects. Needs the
+extra `[dicom]` (highdicom).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, require_file
 from lumbar_ext.radiographs.dicom_header import is_dicom, read_dataset
+from lumbar_ext.report.dicom.encapsulated_pdf import encapsulated_report
 from lumbar_ext.report.dicom.encapsulated_stl import encapsulated_meshes
 from lumbar_ext.report.dicom.ownership import check_ownership
 from lumbar_ext.report.dicom.secondary_capture import overlay_captures
@@ -31,10 +33,11 @@ ENCODERS: dict[str, Encode] = {
     "measurements": measurement_report,
     "meshes": encapsulated_meshes,
     "overlays": overlay_captures,
+    "report": encapsulated_report,
 }
 
 
-_FILES = ("measurements.dcm", "overlay_ap.dcm", "overlay_lat.dcm", *(f"{level}.dcm" for level in LEVELS))
+_FILES = ("measurements.dcm", "report.dcm", "overlay_ap.dcm", "overlay_lat.dcm", *(f"{level}.dcm" for level in LEVELS))
 
 
 def write_dicom(reconstruction_dir: str, ap_image: str, lat_image: str, dicom_dir: str) -> None:

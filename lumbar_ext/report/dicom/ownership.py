@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.workflow.provenance import sha256
+from lumbar_ext.io.input_file import sha256
 
 _SAME = {"PatientID": "patients", "StudyInstanceUID": "studies"}
 

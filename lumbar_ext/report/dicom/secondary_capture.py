@@ -51,7 +51,7 @@ def _capture(folder: Path, view: str, source: Dataset, series: NewSeries) -> Dat
     )
     # highdicom insists on letters; the picture is laid as the radiograph is, whose header may not tell.
     capture.PatientOrientation = orientation(source)
-    capture.SeriesDescription = series.description
+    series.complete(capture)
     capture.BurnedInAnnotation, capture.BodyPartExamined = "YES", "LSPINE"
     capture.SourceImageSequence = [Dataset()]
     capture.SourceImageSequence[0].ReferencedSOPClassUID = source.SOPClassUID

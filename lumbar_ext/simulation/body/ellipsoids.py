@@ -75,7 +75,7 @@ def _accumulated(ellipsoids: Ellipsoids, holes: Ellipsoids, camera: Camera, powe
     reach = np.sqrt((ellipsoids.axes_mm**2).sum(-1).max(-1))
     magnification = np.abs(camera.magnification(ellipsoids.centres_mm))
     # 15 % more than the sphere around it: off the axis a sphere's image is an ellipse.
-    reach_px = 1.15 * (reach * magnification)[:, None] / np.array(camera.pixel_spacing_mm) + 2
+    reach_px = 1.15 * reach[:, None] * magnification / np.array(camera.pixel_spacing_mm) + 2
     centres_px = camera.project(ellipsoids.centres_mm)
     low = np.clip(np.floor(centres_px - reach_px), 0, camera.size_px).astype(np.int64)
     high = np.clip(np.ceil(centres_px + reach_px) + 1, 0, camera.size_px).astype(np.int64)
@@ -83,7 +83,7 @@ def _accumulated(ellipsoids: Ellipsoids, holes: Ellipsoids, camera: Camera, powe
         [
             camera.detector_origin_mm - camera.source_mm,
             camera.u_axis * camera.pixel_spacing_mm[0],
-            camera.v_axis * camera.pixel_spacing_mm[1],
+            camera.v_axis * camera.pixel_spacing_mm[1] - camera.source_step_mm,
         ]
     )
     _accumulate(
@@ -100,10 +100,12 @@ def _accumulated(ellipsoids: Ellipsoids, holes: Ellipsoids, camera: Camera, powe
 
 
 def _ball_coordinates(ellipsoids: Ellipsoids, camera: Camera, rays: np.ndarray) -> np.ndarray:
-    """[N, 4, 3] source, first ray and ray steps along u and v, where each ellipsoid is the unit ball."""
+    """[N, 5, 3] source, first ray, ray steps along u and v and steps of the source along v, where each ellipsoid is the
+    unit ball.
+    """
     ball_from_world = ellipsoids.axes_mm / (ellipsoids.axes_mm**2).sum(-1)[..., None]
     source = np.einsum("nij,nj->ni", ball_from_world, camera.source_mm - ellipsoids.centres_mm)
-    directions = np.einsum("nij,kj->nki", ball_from_world, rays)
+    directions = np.einsum("nij,kj->nki", ball_from_world, np.concatenate([rays, camera.source_step_mm[None]]))
     return np.concatenate([source[:, None], directions], axis=1)
 
 
@@ -114,8 +116,11 @@ def _interval(ball, row, column):
     y = ball[1, 1] + column * ball[2, 1] + row * ball[3, 1]
     z = ball[1, 2] + column * ball[2, 2] + row * ball[3, 2]
     a = x * x + y * y + z * z
-    b = ball[0, 0] * x + ball[0, 1] * y + ball[0, 2] * z
-    c = ball[0, 0] ** 2 + ball[0, 1] ** 2 + ball[0, 2] ** 2 - 1.0
+    from_x = ball[0, 0] + row * ball[4, 0]
+    from_y = ball[0, 1] + row * ball[4, 1]
+    from_z = ball[0, 2] + row * ball[4, 2]
+    b = from_x * x + from_y * y + from_z * z
+    c = from_x**2 + from_y**2 + from_z**2 - 1.0
     discriminant = b * b - a * c
     if discriminant <= 0.0:
         return 0.0, 0.0

@@ -28,31 +28,34 @@ def ct_paths(ct: Volume, camera: Camera) -> np.ndarray:
     columns, rows = camera.size_px
     voxel_from_world = np.linalg.inv(ct.world_from_voxel)
     source = voxel_from_world[:3, :3] @ camera.source_mm + voxel_from_world[:3, 3]
+    step = voxel_from_world[:3, :3] @ camera.source_step_mm
     du, dv = camera.pixel_spacing_mm
-    rays_mm = np.stack([camera.detector_origin_mm - camera.source_mm, du * camera.u_axis, dv * camera.v_axis])
+    down_mm = dv * camera.v_axis - camera.source_step_mm
+    rays_mm = np.stack([camera.detector_origin_mm - camera.source_mm, du * camera.u_axis, down_mm])
     paths = np.zeros((len(MATERIALS), rows, columns), dtype=np.float32)
     values = np.ascontiguousarray(ct.values, dtype=np.float32)
-    _cast(values, source, rays_mm @ voxel_from_world[:3, :3].T, rays_mm, NODES_HU, NODE_MATERIALS, paths)
+    _cast(values, source, step, rays_mm @ voxel_from_world[:3, :3].T, rays_mm, NODES_HU, NODE_MATERIALS, paths)
     return paths
 
 
 @compiled()
-def _cast(values, source, rays, rays_mm, nodes_hu, node_materials, paths):
+def _cast(values, first_source, source_step, rays, rays_mm, nodes_hu, node_materials, paths):
     """Adds path lengths in mm to paths [4, rows, columns].
 
     Args:
         values: [I, J, K] CT numbers.
-        source: [3] in voxels.
+        first_source, source_step: [3] the source of row 0 and how it moves from a row to the next, in voxels.
         rays, rays_mm: [3, 3] the ray from the source to pixel (0, 0) and its steps along u and v, in voxels and in mm.
         nodes_hu, node_materials: see `ct_materials`.
         paths: output.
     """
-    direction, at = np.empty(3), np.empty(3)
+    direction, at, source = np.empty(3), np.empty(3), np.empty(3)
     # Rows inside: neighbours along a column of pixels read neighbours in memory where K runs up the person.
     for column in range(paths.shape[2]):
         for row in range(paths.shape[1]):
             length, axis = 0.0, 0
             for n in range(3):
+                source[n] = first_source[n] + row * source_step[n]
                 direction[n] = rays[0, n] + column * rays[1, n] + row * rays[2, n]
                 length += (rays_mm[0, n] + column * rays_mm[1, n] + row * rays_mm[2, n]) ** 2
                 if abs(direction[n]) > abs(direction[axis]):

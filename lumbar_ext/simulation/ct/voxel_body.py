@@ -77,9 +77,10 @@ def _seen_grid(scene: BodyScene, geometry: BiplanarGeometry, voxel_mm: float) ->
     heights = []
     for camera in (geometry.ap, geometry.lat):
         columns, rows = camera.size_px
-        ends = camera.detector_point(np.array([[u, v] for u in (0, columns - 1) for v in (0, rows - 1)], dtype=float))
+        corners_px = np.array([[u, v] for u in (0, columns - 1) for v in (0, rows - 1)], dtype=float)
+        starts, ends = camera.sources_mm(corners_px), camera.detector_point(corners_px)
         along = np.linspace(0, 1, _STEPS)[:, None, None]
-        points = (camera.source_mm + along * (ends - camera.source_mm)).reshape(-1, 3)
+        points = (starts + along * (ends - starts)).reshape(-1, 3)
         inside = ((points[:, :2] > low[:2]) & (points[:, :2] < high[:2])).all(axis=1)
         heights.append(points[inside, 2])
     seen = np.concatenate(heights)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
-from lumbar_ext.geometry import BiplanarGeometry, Camera, euler_rotation
+from lumbar_ext.geometry import BiplanarGeometry, Camera, ConeBeam, euler_rotation
 from lumbar_ext.simulation.ranges import GeometryParameters
 
 _MARGIN_MM = 6.0  # on the detector around what must be seen
@@ -138,7 +138,7 @@ def _camera(
     centre = to_source * (object_distance - distance) + frame[:, 1:] @ rng.normal(0, parameters.detector_offset_mm, 2)
     columns, rows = size_px
     origin = centre - spacing / 2 * ((columns - 1) * u + (rows - 1) * v)
-    return Camera(to_source * object_distance, origin, u, v, (spacing, spacing), size_px)
+    return ConeBeam(to_source * object_distance, origin, u, v, (spacing, spacing), size_px)
 
 
 def _turn(roll: float, tilt: float, turn: float) -> np.ndarray:

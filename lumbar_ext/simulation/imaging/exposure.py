@@ -138,7 +138,7 @@ def expose(rng: np.random.Generator, paths_mm: np.ndarray, camera: Camera, expos
     """
     spacing = camera.pixel_spacing_mm
     sharp = transmission(paths_mm, exposure.beam)
-    blur = exposure.blur_sigma_mm(float(abs(camera.magnification(np.zeros(3)))))
+    blur = exposure.blur_sigma_mm(float(abs(camera.magnification(np.zeros(3))[0])))
     primary = gaussian_blur(sharp, blur / spacing[0])
     # Scatter arises in the person: the open beam beside the skin is not a source of it.
     behind_body = sharp[::4, ::4][sharp[::4, ::4] < _BODY_TRANSMISSION]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.drr import drr_from_path_length
+from lumbar_ext.geometry import SlotScan
 from lumbar_ext.registration.loss.linearisation import Lineariser
 from lumbar_ext.registration.search.optimiser import start_parameters
 from lumbar_ext.registration.terms.images import ImageTerm
@@ -48,9 +49,21 @@ def test_loss_is_that_of_the_scene(full_problem, similarity):
     assert lineariser.model(parameters).loss == pytest.approx(losses.total, rel=1e-5)
 
 
-@pytest.mark.parametrize("index", [0, 3])
-def test_gradient_points_the_way_of_finite_differences(full_problem, index):
+def scanned(problem):
+    """The same images as if they were slot scans: what they should show does not matter to a derivative."""
+
+    def slot(camera):
+        grid = camera.detector_origin_mm, camera.u_axis, camera.v_axis, camera.pixel_spacing_mm, camera.size_px
+        return SlotScan(camera.source_mm, *grid)
+
+    targets = {name: replace(target, camera=slot(target.camera)) for name, target in problem.targets.items()}
+    return replace(problem, targets=targets, landmark_cameras={})
+
+
+@pytest.mark.parametrize("index, kind", [(0, "cone"), (3, "cone"), (3, "slot")])
+def test_gradient_points_the_way_of_finite_differences(full_problem, index, kind):
     problem = full_problem.with_term(ImageTerm(SquaredError())).with_term(LandmarkTerm())
+    problem = problem if kind == "cone" else scanned(problem)
     parameters = turned_parameters(problem)
     lineariser = Lineariser(problem)
     gradient = lineariser.model(parameters).gradient[index] * _STEPS

@@ -1,6 +1,6 @@
 import numpy as np
 
-from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.geometry import RigidTransform, SlotScan
 from lumbar_ext.registration.loss.tangent import DetectorProjection, point_motions, tangent_from_pose
 
 
@@ -21,7 +21,10 @@ def test_motion_of_points_by_pose_parameters_is_exact():
 
 def test_detector_projection_is_that_of_the_camera_and_its_derivative_exact(geometry):
     points = np.random.default_rng(0).normal(0, 60, (5, 3))
-    for camera in (geometry.ap, geometry.lat.flipped_u(), geometry.lat.transposed()):
+    ap = geometry.ap
+    grid = ap.source_mm, ap.detector_origin_mm, ap.u_axis, ap.v_axis, ap.pixel_spacing_mm, ap.size_px
+    slot = SlotScan(*grid)
+    for camera in (ap, geometry.lat.flipped_u(), geometry.lat.transposed(), slot, slot.flipped_u()):
         projection = DetectorProjection(camera)
         expected_mm = camera.project(points) * camera.pixel_spacing_mm
         np.testing.assert_allclose(projection.project_mm(points), expected_mm, atol=1e-9)

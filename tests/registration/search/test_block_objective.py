@@ -48,11 +48,11 @@ def test_moving_the_camera_is_moving_the_vertebra(geometry):
     rng = np.random.default_rng(0)
     start = RigidTransform.from_euler(*rng.uniform(-1, 1, 3), rng.uniform(-50, 50, 3))
     pose = np.concatenate([rng.uniform(-10, 10, 3), rng.uniform(-0.5, 0.5, 3)])
-    moved = np.empty(14)
+    moved = np.empty(17)
     pinhole_from_vertebra(world_pinhole(geometry.lat), start.rotation, start.translation_mm, pose, moved)
     point = rng.uniform(-30, 30, 3)
     relative = point - moved[:3]
-    uv = np.array([relative @ moved[3:6], relative @ moved[6:9]]) / (relative @ moved[9:12]) + moved[12:]
+    uv = np.array([relative @ moved[3:6], relative @ moved[6:9]]) / (relative @ moved[9:12]) + moved[12:14]
     world = (start @ RigidTransform.from_pose(pose)).apply(point)
     np.testing.assert_allclose(uv, geometry.lat.project(world), atol=1e-9)
 

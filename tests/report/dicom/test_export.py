@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -13,14 +14,15 @@ from pydicom.uid import generate_uid
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.io.input_file import sha256
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_values
 from lumbar_ext.measurements.uncertainty.grade import missing_quality
 from lumbar_ext.measurements.values.definitions import BY_ID
+from lumbar_ext.measurements.values.reference_ranges import ReferenceRange
 from lumbar_ext.measurements.values.spine_values import Values
 from lumbar_ext.mesh.files import write_stl
-from lumbar_ext.workflow.provenance import sha256
 from tests.radiographs.conftest import _write_dicom
 
 pytest.importorskip("highdicom")
@@ -47,7 +49,8 @@ TETRAHEDRON = (
 )
 
 
-OBJECTS = ["L3.dcm", "measurements.dcm", "overlay_ap.dcm", "overlay_lat.dcm"]
+PDF = b"%PDF-1.4 a report of odd length"
+OBJECTS = ["L3.dcm", "measurements.dcm", "overlay_ap.dcm", "overlay_lat.dcm", "report.dcm"]
 VALUES = {
     ("L3", "superior_endplate_width"): 44.5,
     ("L3", "wedge_ratio"): 0.95,
@@ -56,16 +59,25 @@ VALUES = {
 }
 
 
+WIDTH, COBB = ("L3", "superior_endplate_width"), ("L1-L5", "cobb")
+KNOWN = {
+    WIDTH: {"interval_90": (42.25, 46.0), "reference": ReferenceRange(40.0, None, "Somebody, 1990")},
+    COBB: {"grade": "L2 to L4", "interval_90": None, "reference": ReferenceRange(None, 10.0, "Somebody, 1991")},
+}
+
+
 @pytest.fixture
 def reconstruction(tmp_path):
     """Files of a reconstruction that found L3."""
     values = {key: np.array(value) for key, value in VALUES.items()}
     quality = {level: missing_quality("made up") for level in LEVELS}
-    assessment = Assessment(assess_values(Values(values, {})), {}, quality, False)
+    measured = [replace(m, **KNOWN.get((m.subject, m.id), {})) for m in assess_values(Values(values, {}))]
+    assessment = Assessment(tuple(measured), {}, quality, False)
     document = measurements_document(assessment, {"L3": RigidTransform.identity()})
     write_measurements(tmp_path / "measurements.json", document)
     write_stl(tmp_path / "L3.stl", *TETRAHEDRON)
     write_landmarks(tmp_path / "landmarks.json", landmarks_of_l3())
+    (tmp_path / "report.pdf").write_bytes(PDF)
     for seed, view in enumerate(VIEWS):
         pixels = np.random.default_rng(seed).integers(0, 256, (40, 30, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"overlay_{view}.png")
@@ -125,7 +137,8 @@ def test_all_objects_belong_to_the_study_and_the_person(objects):
     assert {data.StudyInstanceUID for data in results} == {pydicom.dcmread(objects.parent / "ap.dcm").StudyInstanceUID}
     assert {(data.PatientID, str(data.PatientName)) for data in results} == {("1234", "Doe^Jane")}
     assert len({data.SOPInstanceUID for data in results}) == len(OBJECTS)
-    assert len({data.SeriesInstanceUID for data in results}) == 3
+    assert len({data.SeriesInstanceUID for data in results}) == len({data.SeriesNumber for data in results}) == 4
+    assert all(data.SeriesDate and data.SeriesTime for data in results)
     assert all("Research only" in data.SeriesDescription for data in results)
 
 
@@ -146,6 +159,60 @@ def test_the_report_holds_all_values_under_their_ids(groups):
     for (subject, name), item in ((key, groups[key[0]][key[1]]) for key in VALUES):
         assert item.unit.value == BY_ID[name].unit, subject
     assert set(groups) == {"L3", "L3-L4", "L1-L5"}
+
+
+def numbers_about(item):
+    """By name, the numbers that are said of a measurement."""
+    return {
+        about.name.meaning: (float(about.value), about.unit.value)
+        for about in item[0].ContentSequence
+        if about.ValueType == "NUM"
+    }
+
+
+def test_values_carry_their_interval_and_their_reference_range(groups):
+    width, cobb = (groups[subject][name] for subject, name in (WIDTH, COBB))
+    assert numbers_about(width) == {
+        "+, range of upper measurement uncertainty": (1.5, "mm"),
+        "-, range of lower measurement uncertainty": (2.25, "mm"),
+        "Normal Range Lower Limit": (40.0, "mm"),
+    }
+    assert numbers_about(cobb) == {"Normal Range Upper Limit": (10.0, "deg")}
+    assert "Somebody, 1991" in [about.value for about in cobb[0].ContentSequence if about.ValueType == "TEXT"]
+
+
+def test_grades_stand_with_what_they_belong_to(objects):
+    found = srread(objects / "measurements.dcm").content.get_image_measurement_groups()
+    said = {
+        (group.tracking_identifier, item.name.meaning): item.value.meaning
+        for group in found
+        for item in group.get_qualitative_evaluations()
+    }
+    assert said == {
+        ("L3", "Reliability of the reconstruction"): "failed",
+        ("L1-L5", f"Class of: {BY_ID[COBB[1]].title}"): "L2 to L4",
+    }
+
+
+@pytest.mark.skipif(shutil.which("dsr2html") is None, reason="needs Debian's dcmtk")
+def test_dsr2html_shows_names_with_values(objects):
+    command = ["dsr2html", "+U8", str(objects / "measurements.dcm")]
+    page = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for text in (BY_ID[WIDTH[1]].title, "44.5", "Normal Range Lower Limit", "Reliability of the reconstruction", "Doe"):
+        assert text in page, text
+
+
+def test_the_report_is_there_as_it_is(objects):
+    data = pydicom.dcmread(objects / "report.dcm")
+    assert data.file_meta.MediaStorageSOPClassUID.name == "Encapsulated PDF Storage"
+    assert (data.Modality, data.MIMETypeOfEncapsulatedDocument) == ("DOC", "application/pdf")
+    assert data.EncapsulatedDocument[: data.EncapsulatedDocumentLength] == PDF
+
+
+def test_without_a_pdf_there_is_no_report(reconstruction):
+    (reconstruction / "report.pdf").unlink()
+    write_dicom(str(reconstruction), *radiographs(reconstruction), str(reconstruction / "dicom"))
+    assert not (reconstruction / "dicom" / "report.dcm").exists()
 
 
 @pytest.mark.parametrize("name", ["measurements.dcm", "L3.dcm"])

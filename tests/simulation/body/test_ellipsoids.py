@@ -5,13 +5,13 @@ import pytest
 import trimesh
 
 from lumbar_ext.drr import path_length
-from lumbar_ext.geometry import Camera, RigidTransform, euler_rotation
+from lumbar_ext.geometry import ConeBeam, RigidTransform, SlotScan, euler_rotation
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids, carved_path_length, weighted_path_length
 
 
-@pytest.fixture
-def camera():
-    return Camera([900.0, 0, 0], [-300.0, -95, 95], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (96, 96))
+@pytest.fixture(params=[ConeBeam, SlotScan])
+def camera(request):
+    return request.param([900.0, 0, 0], [-300.0, -95, 95], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (96, 96))
 
 
 def one(centre, radii, rotation=None, contrast=1.0):
@@ -19,9 +19,14 @@ def one(centre, radii, rotation=None, contrast=1.0):
     return Ellipsoids(np.array([centre], float), axes[None], np.array([contrast]))
 
 
-def test_the_longest_chord_of_a_sphere_is_its_diameter(camera):
+def test_a_sphere_has_its_chords_and_the_longest_is_its_diameter(camera):
     image = weighted_path_length(one([0, 0, 0], [25, 25, 25]), camera)
-    assert np.isclose(image.max(), 50.0, atol=0.05)
+    rays = camera.backproject(np.stack(np.meshgrid(np.arange(96), np.arange(96)), axis=-1))
+    along = (rays.directions * rays.origin_mm).sum(-1)
+    squared = np.square(rays.origin_mm).sum(-1) - along**2
+    assert np.allclose(image, 2 * np.sqrt(np.clip(25**2 - squared, 0, None)), atol=0.01)
+    # The nearest rays of a slot scan pass 1.3 mm beside the centre, those of the cone beam 1.1 mm.
+    assert np.isclose(image.max(), 50.0, atol=0.07)
 
 
 def test_an_oblique_ellipsoid_equals_its_rendered_mesh(camera):
@@ -50,7 +55,7 @@ def test_carving_removes_the_common_part_only(camera):
 
 def test_moving_ellipsoids_and_camera_together_changes_nothing(camera):
     move = RigidTransform.from_euler(0.2, 0.3, -0.4, np.array([5.0, -7, 3]))
-    turned = Camera(
+    turned = type(camera)(
         move.apply(camera.source_mm),
         move.apply(camera.detector_origin_mm),
         move.rotation @ camera.u_axis,

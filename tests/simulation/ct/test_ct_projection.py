@@ -5,12 +5,13 @@ import pytest
 import trimesh
 
 from lumbar_ext.drr import path_length
-from lumbar_ext.geometry import Camera, euler_rotation
+from lumbar_ext.geometry import ConeBeam, SlotScan, euler_rotation
 from lumbar_ext.io.volume import Volume
 from lumbar_ext.simulation.body.materials import CT_ENERGY_KEV, MATERIALS, attenuation_per_mm, ct_number
 from lumbar_ext.simulation.ct.ct_projection import ct_paths
 
-CAMERA = Camera([900.0, 20, 10], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
+CAMERA = ConeBeam([900.0, 20, 10], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
+SLOT = SlotScan([900.0, 20, 10], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
 RADIUS_MM = 22.0
 CENTRE_MM = np.array([5.0, -4.0, 3.0])
 
@@ -46,10 +47,11 @@ ROTATIONS = {
 
 @pytest.mark.parametrize("rotation", ROTATIONS.values(), ids=ROTATIONS)
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.0, 2.0)], ids=str)
-def test_a_ball_has_the_chords_of_its_mesh(rotation, spacing):
+@pytest.mark.parametrize("camera", [CAMERA, SLOT], ids=["cone", "slot"])
+def test_a_ball_has_the_chords_of_its_mesh(rotation, spacing, camera):
     mesh = trimesh.creation.icosphere(subdivisions=5, radius=RADIUS_MM)
-    expected = path_length(mesh.vertices + CENTRE_MM, mesh.faces.astype(np.int32), CAMERA)
-    cast = attenuation(ct_paths(as_ct(ball(rotation, spacing)), CAMERA))
+    expected = path_length(mesh.vertices + CENTRE_MM, mesh.faces.astype(np.int32), camera)
+    cast = attenuation(ct_paths(as_ct(ball(rotation, spacing)), camera))
     cast /= attenuation_per_mm("bone", CT_ENERGY_KEV)
     inside = expected > 15
     assert inside.sum() > 100
@@ -67,7 +69,7 @@ def test_a_slab_has_its_thickness_over_the_slant(axis):
     affine[:3, 3] = -(shape - 1) / 2
     volume = Volume(np.full(shape, ct_number("soft"), np.float32), affine)
     towards = np.roll(np.eye(3), -axis, axis=0)
-    camera = Camera(
+    camera = ConeBeam(
         towards[0] * 700.0,
         -400.0 * towards[0] - 20 * towards[1] - 20 * towards[2],
         towards[1],

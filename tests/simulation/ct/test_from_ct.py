@@ -76,7 +76,7 @@ def test_missing_levels_are_none_and_unknown_landmarks_nan(subject):
     assert not subject.vertebrae.cut
 
 
-def test_ray_casting_agrees_with_the_mesh_projector(subject):
+def test_a_vertebra_is_brighter_than_the_disc_above_it_where_the_mesh_projector_puts_both(subject):
     study = simulate_ct_study(subject, 0, fill=False, size_px=96)
     for view in VIEWS:
         camera = study.geometry[view]

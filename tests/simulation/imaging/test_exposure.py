@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.simulation.body.materials import attenuation_per_mm
 from lumbar_ext.simulation.imaging.beam import monochromatic
 from lumbar_ext.simulation.imaging.exposure import Exposure, expose, sample_exposures
@@ -10,7 +10,7 @@ from lumbar_ext.simulation.ranges import BeamParameters
 
 ENERGY_KEV = 55.0
 # The camera's detector is as far from the source as the photon numbers are stated for.
-CAMERA = Camera([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
+CAMERA = ConeBeam([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
 
 
 def exposure(**changes):

@@ -5,14 +5,14 @@ import pytest
 import trimesh
 
 from lumbar_ext.drr.projector import add_path_length
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.body.ellipsoids import Ellipsoids
 from lumbar_ext.simulation.body.trunk import TissueTexture, Trunk
 from lumbar_ext.simulation.imaging.material_paths import BodyScene, Inclusion, ShelledBone, material_paths
 
-CAMERA = Camera([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
+CAMERA = ConeBeam([900.0, 0, 0], [-300.0, -63, 63], [0, 1, 0], [0, 0, -1], (2.0, 2.0), (64, 64))
 NOTHING = Ellipsoids(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0))
 COMPOSITION = Composition(
     age_years=50, trabecular_hu=(150.0,) * 7, marrow_fat=0.4, shell_density=0.7, texture=0.0, patches=0.0

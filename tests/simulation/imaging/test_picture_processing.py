@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.simulation.imaging.picture_processing import _multiscale, _stitched, _with_grid, finish
 from lumbar_ext.simulation.ranges import AppearanceParameters
 
-CAMERA = Camera([900.0, 0, 0], [-300.0, -105.8, 105.8], [0, 1, 0], [0, 0, -1], (1.667, 1.667), (128, 128))
+CAMERA = ConeBeam([900.0, 0, 0], [-300.0, -105.8, 105.8], [0, 1, 0], [0, 0, -1], (1.667, 1.667), (128, 128))
 SPINE = np.stack([np.zeros(5), np.zeros(5), np.linspace(-50, 50, 5)], axis=1)
 
 

@@ -4,7 +4,7 @@ import torch
 
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import Camera
+from lumbar_ext.geometry import ConeBeam
 from lumbar_ext.transforms.augmentation.warp import RandViewWarpd, planar_warp
 
 
@@ -78,7 +78,7 @@ def test_image_decomposition_and_landmarks_stay_together():
         assert centroid(data["image"]) == pytest.approx(data["landmarks_px"][2, 4], abs=0.05)
 
 
-CAMERA = Camera([1000.0, 20, -10], [-200.0, -53, 54], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (128, 128))
+CAMERA = ConeBeam([1000.0, 20, -10], [-200.0, -53, 54], [0, 1, 0], [0, 0, -1], (0.834, 0.834), (128, 128))
 
 
 @pytest.mark.parametrize("mirror_probability", [0, 1])

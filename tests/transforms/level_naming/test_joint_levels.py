@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
 from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.level_naming.level_readings import LevelPair, LevelRules, Readings
@@ -23,8 +23,8 @@ LAT_OFFSETS = np.array([[0, -6], [0, 6], [10, 0], [9, 0], [7, -2], [6, -2], [24,
 def geometry():
     """Both sources 1 m away, detectors 0.2 m behind the person, as in docs/conventions.md."""
     size = (512, 512)
-    ap = Camera([1000, 0, 0], [-200, -HALF_MM, HALF_MM], [0, 1, 0], [0, 0, -1], (0.834, 0.834), size)
-    lat = Camera([0, 1000, 0], [HALF_MM, -200, HALF_MM], [-1, 0, 0], [0, 0, -1], (0.834, 0.834), size)
+    ap = ConeBeam([1000, 0, 0], [-200, -HALF_MM, HALF_MM], [0, 1, 0], [0, 0, -1], (0.834, 0.834), size)
+    lat = ConeBeam([0, 1000, 0], [HALF_MM, -200, HALF_MM], [-1, 0, 0], [0, 0, -1], (0.834, 0.834), size)
     return BiplanarGeometry(ap, lat)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lumbar_ext.anatomy import SPINE_LEVELS
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
 from lumbar_ext.transforms.level_naming.level_choice import choose_levels
@@ -16,8 +16,8 @@ from lumbar_ext.transforms.spine_targets import SpinePoints, encode_spine_target
 SIZE_PX, SPACING_MM = (256, 384), 0.834
 HALF_MM = (np.array(SIZE_PX) - 1) * SPACING_MM / 2
 CAMERAS = BiplanarGeometry(
-    Camera([1000, 0, 0], [-200, -HALF_MM[0], HALF_MM[1]], [0, 1, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX),
-    Camera([0, 1000, 0], [HALF_MM[0], -200, HALF_MM[1]], [-1, 0, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX),
+    ConeBeam([1000, 0, 0], [-200, -HALF_MM[0], HALF_MM[1]], [0, 1, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX),
+    ConeBeam([0, 1000, 0], [HALF_MM[0], -200, HALF_MM[1]], [-1, 0, 0], [0, 0, -1], (SPACING_MM,) * 2, SIZE_PX),
 )
 # of a vertebra's centre, mm: endplates, transverse processes, pedicles, spinous process
 LANDMARKS_MM = np.array(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import BiplanarGeometry, Camera
+from lumbar_ext.geometry import BiplanarGeometry, Camera, ConeBeam
 from lumbar_ext.radiographs.dicom_folder import DicomRadiograph
 from lumbar_ext.radiographs.dicom_header import element_numbers
 from lumbar_ext.radiographs.dicom_pairing import RadiographPair
@@ -26,7 +26,7 @@ NEEDED = (
 )
 _TILTS = ("DetectorPrimaryAngle", "DetectorSecondaryAngle")
 # of the letters of Patient Orientation, PS3.3 C.7.6.1.1.1
-_WORLD_DIRECTIONS = {"A": (1, 0, 0), "P": (-1, 0, 0), "L": (0, 1, 0), "R": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
+WORLD_DIRECTIONS = {"A": (1, 0, 0), "P": (-1, 0, 0), "L": (0, 1, 0), "R": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 
 
 def missing_for_calibration(radiograph: DicomRadiograph) -> list[str]:
@@ -79,15 +79,15 @@ def camera_from_tags(radiograph: DicomRadiograph) -> Camera:
     half_mm = (np.array(size_px) - 1) / 2 * (du, dv)
     centre_mm = (source_to_detector_mm - source_to_isocentre_mm) * to_detector
     origin_mm = centre_mm - half_mm[0] * u_axis - half_mm[1] * v_axis
-    return Camera(-source_to_isocentre_mm * to_detector, origin_mm, u_axis, v_axis, (du, dv), size_px)
+    return ConeBeam(-source_to_isocentre_mm * to_detector, origin_mm, u_axis, v_axis, (du, dv), size_px)
 
 
 def _as_stored(radiograph: DicomRadiograph, u_axis: np.ndarray, v_axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The axes turned and mirrored to what Patient Orientation says, as they are where it says nothing."""
     letters = [part.strip()[:1] for part in radiograph.text("PatientOrientation").split("\\")]
-    if len(letters) != 2 or not all(letter in _WORLD_DIRECTIONS for letter in letters):
+    if len(letters) != 2 or not all(letter in WORLD_DIRECTIONS for letter in letters):
         return u_axis, v_axis
-    along_u, along_v = (np.array(_WORLD_DIRECTIONS[letter]) for letter in letters)
+    along_u, along_v = (np.array(WORLD_DIRECTIONS[letter]) for letter in letters)
     if abs(v_axis @ along_u) > abs(u_axis @ along_u):
         u_axis, v_axis = v_axis, u_axis
     return u_axis * (-1 if u_axis @ along_u < 0 else 1), v_axis * (-1 if v_axis @ along_v < 0 else 1)

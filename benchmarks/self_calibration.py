@@ -1,0 +1,104 @@
+"""What finding the cameras from the films themselves costs, on studies of a cohort with known truth.
+
+    lumbar-ext simulate --output_dir COHORT --n 12 --seed 0 --split validation
+    python benchmarks/self_calibration.py COHORT --n 12 --known_to_mm 20
+
+The landmarks are the true ones with normal errors of the standard deviations that the adjustment expects of marks
+(`SpinePrior.seen_mm`, halved in variance by the two axes); distances are stated with errors of `--known_to_mm`. Then the true
+pixels are triangulated with the cameras that were found, so that what differs from the truth was added by them alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from itertools import pairwise
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
+from lumbar_ext.geometry import BiplanarGeometry, fit_rigid
+from lumbar_ext.io import read_calibration
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
+from lumbar_ext.registration.self_calibration import FilmPrior, SpinePrior, geometry_angle_deg, self_calibrate
+from lumbar_ext.shape.model.level_shape import level_shapes
+from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
+from lumbar_ext.studies.study_folder import StudyFolder, study_folders
+
+_SHARE = 1 / 1.2 / np.sqrt(2)
+"""`seen_mm` is 1.2 times the network's mean errors, over both axes."""
+
+
+def main() -> None:
+    """Prints the errors of each study and their means."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset_dir")
+    parser.add_argument("--n", type=int, default=12, help="studies")
+    parser.add_argument("--known_to_mm", type=float, default=20.0, help="standard deviation of the distances")
+    arguments = parser.parse_args()
+    model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
+    means, rng, rows = [shape.landmark_mean_mm for shape in level_shapes(model)], np.random.default_rng(0), []
+    print("| study | angle, deg | length, mm | neighbours: mm | deg | lordosis, deg | Cobb, deg | s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for folder in [StudyFolder(path) for path in study_folders(arguments.dataset_dir)][: arguments.n]:
+        geometry, truth = read_calibration(folder.calibration), read_landmarks(folder.truth.landmarks)
+        exact = {view: ViewLandmarks(truth.positions_px[view], np.ones((len(LEVELS), 7))) for view in VIEWS}
+        films = _films(geometry, truth.positions_mm[:, :2].mean((0, 1)), arguments.known_to_mm, rng)
+        started = time.process_time()
+        found = self_calibrate(_marked(exact, geometry, rng), means, films)
+        seconds = time.process_time() - started
+        again = triangulate_landmarks(found.geometry, exact).positions_mm
+        rows.append(
+            [found.angle_deg[0] - geometry_angle_deg(geometry), *_differences(again, truth.positions_mm, means)]
+        )
+        print(
+            f"| {folder.path.name} | {' | '.join(f'{value:.2f}' for value in rows[-1])} | {seconds:.1f} |", flush=True
+        )
+    print(f"| mean of absolutes | {' | '.join(f'{value:.2f}' for value in np.abs(rows).mean(0))} | |")
+
+
+def _marked(
+    exact: dict[str, ViewLandmarks], geometry: BiplanarGeometry, rng: np.random.Generator
+) -> dict[str, ViewLandmarks]:
+    """Marks with the errors of a network."""
+    return {
+        view: ViewLandmarks(
+            own.positions_px
+            + rng.normal(0, 1, own.positions_px.shape)
+            * (_SHARE * np.array(SpinePrior().seen_mm[view]))[:, None]
+            / geometry[view].pixel_spacing_mm,
+            own.confidence,
+        )
+        for view, own in exact.items()
+    }
+
+
+def _films(
+    geometry: BiplanarGeometry, middle_mm: np.ndarray, known_to_mm: float, rng: np.random.Generator
+) -> dict[str, FilmPrior]:
+    """What somebody with a tape measure knows."""
+    films = {}
+    for view, axis in (("ap", 0), ("lat", 1)):
+        camera = geometry[view]
+        detector, person = abs(camera.source_distance_mm), abs(float((middle_mm - camera.source_mm) @ camera.normal))
+        stated = [(value + rng.normal(0, known_to_mm), known_to_mm) for value in (detector, person)]
+        reversed_beam = bool(camera.central_direction[axis] > 0)
+        films[view] = FilmPrior(camera.size_px, camera.pixel_spacing_mm, *stated, reversed_beam=reversed_beam)
+    return films
+
+
+def _differences(found_mm: np.ndarray, true_mm: np.ndarray, means: list[np.ndarray]) -> list[float]:
+    """Length from L1 to L5, relative places and turns of neighbours, lordosis and Cobb angle: found less true."""
+    poses = [[fit_rigid(mean, own) for mean, own in zip(means, points, strict=True)] for points in (found_mm, true_mm)]
+    lengths = [np.linalg.norm(own[0].translation_mm - own[-1].translation_mm) for own in poses]
+    steps = [[a.inverse() @ b for a, b in pairwise(own)] for own in poses]
+    shifts = [np.linalg.norm(a.translation_mm - b.translation_mm) for a, b in zip(*steps, strict=True)]
+    turns = [np.degrees((a.inverse() @ b).angle_rad()) for a, b in zip(*steps, strict=True)]
+    ends = [np.degrees((own[0].inverse() @ own[-1]).euler_rad()) for own in poses]
+    return [lengths[0] - lengths[1], np.mean(shifts), np.mean(turns), ends[0][1] - ends[1][1], ends[0][0] - ends[1][0]]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where the cameras of DICOM studies come from."""

@@ -1,0 +1,277 @@
+"""The cameras of two films that nobody calibrated, from the landmarks that both show and what is known of rooms and people.
+
+A bundle adjustment: cameras, poses of the vertebrae and places of their landmarks together explain where the landmarks
+were seen, held by priors of the room (distances, the turn between the films, where the middle of the film is) and of people
+(how landmarks of a vertebra lie to each other, how large people are). Each prior is a standard deviation, so that the
+inverse of the curvature at the end says how well anything is known.
+
+The AP camera fixes the frame: its central ray runs along X past the world's origin, which lies where the person stands. The
+lateral camera looks along Y, turned about three axes and higher or lower. The scale comes from the distances of the sources
+from the person where these are known better than the size of a person is, else from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, fit_rigid
+from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, triangulate_landmarks
+
+_MOST_MISFIT = 2.0
+"""Weighted root mean square misfit, in standard deviations, from which on the films do not show one spine."""
+_ANGLES_DEG = (50.0, 130.0)
+_FAR_SD = 4.0
+
+
+@dataclass(frozen=True)
+class FilmPrior:
+    """What is known of one film and its room, each with its standard deviation.
+
+    Args:
+        size_px: (columns, rows).
+        pixel_spacing_mm: (du, dv) on the detector.
+        source_detector_mm: distance and its standard deviation.
+        source_person_mm: distance from the source to the middle of the spine, and its standard deviation.
+        middle_mm: standard deviation of where the perpendicular from the source meets the film, about its middle.
+        reversed_beam: AP: the source behind the person; lateral: on their right.
+    """
+
+    size_px: tuple[int, int]
+    pixel_spacing_mm: tuple[float, float]
+    source_detector_mm: tuple[float, float] = (1150.0, 100.0)
+    source_person_mm: tuple[float, float] = (900.0, 80.0)
+    middle_mm: float = 20.0
+    reversed_beam: bool = False
+
+
+@dataclass(frozen=True)
+class SpinePrior:
+    """What is known of people and of the marks, each a standard deviation.
+
+    Args:
+        size: of a person's size, relative.
+        landmark_mm: [7] of each landmark's place in its vertebra, persons' shapes included (see `InitialPoseConfig`).
+        seen_mm: by view, [7] of each landmark on the detector (see `LandmarkTerm`).
+        angle_deg: of the turn between the films, about the person's long axis.
+        tilt_deg: about the other two axes.
+    """
+
+    size: float = 0.06
+    landmark_mm: tuple[float, ...] = (1.5, 1.5, 5.0, 5.0, 2.0, 2.0, 4.5)
+    seen_mm: Mapping[str, tuple[float, ...]] = field(
+        default_factory=lambda: {
+            "ap": (1.8, 1.8, 3.6, 3.6, 1.8, 1.8, 5.3),
+            "lat": (2.0, 2.0, 8.0, 8.0, 3.4, 3.4, 7.0),
+        }
+    )
+    angle_deg: float = 10.0
+    tilt_deg: float = 3.0
+
+
+@dataclass(frozen=True)
+class SelfCalibration:
+    """The cameras, and how well they are known.
+
+    Args:
+        geometry: of both films.
+        angle_deg: between the films, and its standard deviation.
+        size_sd: relative standard deviation of all lengths.
+        scale_from: what decides the scale, in words.
+        misfit: weighted root mean square of all that was known, in standard deviations; about 1 or less where all is well.
+    """
+
+    geometry: BiplanarGeometry
+    angle_deg: tuple[float, float]
+    size_sd: float
+    scale_from: str
+    misfit: float
+
+
+def self_calibrate(
+    landmarks: Mapping[str, ViewLandmarks],
+    means_mm: Sequence[np.ndarray],
+    films: Mapping[str, FilmPrior],
+    spine: SpinePrior | None = None,
+) -> SelfCalibration:
+    """Finds the cameras of two films.
+
+    Args:
+        landmarks: by view, in pixels of the films.
+        means_mm: [7, 3] mean landmarks of each level in its own frame.
+        films: by view.
+        spine: of people and marks.
+
+    Raises:
+        InputError: if fewer than three levels are seen in both views, or what is seen fits no pair of films of one spine:
+            taken from nearly one direction, of two people, or of one who bent in between.
+    """
+    adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior())
+    found = least_squares(adjustment.residuals, adjustment.start(), loss="huber", f_scale=1.5, x_scale=adjustment.steps)
+    residuals, numbers = adjustment.residuals(found.x), found.x
+    robust = np.minimum(1, 1.5 / np.maximum(np.abs(residuals), 1e-9))
+    covariance = np.linalg.inv((found.jac * robust[:, None]).T @ found.jac)
+    misfit = float(np.sqrt((robust * residuals**2)[: adjustment.n_seen].sum() / max(adjustment.n_seen / 2, 1)))
+    geometry = adjustment.geometry(numbers)
+    _refuse(geometry, misfit, numbers / adjustment.prior_sd)
+    size_sd = float(np.sqrt(covariance[_SIZE, _SIZE]))
+    return SelfCalibration(
+        geometry,
+        (geometry_angle_deg(geometry), float(np.degrees(np.sqrt(covariance[_TURN + 2, _TURN + 2])))),
+        size_sd,
+        adjustment.scale_from(size_sd),
+        misfit,
+    )
+
+
+def expected_geometry(films: Mapping[str, FilmPrior]) -> BiplanarGeometry:
+    """Both cameras as they are expected: distances as stated, 90 deg apart, central rays through the middle of the films."""
+    return BiplanarGeometry(*(_camera(films[view], view, np.zeros(_POSES)) for view in VIEWS))
+
+
+def geometry_angle_deg(geometry: BiplanarGeometry) -> float:
+    """The angle between the normals of both films, which of a lateral film that is turned too far is above 90 deg."""
+    normals = [geometry[view].normal * np.sign(geometry[view].source_distance_mm) for view in VIEWS]
+    return float(np.degrees(np.arccos(np.clip(normals[0] @ normals[1], -1, 1))))
+
+
+# Where the numbers stand: relative size, distances and foot of both views, turn and height of the lateral one.
+_SIZE, _VIEWS, _TURN, _HEIGHT, _POSES = 0, {"ap": 1, "lat": 5}, 9, 12, 13
+_HEIGHT_SD_MM = 300.0
+_TURN_SD_RAD, _PLACE_SD_MM = 1.0, 300.0
+_AXES = {"ap": ((1, 0, 0), (0, 1, 0)), "lat": ((0, 1, 0), (-1, 0, 0))}
+"""Where the source stands, and the way of u, of films in canonical orientation; v runs down."""
+
+
+class _Adjustment:
+    """The residuals, in standard deviations, of all that is known.
+
+    The numbers are deviations from what is expected: a prior is the number over its standard deviation.
+    """
+
+    def __init__(
+        self,
+        landmarks: Mapping[str, ViewLandmarks],
+        means_mm: Sequence[np.ndarray],
+        films: Mapping[str, FilmPrior],
+        spine: SpinePrior,
+    ) -> None:
+        self._films, self._landmarks = films, landmarks
+        both = {view: landmarks[view].found.sum(1) >= MIN_LANDMARKS for view in VIEWS}
+        self._levels = np.flatnonzero(both["ap"] & both["lat"])
+        if len(self._levels) < 3:
+            names = [LEVELS[i] for i in self._levels]
+            raise InputError(f"both films show the vertebrae {names}, expected at least three to find the cameras from")
+        self._means = np.stack([means_mm[i] for i in self._levels])
+        self._seen = {view: landmarks[view].positions_px[self._levels] for view in VIEWS}
+        self._weight = {
+            view: np.sqrt(landmarks[view].confidence[self._levels]) / np.array(spine.seen_mm[view]) for view in VIEWS
+        }
+        count = len(self._levels)
+        sd = [spine.size]
+        for view in VIEWS:
+            film = films[view]
+            sd += [film.source_detector_mm[1], film.source_person_mm[1], film.middle_mm, film.middle_mm]
+        sd += [*np.radians([spine.tilt_deg, spine.tilt_deg, spine.angle_deg]), _HEIGHT_SD_MM]
+        sd += ([_TURN_SD_RAD] * 3 + [_PLACE_SD_MM] * 3) * count
+        self.prior_sd = np.r_[sd, np.tile(np.repeat(spine.landmark_mm, 3), count)]
+        self.steps = np.minimum(
+            self.prior_sd, np.r_[np.full(_POSES, np.inf), np.full(len(self.prior_sd) - _POSES, 5.0)]
+        )
+        self._base = np.zeros((count, 4, 4))
+        self.n_seen = 2 * sum(int(np.isfinite(own).all(-1).sum()) for own in self._seen.values())
+        self._spine = spine
+
+    def start(self) -> np.ndarray:
+        """The numbers to start from; the poses' own are deviations from poses that are fitted here."""
+        numbers = np.zeros(len(self.prior_sd))
+        heights = {}
+        for view in VIEWS:
+            camera = _camera(self._films[view], view, numbers)
+            middle = self._seen[view] - camera.principal_point_px
+            film = self._films[view]
+            scale = film.source_person_mm[0] / film.source_detector_mm[0]
+            heights[view] = -scale * film.pixel_spacing_mm[1] * middle[..., 1]
+        numbers[_HEIGHT] = float(np.nanmedian(heights["ap"] - heights["lat"]))
+        nominal = triangulate_landmarks(self.geometry(numbers), self._landmarks)
+        for row, level in enumerate(self._levels):
+            points = nominal.positions_mm[level]
+            known = np.isfinite(points).all(1)
+            pose = fit_rigid(self._means[row][known], points[known])
+            self._base[row] = pose.to_matrix()
+        return numbers
+
+    def geometry(self, numbers: np.ndarray) -> BiplanarGeometry:
+        """Both cameras."""
+        return BiplanarGeometry(*(_camera(self._films[view], view, numbers) for view in VIEWS))
+
+    def residuals(self, numbers: np.ndarray) -> np.ndarray:
+        """What is seen, then the priors."""
+        points, seen = self._points(numbers), []
+        for view in VIEWS:
+            offset = _camera(self._films[view], view, numbers).project(points) - self._seen[view]
+            weighted = offset * self._films[view].pixel_spacing_mm * self._weight[view][..., None]
+            seen.append(weighted[np.isfinite(offset).all(-1)].ravel())
+        return np.concatenate([*seen, numbers / self.prior_sd])
+
+    def scale_from(self, size_sd: float) -> str:
+        """What decides the scale."""
+        distances = [film.source_person_mm[1] / film.source_person_mm[0] for film in self._films.values()]
+        known = 1 / np.sqrt(sum(1 / share**2 for share in distances))
+        source = "the distances of the sources from the person" if known < self._spine.size else "the size of people"
+        return f"{source}, to {size_sd:.1%}"
+
+    def _points(self, numbers: np.ndarray) -> np.ndarray:
+        """[n, 7, 3] world places of the landmarks."""
+        count = len(self._levels)
+        poses = numbers[_POSES : _POSES + 6 * count].reshape(count, 6)
+        own = numbers[_POSES + 6 * count :].reshape(self._means.shape)
+        turned = Rotation.from_rotvec(poses[:, :3]).as_matrix()
+        shapes = (1 + numbers[_SIZE]) * (self._means + own)
+        placed = np.einsum("nij,nkj->nki", self._base[:, :3, :3] @ turned, shapes)
+        return placed + (self._base[:, :3, 3] + poses[:, 3:])[:, None]
+
+
+def _camera(film: FilmPrior, view: str, numbers: np.ndarray) -> ConeBeam:
+    """The camera of a view, whose numbers are among the first of all."""
+    first = _VIEWS[view]
+    distance = film.source_detector_mm[0] + numbers[first]
+    person = film.source_person_mm[0] + numbers[first + 1]
+    to_source, u_axis = (np.array(axis, dtype=float) for axis in _AXES[view])
+    to_source = -to_source if film.reversed_beam else to_source
+    v_axis = np.array([0, 0, -1.0])
+    spacing = np.array(film.pixel_spacing_mm)
+    foot_mm = (np.array(film.size_px) - 1) / 2 * spacing + numbers[first + 2 : first + 4]
+    source = person * to_source
+    origin = source - distance * to_source - foot_mm[0] * u_axis - foot_mm[1] * v_axis
+    if view == "lat":
+        turn = Rotation.from_rotvec(numbers[_TURN : _TURN + 3]).as_matrix()
+        lift = np.array([0, 0, numbers[_HEIGHT]])
+        source, origin = turn @ source + lift, turn @ origin + lift
+        u_axis, v_axis = turn @ u_axis, turn @ v_axis
+    return ConeBeam(source, origin, u_axis, v_axis, film.pixel_spacing_mm, film.size_px)
+
+
+def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray) -> None:
+    """Raises InputError for what no pair of films of one spine would give."""
+    angle = geometry_angle_deg(geometry)
+    if not _ANGLES_DEG[0] <= angle <= _ANGLES_DEG[1]:
+        raise InputError(f"the films seem to be taken {angle:.0f} deg apart, expected an AP and a lateral film")
+    if not misfit <= _MOST_MISFIT:
+        raise InputError(
+            f"the films do not show one spine in one posture: their landmarks disagree by {misfit:.1f} standard deviations; "
+            "are they of one person, who did not move in between, and neither of them mirrored?"
+        )
+    names = ("size", *(f"{what} of the {view} view" for view in VIEWS for what in _WHAT), "tilt", "tilt", "turn")
+    far = [name for name, value in zip(names, standardised, strict=False) if abs(value) > _FAR_SD]
+    if far:
+        raise InputError(f"far from what is expected of a person and a room: {', '.join(far)}")
+
+
+_WHAT = ("source to detector", "source to person", "middle along u", "middle along v")

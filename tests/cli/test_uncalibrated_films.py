@@ -1,0 +1,59 @@
+"""Two films of known distances, and the landmarks on them, give a calibration."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
+from lumbar_ext.cli.uncalibrated_films import calibrate_films
+from lumbar_ext.errors import InputError
+from lumbar_ext.io import read_calibration
+from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.registration.self_calibration import geometry_angle_deg
+from lumbar_ext.shape.model.level_shape import level_shapes
+from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
+
+SIZE = (512, 512)
+
+
+@pytest.fixture
+def films(tmp_path):
+    for view in VIEWS:
+        grey = np.random.default_rng(len(view)).integers(0, 255, SIZE).astype(np.uint8)
+        Image.fromarray(grey).save(tmp_path / f"{view}.png")
+    return [str(tmp_path / name) for name in ("ap.png", "lat.png", "calibration.json")]
+
+
+def test_without_landmarks_it_is_what_is_expected(films, capsys):
+    calibrate_films(*films, pixel_spacing_mm=0.834, ap_detector_mm=1200.0, ap_person_mm=950.0)
+    read = read_calibration(films[2])
+    assert geometry_angle_deg(read) == pytest.approx(90)
+    assert abs(read.ap.source_distance_mm) == pytest.approx(1200)
+    np.testing.assert_allclose(read.ap.source_mm, [950, 0, 0], atol=1e-9)
+    assert "not what they show" in capsys.readouterr().out
+
+
+def test_landmarks_turn_the_lateral_film(films, tmp_path, capsys):
+    """Marks of a spine that the expected cameras would see, but for a lateral film 8 deg farther round."""
+    known = {"ap_detector_mm": 1150.0, "ap_person_mm": 900.0, "lat_detector_mm": 1150.0, "lat_person_mm": 900.0}
+    calibrate_films(*films, pixel_spacing_mm=0.834, **known)
+    expected = read_calibration(films[2])
+    model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
+    heights = np.array([[0, 0, 72.0 - 36 * i] for i in range(5)])
+    points = np.stack([shape.landmark_mean_mm for shape in level_shapes(model)]) + heights[:, None]
+    turn = Rotation.from_euler("z", 8, degrees=True)
+    turned = turn.inv().apply(points.reshape(-1, 3)).reshape(points.shape)
+    seen = {"ap": expected.ap.project(points), "lat": expected.lat.project(turned)}
+    sure = {view: np.ones((5, 7)) for view in VIEWS}
+    marks = StudyLandmarks(points, seen, sure, np.zeros((5, 7)))
+    write_landmarks(tmp_path / "landmarks.json", marks)
+    calibrate_films(*films, landmarks=str(tmp_path / "landmarks.json"), pixel_spacing_mm=0.834, **known)
+    assert geometry_angle_deg(read_calibration(films[2])) == pytest.approx(98, abs=3)
+    assert "scale from the distances of the sources" in capsys.readouterr().out
+
+
+def test_a_film_without_spacing_needs_one(films):
+    with pytest.raises(InputError, match="states no pixel spacing"):
+        calibrate_films(*films)

@@ -1,0 +1,119 @@
+"""From a real archive and back into it."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from lumbar_ext.batch.cohort_folder import CohortFolder
+from lumbar_ext.batch.manifest import Study
+from lumbar_ext.batch.study_outcome import Outcome, What, publish_outcome
+from lumbar_ext.errors import InputError
+from lumbar_ext.pacs import pacs_verb
+from lumbar_ext.pacs.archive import Archive, ArchiveError
+from tests.pacs.conftest import NAME, PATIENT, SAMPLE
+
+QUICK = {"looks": 0, "max_seconds": 3, "write_pdf": False}
+
+
+def stored(archive, study):
+    """The objects that lie with a study beside its radiographs."""
+    with archive._client() as client:
+        return [data for data in client.retrieve_study(study) if data.Modality != "DX"]
+
+
+def test_a_study_is_found_reconstructed_and_stored_once(archive, send_study, tmp_path, capfd):
+    date = "20010203"
+    study, other = send_study(date), send_study("19990101")
+    options = {"filters": {"StudyDate": date}, "calibration": str(SAMPLE / "calibration.json"), "workers": 1, **QUICK}
+    pacs_verb.pacs(archive.url, str(tmp_path / "out"), **options)
+    objects = stored(archive, study)
+    kinds = sorted(data.SOPClassUID.name for data in objects)
+    assert (
+        kinds
+        == ["Comprehensive 3D SR Storage"] + ["Encapsulated STL Storage"] * 5 + ["Secondary Capture Image Storage"] * 2
+    )
+    assert {(data.StudyInstanceUID, data.PatientID, str(data.PatientName)) for data in objects} == {
+        (study, PATIENT, NAME)
+    }
+    assert archive.has_results(study) and not archive.has_results(other) and stored(archive, other) == []
+
+    # Again, here and from another machine: they are there.
+    for folder in ("out", "elsewhere"):
+        pacs_verb.pacs(archive.url, str(tmp_path / folder), **options)
+    assert len(stored(archive, study)) == len(objects)
+    said = "".join(capfd.readouterr())
+    assert "1 were new, 1 of these have results" in said
+    assert NAME.split("^")[0] not in said and PATIENT not in said and "secret" not in said
+
+
+def test_what_fails_is_told_and_tried_once(archive, send_study, tmp_path, capfd):
+    study = send_study("20020203", ViewPosition="AP")
+    options = {"filters": {"StudyDate": "20020203"}, "workers": 1, **QUICK}
+    for _ in range(2):
+        pacs_verb.pacs(archive.url, str(tmp_path / "out"), **options)
+    folder = CohortFolder(tmp_path / "out")
+    outcome = folder.outcome(Study(study, {}))
+    assert outcome.what == "bad input" and outcome.sentence
+    assert "1 studies found, 1 were new, 0 of these" in capfd.readouterr().out
+    assert stored(archive, study) == [] and NAME not in outcome.sentence and PATIENT not in outcome.sentence
+
+
+def test_filters_and_credentials(archive, send_study, tmp_path):
+    study = send_study("20030203")
+    assert archive.studies({"StudyDate": "20030101-20031231"}) == [study]
+    assert archive.studies({"StudyDate": "18000101"}) == []
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps({"user": "lumbar", "password": "wrong"}))
+    with pytest.raises(InputError, match="permissions 600"):
+        Archive(archive.url, str(file)).studies({})
+    os.chmod(file, 0o600)
+    with pytest.raises(InputError, match="refuses these credentials"):
+        Archive(archive.url, str(file)).studies({})
+    with pytest.raises(InputError, match="https only"):
+        Archive("http://pacs.example.org/dicom-web", str(file)).studies({})
+
+
+def test_an_archive_that_is_gone_is_no_answer(monkeypatch):
+    with pytest.raises(ArchiveError, match="no answer"):
+        Archive("http://127.0.0.1:9/dicom-web").studies({})
+
+
+class _EnoughError(Exception):
+    """Ends a watch."""
+
+
+def test_a_watch_survives_the_restart_of_the_archive_and_takes_each_study_once(
+    archive, orthanc, send_study, tmp_path, monkeypatch, capfd
+):
+    """Without reconstructions: what is handed on to them is counted."""
+    given = []
+
+    def run_studies(folder, studies, *_, **__):
+        given.extend(study.name for study in studies)
+        for study in studies:
+            note_as_done(folder, study)
+
+    passes = iter(
+        [lambda: None, orthanc.stop, orthanc.start, lambda: sent.append(send_study("20040203")), lambda: None]
+    )
+    sent = [send_study("20040203")]
+
+    def sleep(_seconds):
+        step = next(passes, None)
+        if step is None:
+            raise _EnoughError
+        step()
+
+    monkeypatch.setattr(pacs_verb, "run_studies", run_studies)
+    # Its own sleep alone: the client and the archive of the tests sleep, too.
+    monkeypatch.setattr(pacs_verb, "time", SimpleNamespace(sleep=sleep))
+    with pytest.raises(_EnoughError):
+        pacs_verb.pacs(archive.url, str(tmp_path / "out"), filters={"StudyDate": "20040203"}, watch_seconds=1)
+    assert given == sent and len(sent) == 2
+    assert "looking again" in capfd.readouterr().err
+
+
+def note_as_done(folder, study):
+    publish_outcome(folder.study(study), Outcome(study.name, What.OK, "", (), "", {}))

@@ -1,0 +1,120 @@
+"""Cameras of two films that nobody calibrated, and what is refused."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform, fit_rigid
+from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
+from lumbar_ext.registration.self_calibration import FilmPrior, SpinePrior, geometry_angle_deg, self_calibrate
+
+VERTEBRA_MM = np.array(
+    [[0, 0, 13], [0, 0, -13], [-30, 42, 3], [-30, -42, 3], [-22, 15, 5], [-22, -15, 5], [-62, 0, -8]], dtype=float
+)
+MEANS = [VERTEBRA_MM * (0.96 + 0.02 * i) for i in range(5)]
+
+
+def spine(seed, bend_deg=0.0):
+    """[5, 7, 3] landmarks of a person; `bend_deg` more lordosis."""
+    rng = np.random.default_rng(seed)
+    points = []
+    for i, mean in enumerate(MEANS):
+        flexion = np.radians((14 + bend_deg) * (i - 2))
+        height = np.array([8 - 2 * (i - 2) ** 2, 0, 72 - 36 * i])
+        pose = RigidTransform.from_euler(
+            *(rng.normal(0, 0.03, 3) + np.array([0, flexion, 0])), height + rng.normal(0, 1, 3)
+        )
+        points.append(pose.apply(1.03 * mean + rng.normal(0, 1, (7, 3))))
+    return np.stack(points)
+
+
+def room(angle_deg=90.0):
+    """An AP and a lateral camera that stand other than is expected of them."""
+    a = np.radians(angle_deg)
+    to_lat, u_lat, down = np.array([np.cos(a), np.sin(a), 0]), np.array([-np.sin(a), np.cos(a), 0]), [0, 0, -1.0]
+    ap = ConeBeam([915, 0, 0], [-265, -220, 190], [0, 1, 0], down, (0.834, 0.834), (512, 512))
+    lat = ConeBeam(
+        880 * to_lat + [0, 0, 40], -270 * to_lat - 205 * u_lat + [0, 0, 250], u_lat, down, (0.834, 0.834), (512, 512)
+    )
+    return BiplanarGeometry(ap, lat)
+
+
+def films(sure=True):
+    """What is known: distances to 20 mm, or nothing but what is usual."""
+    known = {"ap": (1180.0, 915.0), "lat": (1150.0, 880.0)}
+    if not sure:
+        return {view: FilmPrior((512, 512), (0.834, 0.834)) for view in VIEWS}
+    wrong = {"ap": (15, -12), "lat": (-10, 18)}
+    return {
+        view: FilmPrior(
+            (512, 512), (0.834, 0.834), (known[view][0] + wrong[view][0], 20), (known[view][1] + wrong[view][1], 20)
+        )
+        for view in VIEWS
+    }
+
+
+def seen(geometry, ap_mm, lat_mm=None, noise_px=0.8, seed=0):
+    rng, places = np.random.default_rng(seed), {"ap": ap_mm, "lat": ap_mm if lat_mm is None else lat_mm}
+    return {
+        view: ViewLandmarks(geometry[view].project(places[view]) + rng.normal(0, noise_px, (5, 7, 2)), np.ones((5, 7)))
+        for view in VIEWS
+    }
+
+
+def angles_deg(points):
+    """[4, 3] turns of each vertebra against the next."""
+    poses = [fit_rigid(mean, own) for mean, own in zip(MEANS, points, strict=True)]
+    return np.degrees([(a.inverse() @ b).euler_rad() for a, b in pairwise(poses)])
+
+
+@pytest.mark.parametrize("angle_deg", [84.0, 90.0, 97.0])
+def test_known_distances_give_angles_and_sizes_back(angle_deg):
+    geometry, points = room(angle_deg), spine(1)
+    found = self_calibrate(seen(geometry, points), MEANS, films())
+    assert found.angle_deg[0] == pytest.approx(angle_deg, abs=2.5 * found.angle_deg[1])
+    assert geometry_angle_deg(geometry) == pytest.approx(angle_deg)
+    exact = seen(geometry, points, noise_px=0)
+    again = triangulate_landmarks(found.geometry, exact).positions_mm
+    laid = fit_rigid(again.reshape(-1, 3), points.reshape(-1, 3))
+    length = np.linalg.norm(points[0, :2].mean(0) - points[4, :2].mean(0))
+    scale = np.linalg.norm(again[0, :2].mean(0) - again[4, :2].mean(0)) / length
+    assert abs(scale - 1) < 2.5 * found.size_sd < 0.08
+    assert np.linalg.norm(laid.apply(again) - points, axis=-1).mean() < 2.5
+    assert np.abs(angles_deg(again) - angles_deg(points)).max() < 1.0
+    assert "distances of the sources" in found.scale_from and found.misfit < 1.2
+
+
+def test_without_distances_the_scale_is_that_of_people_and_less_sure():
+    landmarks = seen(room(), spine(1))
+    sure, unsure = self_calibrate(landmarks, MEANS, films()), self_calibrate(landmarks, MEANS, films(sure=False))
+    assert unsure.size_sd > 1.3 * sure.size_sd
+    people = self_calibrate(landmarks, MEANS, films(sure=False), SpinePrior(size=0.03))
+    assert "the size of people" in people.scale_from
+
+
+@pytest.mark.parametrize(
+    "landmarks, message",
+    [
+        (lambda: seen(room(), spine(1), spine(2, bend_deg=9.0) * [1.0, 1.0, 1.25]), "do not show one spine|far from"),
+        (
+            lambda: seen(room(), spine(1), spine(1)[:, :, [1, 0, 2]] * [1, -1, 1]),
+            "do not show one spine|far from|apart|parallel",
+        ),
+        (lambda: seen(room(35.0), spine(1)), "do not show one spine|far from|apart|parallel"),
+    ],
+    ids=["another person", "lateral from the front", "35 deg apart"],
+)
+def test_what_is_no_pair_of_one_spine_is_refused(landmarks, message):
+    with pytest.raises(InputError, match=message):
+        self_calibrate(landmarks(), MEANS, films())
+
+
+def test_too_few_vertebrae_are_refused():
+    landmarks = seen(room(), spine(1))
+    few = landmarks["lat"].positions_px.copy()
+    few[1:4] = np.nan
+    with pytest.raises(InputError, match="at least three"):
+        self_calibrate({**landmarks, "lat": ViewLandmarks(few, np.ones((5, 7)))}, MEANS, films())
