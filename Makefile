@@ -12,7 +12,7 @@ SAMPLE := $(RECONSTRUCTION)/sample
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs fuzz lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs fuzz kills lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -122,6 +122,11 @@ FUZZ_SEED ?= $(shell date +%Y%m%d)000000
 
 fuzz: install-test  ## damage valid files of every reader for an hour (FUZZ_SECONDS) and hold the results to the law
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
+KILLS ?= 20
+
+kills: install-test  ## kill real commands at random moments (KILLS of each) and look at what they leave
+	$(BIN)/python -W ignore -m tests.fuzz.kills --kills $(KILLS)
 
 lint: install-test  ## check and format the code
 	$(BIN)/ruff check --fix .

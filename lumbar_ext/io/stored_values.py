@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import math
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, MAX_VOXELS, one_line, req
 PLAIN, DEFLATED, BZIP2 = "plain", "deflated", "bzip2"
 _LONGEST_HEADER = 2**20
 """Segmentations of a hundred structures keep a kilobyte of names for each in their header."""
-_LONGEST_NUMBER = 40
+_NUMBER = re.compile(r"[-+.0-9eE]{1,40}")
+"""What may be one: Python would take the underscore of "1_0" for a mark of thousands, and other scripts' digits for its own."""
 _FARTHEST_MM = 1e6
 
 
@@ -93,7 +95,7 @@ def numbers(path: Path, name: str, text: str, count: int) -> np.ndarray:
     """
     words = text.split()
     try:
-        found = np.array([float(word) for word in words if len(word) <= _LONGEST_NUMBER])
+        found = np.array([float(word) for word in words if _NUMBER.fullmatch(word)])
     except ValueError:
         found = np.empty(0)
     if len(words) != count or len(found) != count or not (np.abs(found) <= _FARTHEST_MM).all():

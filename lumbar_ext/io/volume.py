@@ -22,6 +22,7 @@ OURS_FROM_RAS = OURS_FROM_LPS @ np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world is right, anterior, superior."""
 
 _SHEAR = 1e-3  # cosine between axes, as rounded headers need
+_SPACING_MM, _ROOM_MM = (0.005, 100.0), 20_000.0  # micro-CT to the coarsest survey; a room, as calibrations have it
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,21 @@ def read_grid(path: Path, dtype: type | None = None) -> tuple[np.ndarray, np.nda
         UserWarning: if a NIfTI file's sform and qform differ, or MetaImage keys are not known.
     """
     values, ours_from_voxel = _read_any(path)
+    _require_place(path, ours_from_voxel, values.shape)
     return values if dtype is None else values.astype(dtype), ours_from_voxel
+
+
+def _require_place(path: Path, ours_from_voxel: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuses voxels that lie where no scanner has any, or as near or far from each other as in none."""
+    spacing = np.linalg.norm(ours_from_voxel[:3, :3], axis=0)
+    ends = [(0, n - 1) for n in (*shape, 1, 1)[:3]]
+    corners = ours_from_voxel[:3] @ np.array(np.meshgrid(*ends, [1])).reshape(4, -1)
+    if not ((spacing > _SPACING_MM[0]) & (spacing < _SPACING_MM[1])).all() or not (np.abs(corners) < _ROOM_MM).all():
+        raise InputError(
+            f"{path}: its voxels are {', '.join(f'{mm:.3g}' for mm in spacing)} mm apart and lie up to "
+            f"{np.abs(corners).max():.3g} mm from the origin, expected {_SPACING_MM[0]:g} to {_SPACING_MM[1]:g} mm and at most "
+            f"{_ROOM_MM:g} mm; are they in millimetres?"
+        )
 
 
 def _read_any(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -94,7 +94,8 @@ def element_numbers(header: Dataset, keyword: str, path: str | Path, count: int 
     if text is None:
         return None
     try:
-        numbers = tuple(float(part) for part in text.split("\\"))
+        # Python would take the underscore of "1_0" for a mark of thousands.
+        numbers = tuple(float(part) for part in text.split("\\") if part.isascii() and "_" not in part)
     except ValueError:
         numbers = ()
     if len(numbers) != count or not all(abs(number) < 1e300 for number in numbers):

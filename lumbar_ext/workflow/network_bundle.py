@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
@@ -20,7 +21,7 @@ def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
         weights: file with its state dictionary.
 
     Raises:
-        InputError: if the file is missing, or does not hold a state dictionary that fits the network.
+        InputError: if the file is missing, or does not hold a state dictionary of finite numbers that fits the network.
     """
     state = read_tensors(weights, f"the weights of {type(network).__name__}")
     try:
@@ -28,6 +29,11 @@ def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
     except (RuntimeError, AttributeError, TypeError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{weights}: not the weights of {type(network).__name__} ({first_line})") from error
+    for name, value in network.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"{weights}: {name} holds numbers that are not finite, expected the weights of a {type(network).__name__}"
+            )
     return network
 
 

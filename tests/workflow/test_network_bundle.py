@@ -41,7 +41,19 @@ def folder(path):
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, truncate, empty, no_dictionary, folder])
+def not_finite(path):
+    torch.save({"weight": torch.full((3, 2), torch.nan), "bias": torch.zeros(3)}, path)
+
+
+def sparse(path):
+    torch.save({"weight": torch.ones(3, 2).to_sparse(), "bias": torch.zeros(3)}, path)
+
+
+def nested(path):
+    torch.save({"weight": {"a": torch.ones(3, 2)}, "bias": torch.zeros(3)}, path)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, truncate, empty, no_dictionary, folder, not_finite, sparse, nested])
 def test_damaged_weights_are_named(weights, damage):
     damage(weights)
     with pytest.raises(InputError, match=r"model\.pt: .*Linear"):

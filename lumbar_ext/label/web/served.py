@@ -68,7 +68,7 @@ class BoundedBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Counts what comes; what a header declares is believed only where it is too much."""
-        taken = 0
+        taken, started = 0, False
 
         async def counted() -> Message:
             nonlocal taken
@@ -78,11 +78,27 @@ class BoundedBody:
                 raise HTTPException(_TOO_LARGE, self._said())
             return message
 
+        async def answered(message: Message) -> None:
+            nonlocal started
+            # What the app makes of a body that breaks off is no answer to it.
+            if started or taken <= self.max_bytes:
+                started = True
+                await send(message)
+
         declared = dict(scope.get("headers", ())).get(b"content-length", b"0")
         if scope["type"] == "http" and (not declared.isdigit() or int(declared[:20]) > self.max_bytes):
-            await JSONResponse({"detail": self._said()}, status_code=_TOO_LARGE)(scope, receive, send)
+            await self._refuse(scope, receive, send)
             return
-        await self.app(scope, counted, send)
+        try:
+            await self.app(scope, counted, answered)
+        except Exception:
+            if started or taken <= self.max_bytes:
+                raise
+        if not started and taken > self.max_bytes:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({"detail": self._said()}, status_code=_TOO_LARGE)(scope, receive, send)
 
     def _said(self) -> str:
         return f"larger than {self.max_bytes / 2**20:.0f} MiB, expected one radiograph or markups file"

@@ -1,6 +1,6 @@
 """Kills real commands at random moments and looks at what they leave.
 
-    python -m tests.kills.run --kills 20 --seed 0
+    python -m tests.fuzz.kills --kills 20 --seed 0
 
 Each command runs in a child process of its own, which is forked from one that has loaded everything, over an older set of
 results. Half of the kills come at any moment of the run, the others while results are published. The law: afterwards the older
