@@ -24,7 +24,7 @@ from lumbar_ext.simulation.study_spec import StudySpec
 # Stages by the function of `simulation.simulated_study` that does them.
 STAGES = {
     "assemble_skeleton": "skeleton",
-    "posed": "posture",
+    "posed_skeleton": "posture",
     "assemble_scene": "scene",
     "material_paths": "path lengths, both views",
     "expose": "beam, scatter, noise, both views",

@@ -283,4 +283,5 @@ def test_the_same_pictures_give_the_same_assignment_quickly(geometry):
     again = [assign_levels({v: replace(own) for v, own in views.items()}, geometry) for _ in range(10)]
     milliseconds = 1e3 * (time.process_time() - start) / 10
     assert all(found.document() == first.document() for found in again)
-    assert milliseconds < 20
+    # 5 ms on an idle core; what is guarded against is a search that grows with all combinations, which takes seconds.
+    assert milliseconds < 200
