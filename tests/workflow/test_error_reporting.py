@@ -113,7 +113,9 @@ def test_a_terminated_process_says_so_last():
 )
 def test_a_stop_stays_a_stop_when_an_engine_turns_it_into_an_error_of_its_own(number, line, status):
     code = (
-        "import os, signal; from lumbar_ext.workflow.error_reporting import report_input_errors\n"
+        # Where the tests themselves run in the background, SIGINT is ignored and a child inherits that.
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from lumbar_ext.workflow.error_reporting import report_input_errors\n"
         "report_input_errors()\n"
         f"try: os.kill(os.getpid(), {int(number)}); signal.pause()\n"
         "except BaseException as error: raise SystemError('returned a result with an exception set') from error"
