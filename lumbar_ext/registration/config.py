@@ -136,7 +136,8 @@ def registration_config(
         n_modes: shape modes; null for those of the named registration.
         prior_weight: of the shape prior; null for that of the named registration.
         keep_apart: neighbours do not run into each other; BOBYQA does not heed it.
-        hold_landmarks: the landmarks, of which only those set by hand are left, outweigh the pictures.
+        hold_landmarks: the landmarks, of which only those set by hand are left, outweigh the pictures, and no neighbour pushes
+            them away.
 
     Raises:
         InputError: if there is no registration of this name, or a prior is asked of one that has none.
@@ -154,5 +155,6 @@ def registration_config(
             raise InputError(f"prior_weight is {prior_weight:g}, but the registration {optimiser!r} has no prior")
         config = replace(config, shape_prior=replace(config.shape_prior, weight=prior_weight))
     if hold_landmarks:
-        config = replace(config, landmark_term=LandmarkTerm(weight=_HOLDING))
+        # Contacts would bend a vertebra that a user has set close to its neighbour.
+        config = replace(config, landmark_term=LandmarkTerm(weight=_HOLDING), non_intersection=None)
     return config if keep_apart else replace(config, non_intersection=None)

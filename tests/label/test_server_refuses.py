@@ -192,7 +192,7 @@ def test_radiographs_of_two_patients_are_refused(server, added, tmp_path):
     assert "A-7" not in detail(answer), "answers and logs name no patient"
 
 
-@pytest.mark.parametrize("name", ["broken_ap.png", "broken_ap.dcm", "broken_ap.nii.gz"])
+@pytest.mark.parametrize("name", ["broken_png_ap.png", "broken_dicom_ap.dcm", "broken_nifti_ap.nii.gz"])
 def test_corrupt_images_are_said_and_left_out_of_active_learning(server, added, name):
     image = added(name, b"\x89PNG\r\n\x1a\n" + b"\0" * 200 if name.endswith("png") else b"\0" * 128 + b"DICMxx")
     answer = infer(server, image=image, params={"pixel_spacing_mm": 0.4})
