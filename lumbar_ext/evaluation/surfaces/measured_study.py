@@ -15,6 +15,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.inferers import Inferer
 from monai.transforms import Transform
+from PIL import Image
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
@@ -24,6 +25,7 @@ from lumbar_ext.evaluation.surfaces.regions import vertex_regions
 from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError, surface_error
 from lumbar_ext.evaluation.surfaces.surface_tables import error_tables
 from lumbar_ext.evaluation.truth import true_surfaces
+from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.register import RegistrationInput, register
@@ -177,6 +179,7 @@ class SurfaceReport:
         self.errors: list[SurfaceError] = []
         self._triangles = shape_model.triangles.cpu().numpy()
         self._maps: dict[tuple[str, str, str], ErrorMap] = defaultdict(partial(ErrorMap, shape_model))
+        self._overlays: dict[str, Image.Image] = {}
 
     def attach(self, engine: Engine) -> None:
         """Registers with an evaluator."""
@@ -187,6 +190,7 @@ class SurfaceReport:
     def _start(self, engine: Engine) -> None:
         self.errors.clear()
         self._maps.clear()
+        self._overlays.clear()
 
     def _gather(self, engine: Engine) -> None:
         study, output = engine.state.batch, engine.state.output
@@ -200,24 +204,25 @@ class SurfaceReport:
             self._maps[*_group(study), method].add(level, distances)
 
     def _draw_overlays(self, study: Mapping[str, Any], method: str, result: RegistrationResult) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
         for view in VIEWS:
             radiograph, camera = study["study"][view].pixels, study["study"].geometry[view]
             picture = draw_overlay(radiograph, camera, meshes, self._triangles)
-            picture.save(self.output_dir / f"overlay_{_file_name(*_group(study), method)}_{view}.png")
+            self._overlays[f"overlay_{_file_name(*_group(study), method)}_{view}.png"] = picture
 
     def _finish(self, engine: Engine) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        with (self.output_dir / "surface_errors.csv").open("w", newline="", encoding="utf-8") as file:
-            rows = csv.DictWriter(file, [field.name for field in fields(SurfaceError)])
-            rows.writeheader()
-            rows.writerows(asdict(error) for error in self.errors)
         text = error_tables(self.errors)
-        (self.output_dir / "tables.md").write_text(text + "\n", encoding="utf-8")
-        for (name, inputs, method), own in self._maps.items():
-            picture = own.draw(", ".join(filter(None, (method, inputs, name))))
-            picture.save(self.output_dir / f"error_distribution_{_file_name(name, inputs, method)}.png")
+        with staged_output(self.output_dir, owned=("overlay_*.png", "error_distribution_*.png")) as staging:
+            with (staging / "surface_errors.csv").open("w", newline="", encoding="utf-8") as file:
+                rows = csv.DictWriter(file, [field.name for field in fields(SurfaceError)])
+                rows.writeheader()
+                rows.writerows(asdict(error) for error in self.errors)
+            (staging / "tables.md").write_text(text + "\n", encoding="utf-8")
+            for (name, inputs, method), own in self._maps.items():
+                picture = own.draw(", ".join(filter(None, (method, inputs, name))))
+                picture.save(staging / f"error_distribution_{_file_name(name, inputs, method)}.png")
+            for file_name, overlay in self._overlays.items():
+                overlay.save(staging / file_name)
         print(text, file=sys.stdout, flush=True)
 
 
