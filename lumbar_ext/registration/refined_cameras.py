@@ -96,7 +96,7 @@ def refine_cameras(
         max_seconds: limit of all registrations together, the first included.
     """
     errors = errors or CameraErrors()
-    first, stated, so_far = result, inputs.geometry, np.zeros(6)
+    stated, so_far = inputs.geometry, np.zeros(6)
     pivot = np.mean([fit.world_from_vertebra.translation_mm for fit in result.vertebrae.values()], axis=0)
     for _ in range(errors.rounds):
         left = None if max_seconds is None else max_seconds - result.seconds
@@ -108,7 +108,7 @@ def refine_cameras(
         motions = {"ap": _motion(-so_far / 2, pivot), "lat": _motion(so_far / 2, pivot)}
         cameras = {view: moved_camera(stated[view], motion) for view, motion in motions.items()}
         inputs = replace(inputs, geometry=BiplanarGeometry(**cameras))
-        result = _continued(first, result, register(inputs, model, config, start=result, max_seconds=left))
+        result = register(inputs, model, config, start=result, max_seconds=left).following(result)
         result = replace(result, camera_motions=motions)
         if reach_mm <= errors.enough_mm:
             break
@@ -124,22 +124,6 @@ def with_camera_motions(result: RegistrationResult, motions: dict[str, RigidTran
         f"the cameras were moved by {shift_mm:.2f} mm and {turn_deg:.2f} deg against each other, from the calibration"
     )
     return replace(result, camera_motions=motions, warnings=(*result.warnings, text))
-
-
-def _continued(first: RegistrationResult, before: RegistrationResult, after: RegistrationResult) -> RegistrationResult:
-    """A result as the end of a longer registration."""
-    vertebrae = {
-        level: replace(fit, initial_loss=first.vertebrae.get(level, fit).initial_loss)
-        for level, fit in after.vertebrae.items()
-    }
-    return replace(
-        after,
-        vertebrae=vertebrae,
-        initial_loss=first.initial_loss,
-        evaluations=before.evaluations + after.evaluations,
-        seconds=before.seconds + after.seconds,
-        history=before.history + after.history,
-    )
 
 
 def _step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -152,6 +152,23 @@ class RegistrationResult:
     warnings: tuple[str, ...] = ()
     looks: tuple[Look, ...] = ()
     camera_motions: dict[str, RigidTransform] = field(default_factory=dict)
+
+    def following(self, before: RegistrationResult) -> RegistrationResult:
+        """This result as the end of a longer registration, which came through `before`: initial losses are those of the
+        very start, and evaluations, seconds and history those of the whole way.
+        """
+        vertebrae = {
+            level: replace(fit, initial_loss=before.vertebrae.get(level, fit).initial_loss)
+            for level, fit in self.vertebrae.items()
+        }
+        return replace(
+            self,
+            vertebrae=vertebrae,
+            initial_loss=before.initial_loss,
+            evaluations=before.evaluations + self.evaluations,
+            seconds=before.seconds + self.seconds,
+            history=before.history + self.history,
+        )
 
     @property
     def levels(self) -> tuple[str, ...]:

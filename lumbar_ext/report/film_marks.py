@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +52,15 @@ class FilmMarks:
     lines: tuple[FilmLine, ...]
 
 
-def film_marks(camera: Camera, spine_mm: np.ndarray, lines: Sequence[EndplateLine] = ()) -> FilmMarks:
+def film_marks(camera: Camera, meshes_mm: Mapping[str, np.ndarray], lines: Sequence[EndplateLine] = ()) -> FilmMarks:
     """The marks of a view.
 
     Args:
         camera: of the picture.
-        spine_mm: [3] world mm, where the spine is: letters and scale hold there.
+        meshes_mm: by level, vertices [V, 3] in world mm, at least one: letters and scale hold in their middle.
         lines: endplates to draw.
     """
+    spine_mm = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0)
     half = SCALE_MM / 2 * _PERSON_FROM_WORLD
     along = camera.project(spine_mm + half) - camera.project(spine_mm - half)
     axis = int(np.argmax(np.abs(along[:, 0])))

@@ -51,8 +51,7 @@ def draw_overlay(
     image = Image.fromarray(picture.round().astype(np.uint8))
     _write_labels(image, centres)
     if meshes_mm:
-        spine_mm = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0)
-        _write_sides(image, film_marks(view, spine_mm).sides)
+        write_sides(image, film_marks(view, meshes_mm).sides)
     return image
 
 
@@ -79,7 +78,7 @@ def _window_around(mask: np.ndarray, margin_px: int) -> tuple[slice, slice]:
     return tuple(slice(max(side.start - margin_px, 0), side.stop + margin_px) for side in window)
 
 
-def _write_sides(image: Image.Image, sides: tuple[str, str]) -> None:
+def write_sides(image: Image.Image, sides: tuple[str, str]) -> None:
     """Writes which side of the person is at the left and the right edge."""
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=30)
     for letter, place, anchor in zip(sides, (14, image.width - 14), ("la", "ra"), strict=True):

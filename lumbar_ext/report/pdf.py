@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from lumbar_ext.report.content import MISSING, Cell, ReportContent, Table
 from lumbar_ext.report.film_marks import SCALE_MM
 from lumbar_ext.report.html import Pictures
-from lumbar_ext.report.overlay import LEVEL_COLOURS
+from lumbar_ext.report.overlay import LEVEL_COLOURS, write_sides
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 
 _MARGIN_MM = 14  # of the page, left and right
@@ -157,21 +157,20 @@ def _overlay(figure: RadiographFigure) -> np.ndarray:
         ends = [tuple(end) for end in line.ends_px.tolist()]
         draw.line(ends, fill=(0, 0, 0), width=_LINE_PX + 4)
         draw.line(ends, fill=(255, 255, 255), width=_LINE_PX)
-    _draw_marks(draw, figure)
+    write_sides(image, figure.marks.sides)
+    _draw_scale(draw, figure)
     for level, place in figure.label_places.items():
         draw.text(place, level, fill=LEVEL_COLOURS[level], font_size=22, anchor="mm", stroke_width=2, stroke_fill=0)
     return np.asarray(image)
 
 
-def _draw_marks(draw: ImageDraw.ImageDraw, figure: RadiographFigure) -> None:
-    """Sides and scale."""
-    columns, rows = figure.size_px
-    style = {"fill": (255, 255, 255), "stroke_width": 2, "stroke_fill": 0}
-    for letter, place, anchor in zip(figure.marks.sides, (14, columns - 14), ("la", "ra"), strict=True):
-        draw.text((place, 14), letter, font_size=30, anchor=anchor, **style)
+def _draw_scale(draw: ImageDraw.ImageDraw, figure: RadiographFigure) -> None:
+    """How long `SCALE_MM` are at the spine."""
+    rows = figure.size_px[1]
     end = 14 + figure.marks.scale_px
     draw.line([(14, rows - 22), (14, rows - 14), (end, rows - 14), (end, rows - 22)], fill=(255, 255, 255), width=3)
-    draw.text((14, rows - 28), f"{SCALE_MM:.0f} mm at the spine", font_size=22, anchor="ld", **style)
+    text = f"{SCALE_MM:.0f} mm at the spine"
+    draw.text((14, rows - 28), text, fill="white", font_size=22, anchor="ld", stroke_width=2, stroke_fill=0)
 
 
 def _jpeg(picture: np.ndarray) -> io.BytesIO:

@@ -103,8 +103,7 @@ def radiograph_figure(
     picture = io.BytesIO()
     grey = stretched_radiograph(radiograph, size_px)
     Image.fromarray(grey.round().astype(np.uint8)).save(picture, "JPEG", quality=_JPEG_QUALITY)
-    spine_mm = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0)
-    return RadiographFigure(view, size_px, picture.getvalue(), outlines, marks, film_marks(small, spine_mm, lines))
+    return RadiographFigure(view, size_px, picture.getvalue(), outlines, marks, film_marks(small, meshes_mm, lines))
 
 
 def _svg_path(loop: np.ndarray) -> str:

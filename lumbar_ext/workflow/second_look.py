@@ -330,19 +330,9 @@ def _continued(
     before: RegistrationResult, after: RegistrationResult, look: Look, errors: dict[str, dict[str, float]]
 ) -> RegistrationResult:
     """A result as part of a longer registration: what it took in all, from the very start, judged by the first glance."""
-    vertebrae = {
-        level: replace(fit, initial_loss=before.vertebrae.get(level, fit).initial_loss, loss=errors[level])
-        for level, fit in after.vertebrae.items()
-    }
-    return replace(
-        after,
-        vertebrae=vertebrae,
-        initial_loss=before.initial_loss,
-        evaluations=before.evaluations + after.evaluations,
-        seconds=before.seconds + after.seconds,
-        history=before.history + after.history,
-        looks=(*before.looks, look),
-    )
+    whole = after.following(before)
+    vertebrae = {level: replace(fit, loss=errors[level]) for level, fit in whole.vertebrae.items()}
+    return replace(whole, vertebrae=vertebrae, looks=(*before.looks, look))
 
 
 class RegisterAndLook(Register):

@@ -139,7 +139,7 @@ def test_outlines_enclose_the_vertebrae_in_both_radiographs(whole):
 def test_films_say_which_side_is_which_and_how_large_things_are(whole):
     ap, lat = whole[1].radiographs
     assert ap.marks.sides == ("R", "L") and lat.marks.sides == ("A", "P")
-    mirrored = film_marks(camera([900.0, 0, -74.0], [0, 1, 0]).flipped_u(), np.array([0.0, 0, -74]))
+    mirrored = film_marks(camera([900.0, 0, -74.0], [0, 1, 0]).flipped_u(), {"L3": np.array([[0.0, 0, -74]])})
     assert mirrored.sides == ("L", "R")
     # The detector stands 270 mm behind an isocentre 900 mm from the source; 1024 px show 360 mm.
     assert ap.marks.scale_px == pytest.approx(50 * 1170 / 900 * 1024 / 360, rel=0.01)
