@@ -1,6 +1,7 @@
 """The house stays in order: imports run one way, a folder fits on a page, and a name means one thing."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -46,6 +47,25 @@ def test_no_module_imports_itself_by_way_of_others_not_even_for_types(trees):
             break
         imports = {name: needed for name, needed in imports.items() if name not in leaves}
     assert not imports, f"a circle among {sorted(imports)}"
+
+
+def house():
+    """The place in the order of the data of every package and module on the map in CONTRIBUTING.md."""
+    rooms = re.findall(r"^  ([a-z].*?)   .*$", (PACKAGE.parent / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    return {name.strip("/"): place for place, line in enumerate(rooms) for name in line.split()}
+
+
+def test_a_package_imports_those_above_it_on_the_map(trees):
+    places = house()
+    rooms = {name.split(".")[1] for name in MODULES if "." in name}
+    assert rooms == set(places)
+    upward = [
+        f"{name} imports {other}"
+        for name, tree in trees.items()
+        for other in set(imported(tree)) - {lumbar_ext.__name__}
+        if "." in name and places[name.split(".")[1]] < places[other.split(".")[1]]
+    ]
+    assert upward == []
 
 
 def test_no_folder_holds_more_than_a_page():

@@ -15,6 +15,7 @@ from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.io.atomic import atomic_path
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.alignment import align_from_starts, axis_starts
 from lumbar_ext.shape.model.frame import world_from_vertebra
@@ -83,7 +84,7 @@ def _reference(
         stored = np.load(cache)
         if str(stored["key"]) == key.hexdigest():
             surface = Surface(stored["vertices"], stored["triangles"])
-            return Reference(surface, stored["landmarks"], stored["weights"])
+            return Reference(surface, MaterialPoints(stored["landmarks"], stored["weights"]))
     target = load_target(shape, data_dir)
     vertebra_from_target = _rough_frame(shape, target, orientation)
     reference = build_reference(
@@ -95,8 +96,8 @@ def _reference(
             key=key.hexdigest(),
             vertices=reference.surface.vertices_mm,
             triangles=reference.surface.triangles,
-            landmarks=reference.landmark_vertices,
-            weights=reference.landmark_weights,
+            landmarks=reference.landmarks.vertices,
+            weights=reference.landmarks.weights,
         )
     return reference
 

@@ -209,15 +209,18 @@ def fit_level_shapes(shapes_mm: Sequence[np.ndarray], reference: Reference, n_mo
         components.append(principal_components(vertebra_from_mean.apply(alignment.shapes_mm), n_modes))
     kept = min(len(c.modes) for c in components)
     model = VertebraShapeModel(
-        len(reference.surface.vertices_mm), len(reference.surface.triangles), kept, reference.landmark_vertices.shape[1]
+        len(reference.surface.vertices_mm),
+        len(reference.surface.triangles),
+        kept,
+        reference.landmarks.vertices.shape[1],
     )
     state = {
         "mean": np.stack([c.mean_mm for c in components]),
         "modes": np.stack([c.modes[:kept] for c in components]),
         "standard_deviations": np.stack([c.standard_deviations_mm[:kept] for c in components]),
         "triangles": reference.surface.triangles,
-        "landmark_vertices": reference.landmark_vertices,
-        "landmark_weights": reference.landmark_weights,
+        "landmark_vertices": reference.landmarks.vertices,
+        "landmark_weights": reference.landmarks.weights,
     }
     model.load_state_dict({name: torch.as_tensor(np.ascontiguousarray(value)) for name, value in state.items()})
     return model
