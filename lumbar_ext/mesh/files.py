@@ -10,7 +10,7 @@ import trimesh
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_bytes
-from lumbar_ext.io.input_file import MAX_MESH_BYTES, one_line, require_file
+from lumbar_ext.io.input_file import MAX_MESH_BYTES, one_line, require_file, silenced
 from lumbar_ext.mesh.surface import Surface, clean_surface
 
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
@@ -121,8 +121,10 @@ def read_stored_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _loaded(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with path.open("rb") as stream:
-        mesh = trimesh.load(stream, file_type=path.suffix.lower().lstrip("."), force="mesh", process=False)
+    kind = path.suffix.lower().lstrip(".")
+    kind = "stl_ascii" if kind == "stl" else kind  # the binary ones are read above
+    with path.open("rb") as stream, silenced("trimesh"):
+        mesh = trimesh.load(stream, file_type=kind, force="mesh", process=False)
     vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
     return vertices, np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
 

@@ -64,7 +64,7 @@ class ReconstructionOptions(Options):
         keep_apart: whether neighbouring vertebrae may not overlap (BOBYQA does not heed it).
         looks: second looks after the first registration; 0 for none.
         refine_cameras: whether small errors of the calibration, 1 mm and 0.3 deg, are corrected along the way.
-        max_seconds: limit of the search; null for none.
+        max_seconds: limit of the search, processor time; null for none.
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
     """

@@ -55,6 +55,20 @@ def test_impossible_meshes_are_not_written(tmp_path, vertices, faces, message):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[: len(text) // 2], lambda text: text.replace("normal 0.", "normal x", 1)]
+)
+def test_of_a_damaged_text_nothing_but_our_own_line_is_heard(tmp_path, caplog, capfd, damage):
+    text = trimesh.Trimesh(TETRAHEDRON, FACES, process=False).export(file_type="stl_ascii")
+    (tmp_path / "a.stl").write_text(damage(text))
+    try:
+        vertices, triangles = read_mesh(tmp_path / "a.stl")  # its normals alone are damaged
+        np.testing.assert_allclose(vertices[triangles], TETRAHEDRON[FACES], atol=1e-5)
+    except InputError as error:
+        assert str(error).count("a.stl") == 1 and "\n" not in str(error)
+    assert caplog.records == [] and capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("name, content", [("a.stl", b"solid nothing"), ("a.obj", b""), ("a.xyz", b"?")])
 def test_files_that_are_no_mesh_are_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
