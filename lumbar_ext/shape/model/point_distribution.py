@@ -64,7 +64,7 @@ class VertebraShapeModel(nn.Module):
             n_modes: keep only the first modes; all when omitted.
 
         Raises:
-            InputError: if the file cannot be read as a shape model.
+            InputError: if the file cannot be read as a shape model, or holds numbers that are not finite.
         """
         try:
             state = read_tensors(path, "a vertebra shape model")
@@ -77,6 +77,9 @@ class VertebraShapeModel(nn.Module):
             model.load_state_dict(state)
         except (KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:
             raise InputError(f"{path}: cannot be read as a vertebra shape model ({one_line(error)})") from error
+        for name, value in model.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise InputError(f"{path}: {name} holds numbers that are not finite, expected a vertebra shape model")
         return model if n_modes is None else model.truncate(n_modes)
 
     def save(self, path: str | Path) -> None:
