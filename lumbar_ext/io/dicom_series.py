@@ -16,7 +16,7 @@ from lumbar_ext.io.input_file import MAX_VOXELS
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _APART = 1e-3
 """Largest difference of direction cosines and spacings (mm) within a series."""
-_UNEVEN_MM = 0.1
+_UNEVEN_MM = 0.1  # of a slice from its even place; positions are often rounded to 0.01 mm
 
 
 @dataclass(frozen=True)

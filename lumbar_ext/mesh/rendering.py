@@ -14,7 +14,7 @@ from lumbar_ext.mesh.surface import Surface
 _OVERSAMPLING = 2  # along each axis: smooth edges
 _MARGIN = 0.04  # of the picture's size around the meshes
 _AMBIENT = 0.35  # share of light that comes from everywhere
-_TITLE_GREY = (90, 90, 90)
+_TITLE_GREY = (90, 90, 90)  # red, green, blue
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 _STILL_PX = (420, 620)  # columns and rows
 _FROM_FRONT_LEFT = (1.0, 1.0, 0.3)  # directions from the spine to the eye, world axes
-_FROM_LEFT = (0.0, 1.0, 0.0)
-_UP = (0.0, 0.0, 1.0)
+_FROM_LEFT, _UP = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)  # world axes
 _SCALE_QUANTILE = 0.98  # of all vertices: single tips do not stretch the colour scale
 
 

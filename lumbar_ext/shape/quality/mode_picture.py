@@ -17,7 +17,7 @@ _VIEWS = (((0.55, -1.0, 0.35), (0, 0, 1)), ((-0.35, 0.2, 1.0), (1, 0, 0)))
 """From the right front and from above: direction to the viewer, and what is up."""
 _TILE_PX = (190, 150)  # columns and rows of one instance
 _FRAMING = Framing((-20.0, 0.0, 0.0), 1.3)  # a tile holds 116 mm of height: a vertebra with its processes
-_IVORY = (255.0, 255.0, 240.0)
+_IVORY = (255.0, 255.0, 240.0)  # red, green, blue
 
 
 def mode_picture(

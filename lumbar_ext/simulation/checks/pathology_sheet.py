@@ -31,6 +31,7 @@ EXAMPLES: tuple[Pathology | None, ...] = (
 _TILE_PX = (230, 430)  # columns and rows of a person
 _FRAMING = Framing((-20.0, 0.0, -10.0), 1.3)  # world; a tile holds 330 mm of height: T12 to the sacrum
 _LIGHT_GREY, _IVORY, _TAN = (211.0, 211.0, 211.0), (255.0, 255.0, 240.0), (210.0, 180.0, 140.0)
+"""Red, green, blue, as the web calls them."""
 
 
 def pathology_sheet(output: str, seed: int = 4, *, split: str = "train", anatomy: str = str(DEFAULT_ANATOMY)) -> None:
