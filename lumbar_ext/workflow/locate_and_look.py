@@ -108,8 +108,19 @@ def see_located(
 
 
 def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> LocatedView:
-    """One view: located, looked at, and once more about the middle of what was found, if that lies off the crop's."""
-    seen = _look_at(network, pixels, camera, view, locate_spine(locator, pixels, camera, view).centre_px)
+    """One view: looked at where the spine most likely is, and where that does not show all levels, at the other places too."""
+    best = None
+    for place in locate_spine(locator, pixels, camera, view):
+        seen = _look_about(network, pixels, camera, view, place.centre_px)
+        best = seen if best is None or seen.sureness > best.sureness else best
+        if best.complete:
+            break
+    return best
+
+
+def _look_about(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, place_px: np.ndarray) -> LocatedView:
+    """A look, and one more about the middle of what was found, if that lies off the crop's."""
+    seen = _look_at(network, pixels, camera, view, place_px)
     middle = middle_of_levels(seen.decoded.centres_px)
     crop_centre = (np.array(CROP_SIZE_PX[::-1]) - 1) / 2
     if middle is None or np.abs(middle - crop_centre).max() <= _OFF_CENTRE_PX:
