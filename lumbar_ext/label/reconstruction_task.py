@@ -68,15 +68,15 @@ class ReconstructionTask(InferTask):
                 "max_seconds": number("max_seconds", request.get("max_seconds") or 60, 1, 3600),
                 "optimiser": one_of("optimiser", _chosen(request.get("optimiser")), CONFIGS),
             }
-            trained_here = self._run(inputs, output, options)
+            self._run(inputs, output, options)
             registration = json.loads((output / "registration.json").read_text())
-            weights = json.loads((output / "run.json").read_text())["weights"]["multitask"]
             result = _packed(output)
+        weights = self.network.weights()
         return str(result), {
             "levels": list(registration["vertebrae"]),
             "missing_levels": registration["missing_levels"],
             "loss": registration["loss"],
-            "weights": {"sha256": weights["sha256"], "trained_here": trained_here},
+            "weights": {"sha256": weights.sha256, "trained_here": weights.trained_here},
             "seconds": round(time.perf_counter() - start, 2),
         }
 
@@ -112,17 +112,18 @@ class ReconstructionTask(InferTask):
             )
         return beside
 
-    def _run(self, inputs: dict[str, str], output: Path, options: dict[str, Any]) -> bool:
-        """Runs the bundle; whether with weights that were trained here, of the generation that this server trains."""
-        weights = self.network.weights()
-        if weights.trained_here:
-            options = {**options, "overlays": ("first_generation.json",), "multitask_weights": str(weights.path)}
+    def _run(self, inputs: dict[str, str], output: Path, options: dict[str, Any]) -> None:
+        """Runs the bundle with the network that this server shows landmarks of and trains: that of the first generation."""
         with self._lock:
             workflow = bundle_workflow(
-                self.root, multitask_root=str(self.network.root), output_dir=str(output), **options
+                self.root,
+                overlays=("first_generation.json",),
+                multitask_root=str(self.network.root),
+                multitask_weights=str(self.network.weights().path),
+                output_dir=str(output),
+                **options,
             )
             run_on(workflow, {**inputs, "output_dir": str(output)})
-        return weights.trained_here
 
 
 def _chosen(value: Any) -> Any:
