@@ -121,10 +121,8 @@ def read_stored_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _loaded(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    kind = path.suffix.lower().lstrip(".")
-    kind = "stl_ascii" if kind == "stl" else kind  # the binary ones are read above
-    with path.open("rb") as stream, silenced("trimesh"):
-        mesh = trimesh.load(stream, file_type=kind, force="mesh", process=False)
+    with path.open("rb") as stream, silenced("trimesh.util"):
+        mesh = trimesh.load(stream, file_type=path.suffix.lower().lstrip("."), force="mesh", process=False)
     vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
     return vertices, np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
 
@@ -142,6 +140,8 @@ def _binary_stl_corners(path: Path) -> np.ndarray | None:
     size = 84 + _STL_TRIANGLE.itemsize * count
     if len(content) != size:
         if content.lstrip()[:5].lower() == b"solid" and b"\0" not in content[:1024]:
+            if not content.rstrip().splitlines()[-1].lstrip().lower().startswith(b"endsolid"):
+                raise InputError(f"{path}: cut short: the last line of its text is not endsolid")
             return None
         raise InputError(
             f"{path}: {len(content)} bytes, expected {size} for the {count} triangles of its header; it is cut short, "
