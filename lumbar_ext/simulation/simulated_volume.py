@@ -34,7 +34,7 @@ from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import PersonInBeam, person_in_beam
 from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
-from lumbar_ext.volumes.tissue import TISSUE_LABELS
+from lumbar_ext.transforms.tissue import TISSUE_LABELS
 from lumbar_ext.volumes.truth import TruthVolume, truth_grid
 
 _SAME_MM = 0.01  # landmarks of a person made again; those in files are rounded to 1e-5

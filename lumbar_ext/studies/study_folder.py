@@ -59,7 +59,7 @@ class TruthFolder:
 
     @property
     def labels(self) -> Path:
-        """What fills each voxel of `volume`, see `volumes.tissue`."""
+        """What fills each voxel of `volume`, see `transforms.tissue`."""
         return self.path / "labels.nii.gz"
 
     def mesh(self, level: str) -> Path:

@@ -23,8 +23,8 @@ class TruthVolume:
     """What is known of the box.
 
     Args:
-        values_hu: int16 [I, J, K]; `tissue.NO_HU` where unknown.
-        labels: uint8 [I, J, K], see `volumes.tissue`.
+        values_hu: int16 [I, J, K]; `transforms.tissue.NO_HU` where unknown.
+        labels: uint8 [I, J, K], see `transforms.tissue`.
         grid: the voxels, along the world's axes.
     """
 

@@ -10,6 +10,9 @@ TISSUES = ("air", "soft_tissue", "other_bone", "sacrum", *LEVELS)
 """The classes of the field network, in the order of its output. Air is that around, in lungs and in bowel; other bone is
 ribs, pelvis, thoracic vertebrae and a sixth lumbar one."""
 
+BONES = TISSUES[2:]
+"""The tissues that are bone."""
+
 TISSUE_LABELS = {"air": 0, "soft_tissue": 100, "other_bone": 101, "sacrum": 26, **VERSE_LABELS}
 """Their values in label files: those of VerSe where it has them (26 is S1 there), others where it has none."""
 
