@@ -10,6 +10,7 @@ from torch import Tensor
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.losses.field_loss import hounsfield
+from lumbar_ext.metrics.image_scores import dice
 from lumbar_ext.transforms.tissue import BONES, HU_WINDOW, TISSUES
 
 FIELD_FIELDS = ("score", "bone_dice", "bone_mae_hu", "other_mae_hu")
@@ -58,23 +59,19 @@ class FieldMetric(Metric):
         return self.sign * float(np.nanmean(self._values))
 
 
-def _study_value(field: str, found: np.ndarray, tissue: np.ndarray, values_hu: np.ndarray, true_hu: np.ndarray) -> float:
+def _study_value(
+    field: str, found: np.ndarray, tissue: np.ndarray, values_hu: np.ndarray, true_hu: np.ndarray
+) -> float:
     known = tissue < len(TISSUES)
     lumbar = [TISSUES.index(level) for level in LEVELS]
     if field == "score":
         present = [index for index in lumbar if (tissue == index).any()]
-        return float(np.mean([dice(found == index, tissue == index, known) for index in present]))
+        return float(np.mean([dice((found == index) & known, tissue == index) for index in present]))
     if field == "bone_dice":
-        return dice(np.isin(found, lumbar), np.isin(tissue, lumbar), known)
+        return dice(np.isin(found, lumbar) & known, np.isin(tissue, lumbar))
     bone = np.isin(tissue, [TISSUES.index(name) for name in BONES])
     chosen = known & np.isfinite(true_hu) & (bone if field == "bone_mae_hu" else ~bone)
     return float(np.abs(values_hu - np.clip(true_hu, *HU_WINDOW))[chosen].mean()) if chosen.any() else float("nan")
-
-
-def dice(found: np.ndarray, true: np.ndarray, known: np.ndarray) -> float:
-    """Dice overlap of two masks where the truth is known; 1 where both are empty."""
-    found, true = found & known, true & known
-    return 2 * float((found & true).sum()) / max(float(found.sum() + true.sum()), 1.0) if found.any() or true.any() else 1.0
 
 
 def field_metrics() -> dict[str, FieldMetric]:

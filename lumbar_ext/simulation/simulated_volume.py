@@ -35,7 +35,7 @@ from lumbar_ext.simulation.simulated_study import PersonInBeam, person_in_beam
 from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
 from lumbar_ext.transforms.tissue import TISSUE_LABELS
-from lumbar_ext.volumes.truth import TruthVolume, truth_grid
+from lumbar_ext.volumes.truth_volume import TruthVolume, truth_grid
 
 _SAME_MM = 0.01  # landmarks of a person made again; those in files are rounded to 1e-5
 _TISSUE_FROM_HU = -400.0  # between lung or gas and fat, in which a voxel of half air counts as air
@@ -128,9 +128,7 @@ def recorded_spec(files: StudyFolder, parameters: SimulationParameters) -> Study
         spec = replace(spec, size_px=round(parameters.geometry.panel_mm / camera.pixel_spacing_mm[0]))
     if meta["person_seed"] != meta["seed"]:
         posture = meta["posture"]
-        spec = replace(
-            spec, person_seed=meta["person_seed"], direction=posture["direction"], level=posture["level"]
-        )
+        spec = replace(spec, person_seed=meta["person_seed"], direction=posture["direction"], level=posture["level"])
     return replace(spec, pathology=_recorded_pathology(spec, meta["pathology"], files))
 
 

@@ -28,7 +28,7 @@ from lumbar_ext.studies.study_folder import StudyFolder, study_folders
 from lumbar_ext.transforms.field_views import FIELD_SIZE_PX, POSITION_MM, FieldViews
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, as_uint16, from_uint16, normalise_intensity
 from lumbar_ext.transforms.tissue import NO_HU, TISSUES, tissue_index
-from lumbar_ext.volumes.truth import TruthVolume, read_truth_volume
+from lumbar_ext.volumes.truth_volume import TruthVolume, read_truth_volume
 
 _LOGGER = logging.getLogger(__name__)
 _UNASKED = len(TISSUES) + 1  # of a target: nothing is known, or the point is not seen
@@ -90,9 +90,7 @@ class FieldRecord:
         pixels = {}
         for view in VIEWS:
             radiograph = read_radiograph(files.radiograph(view))
-            pixels[view] = (
-                with_bone_bright(radiograph) if radiograph.polarity == "bone_dark" else radiograph
-            ).pixels
+            pixels[view] = (with_bone_bright(radiograph) if radiograph.polarity == "bone_dark" else radiograph).pixels
         views = FieldViews.of(pixels, geometry, size_px=FIELD_SIZE_PX)
         stored = as_uint16(np.stack([views.images[view] for view in VIEWS]), *NORMALISED_RANGE)
         return cls(folder, FieldViews({}, views.seen, views.middle_mm), stored)
@@ -226,7 +224,7 @@ class FieldLattice(Dataset):
 def point_sample(
     record: FieldRecord, images: np.ndarray, points_mm: np.ndarray, values_hu: np.ndarray, tissue: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """A sample of points [P, 3] with their CT numbers and tissues [P]; of those that one film does not show nothing is asked."""
+    """A sample of points [P, 3] with their CT numbers and tissues [P]; nothing is asked of those out of view."""
     places = record.views.places(points_mm)
     shown = record.views.shown(places)
     label = field_target(
@@ -312,7 +310,7 @@ def _about(flat: np.ndarray, count: int, spread: float, shape: np.ndarray, rng: 
 def _around(volume: TruthVolume, count: int, rng: np.random.Generator) -> np.ndarray:
     """Points [N, 3] outside the truth's box but within a larger one."""
     size = np.array(volume.grid.shape) * volume.grid.voxel_mm
-    middle = volume.grid.origin_mm + size / 2
+    middle = volume.grid.origin_mm + (size - volume.grid.voxel_mm) / 2
     # each axis in turn leaves the box, the others are anywhere
     offset = rng.uniform(-_AROUND / 2, _AROUND / 2, (count, 3))
     axis = rng.integers(0, 3, count)

@@ -51,9 +51,7 @@ class FieldViews:
         seen = {}
         for view in VIEWS:
             size = size_px or _whole_film_px(geometry, view)
-            seen[view] = to_network_grid(
-                pixels[view], geometry[view], view, size_px=size, spacing_mm=FIELD_SPACING_MM
-            )
+            seen[view] = to_network_grid(pixels[view], geometry[view], view, size_px=size, spacing_mm=FIELD_SPACING_MM)
         images = {view: normalise_intensity(seen[view].pixels) for view in VIEWS}
         middle = triangulate(*(geometry[view] for view in VIEWS), *(geometry[view].centre_px for view in VIEWS))
         return cls(images, seen, middle.points_mm)

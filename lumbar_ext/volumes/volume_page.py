@@ -42,11 +42,17 @@ def draw_page(
     """
     rows = [
         [(f"{_VIEW_NAMES[view]} radiograph", _grey(views.images[view])) for view in VIEWS]
-        + [("CT numbers, sagittal", _slice(volume, 1, labels=False)), ("CT numbers, coronal", _slice(volume, 0, labels=False))],
+        + [
+            ("CT numbers, sagittal", _slice(volume, 1, labels=False)),
+            ("CT numbers, coronal", _slice(volume, 0, labels=False)),
+        ],
         [(f"the volume, {_VIEW_NAMES[view]}", _grey(projections[view].attenuation)) for view in VIEWS]
         + [("tissues, sagittal", _slice(volume, 1)), ("tissues, coronal", _slice(volume, 0))],
         [
-            (f"unexplained, {_VIEW_NAMES[view]}: {projections[view].unexplained:.0%}", _signed(projections[view].residual))
+            (
+                f"unexplained, {_VIEW_NAMES[view]}: {projections[view].unexplained:.0%}",
+                _signed(projections[view].residual),
+            )
             for view in VIEWS
         ]
         + [("tissues, axial through L3", _slice(volume, 2)), ("vertebrae from the left front", _rendered(surfaces))],
@@ -103,7 +109,9 @@ def _rendered(surfaces: Mapping[str, Surface]) -> np.ndarray:
     if not surfaces:
         return np.full((_PANEL_PX, _PANEL_PX, 3), 255.0)
     meshes = [
-        ColouredMesh(s.vertices_mm, s.triangles, np.broadcast_to(LEVEL_COLOURS[level], s.vertices_mm.shape).astype(float))
+        ColouredMesh(
+            s.vertices_mm, s.triangles, np.broadcast_to(LEVEL_COLOURS[level], s.vertices_mm.shape).astype(float)
+        )
         for level, s in surfaces.items()
     ]
     return render(meshes, np.array([1.0, 1.0, 0.3]), np.array([0.0, 0.0, 1.0]), (_PANEL_PX, _PANEL_PX))

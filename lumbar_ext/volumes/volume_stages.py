@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine
 from monai.inferers import Inferer
@@ -81,7 +80,9 @@ class ReconstructVolume(Inferer):
                 grid = given_box(self.box, self.voxel_mm) if self.box else lumbar_box(field, self.voxel_mm)
                 volume = field.on_grid(grid)
             except MemoryError as error:
-                raise InputError(f"not memory enough for voxels of {self.voxel_mm} mm: larger ones are expected") from error
+                raise InputError(
+                    f"not memory enough for voxels of {self.voxel_mm} mm: larger ones are expected"
+                ) from error
             surfaces, missing = vertebra_surfaces(volume)
             projections = back_projections(volume, field.views)
             return {
@@ -158,7 +159,9 @@ def volume_document(
         "labels": {**TISSUE_LABELS, "not_seen": NOT_SEEN_LABEL},
         "hu_window": list(HU_WINDOW),
         "hu_where_not_seen": NO_HU,
-        "volumes_ml": {name: float((volume.labels == value).sum()) * cubic_mm / 1e3 for name, value in TISSUE_LABELS.items()},
+        "volumes_ml": {
+            name: float((volume.labels == value).sum()) * cubic_mm / 1e3 for name, value in TISSUE_LABELS.items()
+        },
         "mean_hu": {
             level: float(volume.values_hu[volume.labels == VERSE_LABELS[level]].mean())
             for level in LEVELS
@@ -181,8 +184,12 @@ def end_volume(evaluator: Engine) -> None:
     if data.get("output_dir") is not None:
         print(f"results: {Path(data['output_dir']).resolve()}")
     lines = [f"{level}: {found['missing'].get(level, 'found')}" for level in LEVELS]
-    lines.append(f"{' x '.join(map(str, volume.grid.shape))} voxels of {volume.grid.voxel_mm:g} mm, {volume.seen_share:.0%} seen")
-    lines += [f"{view}: {found['projections'][view].unexplained:.0%} of the film's detail is unexplained" for view in VIEWS]
+    lines.append(
+        f"{' x '.join(map(str, volume.grid.shape))} voxels of {volume.grid.voxel_mm:g} mm, {volume.seen_share:.0%} seen"
+    )
+    lines += [
+        f"{view}: {found['projections'][view].unexplained:.0%} of the film's detail is unexplained" for view in VIEWS
+    ]
     print("\n".join(lines), flush=True)
     if not found["surfaces"]:
         raise NothingUsableError("the volume holds no lumbar vertebra: nothing is usable")

@@ -57,6 +57,8 @@ def read_truth_volume(truth: TruthFolder) -> TruthVolume:
     if values.shape != labels.shape or not np.allclose(world_from_voxel, of_labels, atol=1e-3):
         raise InputError(f"{truth.volume} and {truth.labels}: other voxels, expected the same in both")
     if values.ndim != 3 or not np.allclose(world_from_voxel[:3, :3], np.eye(3) * edge, atol=1e-3) or edge <= 0:
-        raise InputError(f"{truth.volume}: expected cubic voxels along the axes of the world (lumbar-ext simulate-volumes)")
+        raise InputError(
+            f"{truth.volume}: expected cubic voxels along the axes of the world (lumbar-ext simulate-volumes)"
+        )
     grid = VoxelGrid(world_from_voxel[:3, 3].copy(), round(edge, 4), values.shape)
     return TruthVolume(np.asarray(values, np.int16), np.asarray(labels, np.uint8), grid)
