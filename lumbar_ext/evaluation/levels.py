@@ -141,7 +141,7 @@ def levels_table(outcomes: list[LevelOutcome]) -> str:
 def evaluate_levels(
     sets: dict[str, str],
     *,
-    second_generation: bool = False,
+    first_generation: bool = False,
     bundle_root: str | None = None,
     output: str | None = None,
 ) -> None:
@@ -149,11 +149,11 @@ def evaluate_levels(
 
     Args:
         sets: name to folder of study folders with their truth.
-        second_generation: measure that network and its locator in place of the first one.
+        first_generation: measure the former network, each view alone and both together.
         bundle_root: folder of the network's bundle, if it is another one than the package's.
         output: CSV file with one row a level.
     """
-    measure = (_located_levels if second_generation else _levels_of_the_first)(bundle_dir(MULTITASK, bundle_root))
+    measure = (_levels_of_the_first if first_generation else _located_levels)(bundle_dir(MULTITASK, bundle_root))
     outcomes: list[LevelOutcome] = []
     for name, folder in sets.items():
         for item in study_items(folder, folder):
@@ -184,12 +184,9 @@ def _levels_of_the_first(bundle_root: Path) -> LevelMeasure:
 
 def _located_levels(bundle_root: Path) -> LevelMeasure:
     from lumbar_ext.workflow.locate_and_look import observe_located
-    from lumbar_ext.workflow.network_bundle import load_bundle_network
+    from lumbar_ext.workflow.network_bundle import load_locating_networks
 
-    network, locator = (
-        load_bundle_network(bundle_root, bundle_root / "models" / file, overlays=["second_generation.json"], name=name)
-        for file, name in (("second_generation.pt", "network_def"), ("locator.pt", "locator_def"))
-    )
+    network, locator = load_locating_networks(bundle_root)
 
     def measure(name: str, study: str, films: BiplanarStudy, true_height_mm: np.ndarray) -> list[LevelOutcome]:
         levels = observe_located(network, locator, films).levels

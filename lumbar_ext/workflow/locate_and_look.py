@@ -28,25 +28,37 @@ from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 from lumbar_ext.transforms.spine_decode import decode_spine
 from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides, surer_polarity
 
-# The crop leaves 50 px beside the spine of a usual person; if its middle is off by more than this it is cut out again.
-_OFF_CENTRE_PX = 25.0
+# A crop whose middle is off that of the vertebrae by more than this is cut out again: then a film and its longer or finer
+# brother are seen through the same crop, and answers that depend on where it lies by 1 mm (measured) agree.
+_OFF_CENTRE_PX = 0.5
+_MOST_CROPS = 4
 # of the sum of five probabilities: what the centred crop may lose and still be preferred
 _AS_SURE = 0.05
 _MIDDLE = (len(LEVELS) - 1) / 2  # index of L3
 
 
 @dataclass(frozen=True)
-class _Seen:
+class LocatedView:
+    """What the network answered to the crop about the spine of one radiograph.
+
+    Args:
+        canonical: the crop, in the polarity that was looked at.
+        packed: the network's output.
+        decoded: what this view shows by itself.
+    """
+
     canonical: CanonicalView
     packed: Tensor
     decoded: DecodedView
 
     @property
     def complete(self) -> bool:
+        """Whether it shows all levels."""
         return bool(self.decoded.present.all())
 
     @property
     def sureness(self) -> float:
+        """The sum of the levels' confidences."""
         return float(self.decoded.confidence.sum())
 
 
@@ -63,7 +75,10 @@ def observe_located(
         study: radiographs of any size, bone bright, with their cameras.
         calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
-    found = {view: _located(network, locator, study, view) for view in VIEWS}
+    found = {
+        view: see_located(network, locator, study[view].pixels.astype(np.float32), study.geometry[view], view)
+        for view in VIEWS
+    }
     seen = {view: own for view, (own, _) in found.items()}
     maps = {view: level_maps(own.packed) for view, own in seen.items()}
     levels = assign_levels(maps, _geometry(seen), SPINE_RULES)
@@ -80,33 +95,55 @@ def observe_located(
     return ObservedStudy({view: own.canonical for view, own in seen.items()}, decoded, inverted, levels)
 
 
-def _located(network: nn.Module, locator: nn.Module, study: BiplanarStudy, view: str) -> tuple[_Seen, bool]:
-    pixels = study[view].pixels.astype(np.float32)
-    return surer_polarity(
-        lambda turn: _look(network, locator, pixels.max() - pixels if turn else pixels, study.geometry[view], view)
-    )
+def see_located(
+    network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str
+) -> tuple[LocatedView, bool]:
+    """Locates the lumbar spine on one radiograph and runs the network on the crop; see `surer_polarity` for what is returned.
+
+    Args:
+        network, locator: see `observe_located`.
+        pixels: [rows, columns] of any size, bone bright as far as is known.
+        camera: that took them.
+        view: "ap" or "lat".
+    """
+    return surer_polarity(lambda turn: _look(network, locator, pixels.max() - pixels if turn else pixels, camera, view))
 
 
-def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> _Seen:
-    """One view: located, looked at, and once more about the middle of what was found, if that lies off the crop's."""
-    seen = _look_at(network, pixels, camera, view, locate_spine(locator, pixels, camera, view).centre_px)
-    middle = middle_of_levels(seen.decoded.centres_px)
-    crop_centre = (np.array(CROP_SIZE_PX[::-1]) - 1) / 2
-    if middle is None or np.abs(middle - crop_centre).max() <= _OFF_CENTRE_PX:
-        return seen
-    again = _look_at(network, pixels, camera, view, seen.canonical.to_original_px(middle))
-    return again if again.sureness > seen.sureness - _AS_SURE else seen
+def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> LocatedView:
+    """One view: looked at where the spine most likely is, and where that does not show all levels, at the other places too."""
+    best = None
+    for place in locate_spine(locator, pixels, camera, view):
+        seen = _look_about(network, pixels, camera, view, place.centre_px)
+        best = seen if best is None or seen.sureness > best.sureness else best
+        if best.complete:
+            break
+    return best
+
+
+def _look_about(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, place_px: np.ndarray) -> LocatedView:
+    """A look, and further ones about the middle of what was found, until the crop lies about it."""
+    seen = _look_at(network, pixels, camera, view, place_px)
+    for _ in range(_MOST_CROPS - 1):
+        middle = middle_of_levels(seen.decoded.centres_px)
+        crop_centre = (np.array(CROP_SIZE_PX[::-1]) - 1) / 2
+        if middle is None or np.abs(middle - crop_centre).max() <= _OFF_CENTRE_PX:
+            break
+        again = _look_at(network, pixels, camera, view, seen.canonical.to_original_px(middle))
+        if again.sureness <= seen.sureness - _AS_SURE:
+            break
+        seen = again
+    return seen
 
 
 @reproducible_inference()
-def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, centre_px: np.ndarray) -> _Seen:
+def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, centre_px: np.ndarray) -> LocatedView:
     canonical = to_network_grid(pixels, camera, view, size_px=CROP_SIZE_PX[::-1], centre_px=centre_px)
     image = torch.from_numpy(normalise_intensity(canonical.pixels, canonical.inside))[None, None]
     packed = network(image.to(next(network.parameters()).device))
-    return _Seen(canonical, packed, decode_spine(packed))
+    return LocatedView(canonical, packed, decode_spine(packed))
 
 
-def _geometry(seen: dict[str, _Seen]) -> BiplanarGeometry:
+def _geometry(seen: dict[str, LocatedView]) -> BiplanarGeometry:
     return BiplanarGeometry(seen["ap"].canonical.camera, seen["lat"].canonical.camera)
 
 
