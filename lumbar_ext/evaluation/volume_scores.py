@@ -70,7 +70,7 @@ def volume_scores(found: ReconstructedVolume, truth: TruthVolume, *, intensity: 
     if found.grid.shape != truth.grid.shape or not np.allclose(found.grid.origin_mm, truth.grid.origin_mm, atol=1e-3):
         raise InputError(f"volumes on other grids: {found.grid} and {truth.grid}")
     voxel_mm = truth.grid.voxel_mm
-    counted = (found.labels != NOT_SEEN_LABEL) & (truth.labels != UNKNOWN_LABEL)
+    counted = (found.labels != NOT_SEEN_LABEL) & ~np.isin(truth.labels, (UNKNOWN_LABEL, NOT_SEEN_LABEL))
     regions = _regions(truth)
     psnr = dict.fromkeys(regions, float("nan"))
     similarity = dict(psnr)
