@@ -54,6 +54,11 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb("dicom", "report.dicom.export:write_dicom", "a reconstruction as DICOM objects", "dicom"),
         Verb(
+            "deidentify",
+            "radiographs.dicom_deidentified:deidentify",
+            "copies of two DICOM radiographs without their person",
+        ),
+        Verb(
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
         Verb(

@@ -47,10 +47,15 @@ class MeasureSpine(Transform):
         with self.progress.stage(STAGE):
             triangles = self.triangles.cpu().numpy()
             missing = missing_levels(data["observed"], data["pred"])
-            return {
-                **data,
-                "assessment": assess_registration(data["pred"], triangles, data["landmarks"], missing=missing),
-            }
+            unsure = data["study"].uncertainty
+            assessment = assess_registration(
+                data["pred"],
+                triangles,
+                data["landmarks"],
+                missing=missing,
+                size_sd=0.0 if unsure is None else unsure.size_sd,
+            )
+            return {**data, "assessment": assessment}
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ class ReconstructionOptions(Options):
         prior_weight: weight of the shape prior; null for that of the registration.
         keep_apart: whether neighbouring vertebrae may not overlap (BOBYQA does not heed it).
         looks: second looks after the first registration; 0 for none.
-        refine_cameras: whether small errors of the calibration, 1 mm and 0.3 deg, are corrected along the way.
+        refine_cameras: whether small errors of the calibration, 1 mm and 0.3 deg, are corrected along the way; null where it
+            says that it is uncertain.
         max_seconds: limit of the search; null for none.
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
@@ -81,7 +82,7 @@ class ReconstructionOptions(Options):
     prior_weight: Weight | None
     keep_apart: bool
     looks: Whole
-    refine_cameras: bool
+    refine_cameras: bool | None
     max_seconds: Positive | None
     write_label_map: bool
     write_pdf: bool
