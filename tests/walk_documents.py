@@ -34,6 +34,7 @@ motion first second --output motion.json
 follow-up first second change
 picture first picture.png
 dicom first study/IM0001 study/IM0002 first_dicom
+deidentify study/IM0001 study/IM0002 nobody
 own-vertebrae study/IM0001 study/IM0002 study/calibration.json own --mesh_dir first {QUICK}
 calibrate-films study/IM0001 study/IM0002 films.json --landmarks first/landmarks.json --pixel_spacing_mm 0.417
 decompose --image $RECONSTRUCTION/sample/ap.png --view ap --pixel_spacing_mm 0.417 --output_dir seen
@@ -43,6 +44,7 @@ cohort-retry many
 cohort-report many
 simulate --output_dir cohort/train --n 4 --split train {SMALL}
 simulate --output_dir cohort/validation --n 2 --split validation {SMALL}
+simulate-volumes cohort/validation
 contact-sheet --cohort_dir cohort/train --output sheet.png
 pathology-sheet --output pathologies.png --seed 4
 mode-picture --model $RECONSTRUCTION/models/model.pt --output modes.png --modes 1
@@ -76,6 +78,8 @@ ELSEWHERE = {
     "package-map": "tests/deploy, in the environment of its SDK",
     "pacs": "needs an archive; tests/pacs",
     "posture-statistics": "needs a collection of key points; tests/simulation/posture",
+    "evaluate-volumes": "needs a trained field network; tests/evaluation",
+    "volume": "needs a trained field network; tests/volumes",
     "simulate-ct": "needs a CT; tests/simulation/ct",
 }
 """Verbs that are not walked, and who runs them."""

@@ -55,6 +55,11 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("dicom", "report.dicom.export:write_dicom", "a reconstruction as DICOM objects", "dicom"),
         Verb("picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG"),
         Verb(
+            "deidentify",
+            "radiographs.dicom_deidentified:deidentify",
+            "copies of two DICOM radiographs without their person",
+        ),
+        Verb(
             "calibrate-films",
             "cli.uncalibrated_films:calibrate_films",
             "calibration.json of two films that nobody calibrated, from the landmarks on them",
@@ -153,6 +158,9 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     ),
     "How good it is": (
         Verb("evaluate", "cli.bundle_verbs:evaluate", "error tables of reconstructions of a cohort"),
+        Verb(
+            "evaluate-volumes", "evaluation.volume_tables:evaluate_volumes", "volumes against those of simulated people"
+        ),
         Verb("evaluate-measurements", "cli.bundle_verbs:evaluate_measurements", "errors of measurements of a cohort"),
         Verb(
             "calibrate-measurements",
