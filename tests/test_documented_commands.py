@@ -59,7 +59,10 @@ def test_every_verb_is_run_by_the_walk_or_said_where_else():
         assert {word[2:] for word in words if word.startswith("--")} <= known_options(words[0]) | set(_PASSED_ON)
 
 
-_PASSED_ON = ("val_interval", "batch_size", "downsample", "size_px", "shift_px", "tensorboard", "mlflow", "max_epochs")
+_PASSED_ON = (
+    *("val_interval", "batch_size", "downsample", "size_px", "shift_px", "tensorboard", "mlflow", "max_epochs"),
+    *("looks", "max_seconds"),
+)
 """Options of `train` that `cross-validate` and `ablate` pass on, and of `reconstruct` that `cohort` does."""
 
 
