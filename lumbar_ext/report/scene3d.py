@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.report.colours import VIRIDIS
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 
@@ -23,7 +24,11 @@ def plotly_library() -> str:
 
 
 def plotly_figure(
-    meshes_mm: Mapping[str, np.ndarray], triangles: np.ndarray, vertex_sd_mm: Mapping[str, np.ndarray], high_mm: float
+    meshes_mm: Mapping[str, np.ndarray],
+    triangles: np.ndarray,
+    vertex_sd_mm: Mapping[str, np.ndarray],
+    high_mm: float,
+    sacral_rim_mm: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """A figure of JSON values: one mesh a vertebra, coloured by level or by uncertainty.
 
@@ -32,6 +37,7 @@ def plotly_figure(
         triangles: [M, 3], shared by all meshes.
         vertex_sd_mm: by level, [V]; levels without are never coloured by uncertainty.
         high_mm: the end of the colour scale.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm, drawn as a disc.
     """
     names = [name for name in meshes_mm]
     centre = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0) if names else np.zeros(3)
@@ -39,6 +45,9 @@ def plotly_figure(
         _trace(name, vertices - centre, triangles, vertex_sd_mm.get(name), high_mm)
         for name, vertices in meshes_mm.items()
     ]
+    if sacral_rim_mm is not None:
+        vertices, own = sacral_disc(sacral_rim_mm)
+        traces.append(_trace("S1", vertices - centre, own, None, high_mm))
     return {"data": traces, "layout": _layout()}
 
 

@@ -29,12 +29,16 @@ class SpineAnchors:
         t12_centre_px: [2] (u, v).
         l6_landmarks_px: [7, 2], of a sixth lumbar vertebra.
         s1_landmarks_px: [5, 2], `anatomy.S1_LANDMARKS`.
+        t12_scale_px: scale b of the centre's error, see `networks.spine_packing`.
+        s1_scale_px: [5] the same of each landmark of S1.
         confidence: of "T12", "L6" and "S1", as `DecodedView.confidence`.
     """
 
     t12_centre_px: np.ndarray
     l6_landmarks_px: np.ndarray
     s1_landmarks_px: np.ndarray
+    t12_scale_px: float
+    s1_scale_px: np.ndarray
     confidence: dict[str, float]
 
     def with_sides_exchanged(self) -> SpineAnchors:
@@ -43,6 +47,7 @@ class SpineAnchors:
             self,
             l6_landmarks_px=self.l6_landmarks_px[list(LEFT_RIGHT_SWAP)],
             s1_landmarks_px=self.s1_landmarks_px[list(S1_LEFT_RIGHT_SWAP)],
+            s1_scale_px=self.s1_scale_px[list(S1_LEFT_RIGHT_SWAP)],
         )
 
 

@@ -36,22 +36,29 @@ class Candidate:
         level: name, one of `anatomy.SPINE_LEVELS`.
         probability: heatmap at the refined peak, at most 1.
         centre_px: [2] (u, v), the refined peak.
+        centre_scale_px: Laplace scale b of the centre, see `spine_packing`.
         landmarks_px: [7, 2] for a vertebra, [5, 2] for S1, by vote.
-        scale_px: [7] or [5] Laplace scale b of each, see `spine_packing`.
+        scale_px: [7] or [5] the same of each landmark.
         cell: (row, column) of the peak.
     """
 
     level: str
     probability: float
     centre_px: np.ndarray
+    centre_scale_px: float
     landmarks_px: np.ndarray
     scale_px: np.ndarray
     cell: tuple[int, int]
 
     def landmark_confidence(self, radius_mm: float = CONFIDENCE_RADIUS_MM) -> np.ndarray:
         """The probability of the level times that of each landmark lying within `radius_mm` on the detector."""
-        ratio = radius_mm / NETWORK_SPACING_MM / self.scale_px
-        return self.probability * (1 - (1 + ratio) * np.exp(-ratio))
+        return self.probability * probability_within(self.scale_px, radius_mm)
+
+
+def probability_within(scale_px: np.ndarray, radius_mm: float = CONFIDENCE_RADIUS_MM) -> np.ndarray:
+    """The probability that an error of a scale b (see `spine_packing`) is smaller than `radius_mm` on the detector."""
+    ratio = radius_mm / NETWORK_SPACING_MM / scale_px
+    return 1 - (1 + ratio) * np.exp(-ratio)
 
 
 def refined_peak(heatmap: np.ndarray, row: int, column: int) -> tuple[np.ndarray, float]:
@@ -121,10 +128,13 @@ def _candidate(maps: SpineMaps, heat: np.ndarray, level: int, row: int, column: 
     else:
         offsets, scales, centre_offset = maps.landmark_offsets[0], maps.landmark_scales[0], maps.centre_offset[0]
     positions, b = voted(offsets.numpy(), scales.numpy(), centre_offset.numpy(), centre)
+    # S1 has no centre of its own: the first of its landmarks is.
+    own = b[0] if level == S1 else np.exp(np.clip(float(maps.centre_scale[0, 0, row, column]), *LOG_SCALE_RANGE))
     return Candidate(
         SPINE_LEVELS[level],
         probability,
         SPINE_PACK.px_from_cells(centre),
+        float(own) * SPINE_PACK.stride,
         SPINE_PACK.px_from_cells(positions),
         b * SPINE_PACK.stride,
         (row, column),
@@ -218,6 +228,8 @@ def _anchors(chosen: dict[str, Candidate], confidence: dict[str, float]) -> Spin
         t12_centre_px=_or_nan(t12 and t12.centre_px, (2,)),
         l6_landmarks_px=_or_nan(l6 and l6.landmarks_px, (len(LANDMARKS), 2)),
         s1_landmarks_px=_or_nan(s1 and s1.landmarks_px, (len(S1_LANDMARKS), 2)),
+        t12_scale_px=t12.centre_scale_px if t12 else np.nan,
+        s1_scale_px=_or_nan(s1 and s1.scale_px, (len(S1_LANDMARKS),)),
         confidence={name: float(confidence[name]) for name in ("T12", "L6", "S1")},
     )
 

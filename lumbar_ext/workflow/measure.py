@@ -24,6 +24,7 @@ from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
+from lumbar_ext.workflow.observed_anchors import observed_anchors
 from lumbar_ext.workflow.outputs import missing_levels
 from lumbar_ext.workflow.progress import Progress
 
@@ -45,12 +46,11 @@ class MeasureSpine(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `assessment`."""
         with self.progress.stage(STAGE):
+            observed, result = data["observed"], data["pred"]
+            missing, anchors = missing_levels(observed, result), observed_anchors(observed, result)
             triangles = self.triangles.cpu().numpy()
-            missing = missing_levels(data["observed"], data["pred"])
-            return {
-                **data,
-                "assessment": assess_registration(data["pred"], triangles, data["landmarks"], missing=missing),
-            }
+            assessment = assess_registration(result, triangles, data["landmarks"], missing=missing, anchors=anchors)
+            return {**data, "assessment": assessment}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def write_measurement_files(
         write_ply(
             folder / f"{level}.ply", lps_from_world(vertices), triangles, {} if spread is None else {"sd_mm": spread}
         )
-    write_gltf_scene(folder / "scene.glb", meshes, triangles)
+    write_gltf_scene(folder / "scene.glb", meshes, triangles, assessment.sacral_rim_mm)
     if (options or ReportOptions()).label_map:
         write_label_map(folder / "labels.nii.gz", meshes, triangles)
 
@@ -126,7 +126,13 @@ def write_report(
     content = report_content(measured.study, assessment, result.missing_levels, run, seconds, measured.doubts)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
     pictures = build_pictures(
-        measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm, assessment.lines
+        measured.study,
+        measured.landmarks,
+        meshes,
+        measured.triangles,
+        assessment.vertex_sd_mm,
+        assessment.lines,
+        assessment.sacral_rim_mm,
     )
     write_text(folder / "report.html", report_html(content, pictures))
     if (options or ReportOptions()).pdf:

@@ -39,6 +39,7 @@ from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
+from lumbar_ext.workflow.observed_anchors import observed_anchors
 from lumbar_ext.workflow.outputs import (
     RESULT_FILES,
     missing_levels,
@@ -216,11 +217,12 @@ class WriteReconstruction(Transform):
         if missing:
             text = "; ".join(f"{level}: {reason}" for level, reason in missing.items())
             warnings.warn(f"{text}; no mesh is written", stacklevel=2)
+        data = {**data, "anchors": observed_anchors(data["observed"], data["pred"])}
         with staged_output(data["output_dir"], RESULT_FILES) as folder:
             run = self._run_document(data)
             with self.progress.stage(STAGES[-1]):
                 self._write_results(folder, data, run)
-            document = registration_document(data["observed"], data["pred"], self.progress.seconds)
+            document = registration_document(data["observed"], data["pred"], data["anchors"], self.progress.seconds)
             write_json(folder / "registration.json", document)
             write_json(folder / "run.json", run)
         return dict(data)
@@ -228,10 +230,11 @@ class WriteReconstruction(Transform):
     def _write_results(self, folder: Path, data: Mapping[str, Any], run: dict[str, Any]) -> None:
         study, observed, landmarks, result = (data[name] for name in ("study", "observed", "landmarks", "pred"))
         triangles = self.triangles.cpu().numpy()
-        write_reconstruction(folder, study, observed, landmarks, result, triangles)
+        found = study_landmarks(observed, landmarks, data["anchors"])
+        rim_mm = data["assessment"].sacral_rim_mm if "assessment" in data else None
+        write_reconstruction(folder, study, observed, found, result, triangles, rim_mm)
         if "assessment" not in data:
             return
-        found = study_landmarks(observed, landmarks)
         measured = MeasuredReconstruction(
             study, found, result, data["assessment"], triangles, _level_warnings(observed)
         )

@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, vertebra_quality
-from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, VERTEX, Calibration, shipped_calibration
+from lumbar_ext.measurements.uncertainty.interval_calibration import (
+    NORMAL_90,
+    VERTEX,
+    Calibration,
+    interval_kind,
+    shipped_calibration,
+)
 from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
-from lumbar_ext.measurements.values.definitions import DEFINITIONS, Scope, subject_name, subjects
+from lumbar_ext.measurements.values.definitions import DEFINITIONS, subject_name
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange, reference_range
 from lumbar_ext.measurements.values.segment import meyerding_grade
@@ -32,7 +39,7 @@ class Measurement:
     """One reported value.
 
     Args:
-        subject: "L3", "L3-L4" or "L1-L5".
+        subject: "L3", "L3-L4", "L1-L5" or "S1".
         id: of its definition.
         value: None where it cannot be had.
         sd: calibrated standard deviation; None where unknown.
@@ -67,6 +74,7 @@ class Assessment:
         calibrated: whether uncertainties are calibrated.
         lines: by view, the endplates between which its angle is told.
         intervals: what is known of the intervals, a sentence.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it cannot be had.
     """
 
     measurements: tuple[Measurement, ...]
@@ -75,6 +83,7 @@ class Assessment:
     calibrated: bool
     lines: Mapping[str, tuple[EndplateLine, ...]] = field(default_factory=dict)
     intervals: str = ""
+    sacral_rim_mm: np.ndarray | None = None
 
     def get(self, subject: str, definition_id: str) -> Measurement:
         """A subject's measurement of a definition; one that could not be had is there too, with its reason."""
@@ -87,6 +96,7 @@ def assess_registration(
     landmarks: Landmarks3D | None = None,
     calibration: Calibration | None = None,
     missing: Mapping[str, str] | None = None,
+    anchors: LocatedAnchors | None = None,
 ) -> Assessment:
     """Measures and grades a registration.
 
@@ -96,10 +106,11 @@ def assess_registration(
         landmarks: what it started from.
         calibration: of the uncertainties, the package's own by default.
         missing: why levels were not registered, where that is known.
+        anchors: T12 and S1; unknown by default.
     """
     missing = missing or {}
     calibration = calibration or shipped_calibration()
-    measured = measure_registration(result, triangles)
+    measured = measure_registration(result, triangles, anchors)
     factor = calibration.factor(VERTEX)
     spread = {} if factor is None else {level: factor * own for level, own in measured.vertex_sd_mm.items()}
     quality = {
@@ -111,7 +122,9 @@ def assess_registration(
     deviations = _calibrated(measured, calibration)
     values = assess_values(measured.values, deviations)
     statement = calibration.statement() if calibration.factors else ""
-    return Assessment(values, spread, quality, bool(calibration.factors), measured.lines, statement)
+    return Assessment(
+        values, spread, quality, bool(calibration.factors), measured.lines, statement, measured.sacral_rim_mm
+    )
 
 
 def assess_values(values: Values, deviations: dict[Key, float] | None = None) -> tuple[Measurement, ...]:
@@ -124,7 +137,7 @@ def assess_values(values: Values, deviations: dict[Key, float] | None = None) ->
     deviations = deviations or {}
     reported = []
     for definition in DEFINITIONS:
-        for levels in subjects(definition.scope):
+        for levels in definition.subjects:
             key = (subject_name(levels), definition.id)
             reported.append(_reported(key, values, deviations.get(key)))
     return tuple(reported)
@@ -135,7 +148,7 @@ def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> d
     return {
         key: sd * factor
         for key, sd in measured.laplace_sd.items()
-        if (factor := calibration.factor(key[1])) is not None
+        if (factor := calibration.factor(interval_kind(key))) is not None
     }
 
 
@@ -168,8 +181,3 @@ def _lowest_ratio(subject: str, values: Values) -> str | None:
     """The ratio with the largest height loss, which decides Genant's grade."""
     known = {name: float(values.found[subject, name]) for name in _RATIOS if (subject, name) in values.found}
     return min(known, key=known.get, default=None)
-
-
-def scope_of(subject: str) -> Scope:
-    """Whether a subject ("L3", "L3-L4", "L1-L5") is a vertebra, a segment or the spine."""
-    return Scope.VERTEBRA if "-" not in subject else Scope.SPINE if subject == subject_name(LEVELS) else Scope.SEGMENT

@@ -33,6 +33,9 @@ NORMAL_90 = 1.6448536269514722
 VERTEX = "vertex"
 """The kind of value that the position of a vertex along its normal is."""
 
+LUMBOSACRAL = "L5-S1"
+"""The segment whose intervals are of kinds of their own: S1 is located by landmarks, the other vertebrae have meshes."""
+
 # at which stated and observed shares are compared
 LEVELS_OF_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LEAST_SHARE = 0.85
@@ -48,7 +51,7 @@ class Calibration:
     """Factors by kind of value.
 
     Args:
-        factors: definition id, or "vertex" for the position of a vertex along its normal, to factor.
+        factors: `interval_kind`, or "vertex" for the position of a vertex along its normal, to factor.
         cases: how many errors each was chosen on.
         held: by kind, the share of cases in which the nominal 90 % interval held the truth in the check on other people;
             empty where there was no check.
@@ -92,6 +95,12 @@ def shipped_calibration() -> Calibration:
     return _parsed(file.read_text(encoding="utf-8")) if file.is_file() else Calibration({}, {})
 
 
+def interval_kind(key: tuple[str, str]) -> str:
+    """The kind of value that a (subject, definition id) is: the definition, with the segment for L5-S1."""
+    subject, definition = key
+    return f"{definition} {subject}" if subject == LUMBOSACRAL else definition
+
+
 def fit_factors(
     errors: dict[str, np.ndarray], deviations: dict[str, np.ndarray], confidence: float = 0.9
 ) -> Calibration:
@@ -118,7 +127,11 @@ def fit_factors(
 
 def _not_below_their_unit(factors: dict[str, float], errors: dict[str, np.ndarray]) -> dict[str, float]:
     """Raises the factors of kinds with few cases to the median over kinds of their unit that have many."""
-    units = {definition.id: definition.unit for definition in DEFINITIONS}
+    units = {
+        interval_kind((subject, definition.id)): definition.unit
+        for definition in DEFINITIONS
+        for subject in ("", LUMBOSACRAL)
+    }
     many: dict[str | None, list[float]] = {}
     for kind, factor in factors.items():
         if len(errors[kind]) >= _FEW_CASES:
@@ -213,8 +226,9 @@ def read_errors(csv_path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
         with Path(csv_path).open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["pipeline_error"] and row["laplace_sd"]:
-                    errors.setdefault(row["id"], []).append(float(row["pipeline_error"]))
-                    deviations.setdefault(row["id"], []).append(float(row["laplace_sd"]))
+                    kind = interval_kind((row["subject"], row["id"]))
+                    errors.setdefault(kind, []).append(float(row["pipeline_error"]))
+                    deviations.setdefault(kind, []).append(float(row["laplace_sd"]))
     except OSError as error:
         raise InputError(f"{csv_path}: cannot be read ({error.strerror})") from error
     except KeyError as error:
