@@ -36,17 +36,27 @@ _MIDDLE = (len(LEVELS) - 1) / 2  # index of L3
 
 
 @dataclass(frozen=True)
-class _Seen:
+class LocatedView:
+    """What the network answered to the crop about the spine of one radiograph.
+
+    Args:
+        canonical: the crop, in the polarity that was looked at.
+        packed: the network's output.
+        decoded: what this view shows by itself.
+    """
+
     canonical: CanonicalView
     packed: Tensor
     decoded: DecodedView
 
     @property
     def complete(self) -> bool:
+        """Whether it shows all levels."""
         return bool(self.decoded.present.all())
 
     @property
     def sureness(self) -> float:
+        """The sum of the levels' confidences."""
         return float(self.decoded.confidence.sum())
 
 
@@ -63,7 +73,10 @@ def observe_located(
         study: radiographs of any size, bone bright, with their cameras.
         calibration: makes probabilities of the network's confidences; None leaves them as they are.
     """
-    found = {view: _located(network, locator, study, view) for view in VIEWS}
+    found = {
+        view: see_located(network, locator, study[view].pixels.astype(np.float32), study.geometry[view], view)
+        for view in VIEWS
+    }
     seen = {view: own for view, (own, _) in found.items()}
     maps = {view: level_maps(own.packed) for view, own in seen.items()}
     levels = assign_levels(maps, _geometry(seen), SPINE_RULES)
@@ -80,14 +93,21 @@ def observe_located(
     return ObservedStudy({view: own.canonical for view, own in seen.items()}, decoded, inverted, levels)
 
 
-def _located(network: nn.Module, locator: nn.Module, study: BiplanarStudy, view: str) -> tuple[_Seen, bool]:
-    pixels = study[view].pixels.astype(np.float32)
-    return surer_polarity(
-        lambda turn: _look(network, locator, pixels.max() - pixels if turn else pixels, study.geometry[view], view)
-    )
+def see_located(
+    network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str
+) -> tuple[LocatedView, bool]:
+    """Locates the lumbar spine on one radiograph and runs the network on the crop; see `surer_polarity` for what is returned.
+
+    Args:
+        network, locator: see `observe_located`.
+        pixels: [rows, columns] of any size, bone bright as far as is known.
+        camera: that took them.
+        view: "ap" or "lat".
+    """
+    return surer_polarity(lambda turn: _look(network, locator, pixels.max() - pixels if turn else pixels, camera, view))
 
 
-def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> _Seen:
+def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> LocatedView:
     """One view: located, looked at, and once more about the middle of what was found, if that lies off the crop's."""
     seen = _look_at(network, pixels, camera, view, locate_spine(locator, pixels, camera, view).centre_px)
     middle = middle_of_levels(seen.decoded.centres_px)
@@ -99,14 +119,14 @@ def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Ca
 
 
 @reproducible_inference()
-def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, centre_px: np.ndarray) -> _Seen:
+def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, centre_px: np.ndarray) -> LocatedView:
     canonical = to_network_grid(pixels, camera, view, size_px=CROP_SIZE_PX[::-1], centre_px=centre_px)
     image = torch.from_numpy(normalise_intensity(canonical.pixels, canonical.inside))[None, None]
     packed = network(image.to(next(network.parameters()).device))
-    return _Seen(canonical, packed, decode_spine(packed))
+    return LocatedView(canonical, packed, decode_spine(packed))
 
 
-def _geometry(seen: dict[str, _Seen]) -> BiplanarGeometry:
+def _geometry(seen: dict[str, LocatedView]) -> BiplanarGeometry:
     return BiplanarGeometry(seen["ap"].canonical.camera, seen["lat"].canonical.camera)
 
 

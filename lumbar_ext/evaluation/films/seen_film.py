@@ -15,6 +15,7 @@ from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.transforms.single_view import displayed_camera
+from lumbar_ext.workflow.locate_and_look import see_located
 from lumbar_ext.workflow.observe import see_view
 
 _ENDPLATES = (LANDMARKS.index("superior_endplate"), LANDMARKS.index("inferior_endplate"))
@@ -43,14 +44,17 @@ class SeenFilm:
         return score_film(self.film, centres, in_file(found.landmarks_px[:, _ENDPLATES]))
 
 
-def see_film(network: nn.Module, film: MarkedFilm) -> SeenFilm:
-    """Runs the network on one film.
+def see_film(network: nn.Module, film: MarkedFilm, locator: nn.Module | None = None) -> SeenFilm:
+    """Runs the network on one film: of the first generation around the marks, with a locator wherever this finds the spine.
 
     Raises:
         InputError: if the film cannot be read.
     """
     radiograph = with_bone_bright(read_radiograph(film.path))
     camera = displayed_camera(radiograph.size_px, film.spacing_mm)
+    if locator is not None:
+        located, inverted = see_located(network, locator, radiograph.pixels.astype(np.float32), camera, "ap")
+        return SeenFilm(film, located.canonical, located.decoded, inverted)
     canonical = to_network_grid(radiograph.pixels, camera, "ap", centre_px=film.lumbar_centre_px)
     seen, inverted = see_view(network, canonical)
     return SeenFilm(film, seen.canonical, seen.decoded, inverted)

@@ -29,6 +29,8 @@ class LevelRules:
         gap_weight_per_mm2: what the square of this gap takes off a pair's worth.
         floor: heatmap value of what is no vertebra: the pair is worth ln(p_ap p_lat / floor^2).
         spacing_mm: least and greatest distance of the centres of neighbouring vertebrae.
+        endplate: a last name whose "centre" is that of its superior endplate; None where there is none.
+        endplate_spacing_mm: least and greatest distance of this one from the centre of the vertebra above.
         sure: a peak of this value shows a vertebra even if the other view does not.
         guided_confidence, guided_gap_mm: the first two limits where a sure peak of the other view says where to look.
     """
@@ -40,6 +42,8 @@ class LevelRules:
     gap_weight_per_mm2: float = 0.15 / 9
     floor: float = 0.12
     spacing_mm: tuple[float, float] = (22.0, 55.0)
+    endplate: str | None = None
+    endplate_spacing_mm: tuple[float, float] = (9.0, 40.0)
     sure: float = CONFIDENCE_THRESHOLD
     guided_confidence: float = 0.01
     guided_gap_mm: float = 6.0
@@ -216,12 +220,24 @@ def may_follow(pairs: Sequence[LevelPair], rules: LevelRules) -> np.ndarray:
     """[N, N] whether the second pair may be the next one below the first."""
     points = np.array([pair.point_mm for pair in pairs]).reshape(-1, 3)
     levels = np.array([pair.level for pair in pairs], int)
-    fewest, most = (steps[levels[:, None], levels[None]] for steps in _steps_between(rules))
     distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    spaced = (distance >= rules.spacing_mm[0] * fewest) & (distance <= rules.spacing_mm[1] * most)
-    # each is so much lower that no two of a whole chain can be one vertebra
-    lower = points[:, None, 2] - points[None, :, 2] >= rules.same_mm
-    return spaced & lower & (levels[:, None] < levels[None])
+    least, greatest = (limit[levels[:, None], levels[None]] for limit in _distances_between(rules))
+    # each is so much lower that no two of a whole chain can be one vertebra; a steep sacrum lies behind L5 rather than below it
+    fall = np.where(_is_endplate(rules)[levels], rules.endplate_spacing_mm[0] / 2, rules.same_mm)
+    lower = points[:, None, 2] - points[None, :, 2] >= fall[None]
+    return (distance >= least) & (distance <= greatest) & lower & (levels[:, None] < levels[None])
+
+
+def _is_endplate(rules: LevelRules) -> np.ndarray:
+    return np.array([name == rules.endplate for name in rules.names])
+
+
+def _distances_between(rules: LevelRules) -> tuple[np.ndarray, np.ndarray]:
+    """[L, L] the least and the greatest distance of one level from another in mm."""
+    ends_at_endplate = _is_endplate(rules)[None]
+    limits = zip(rules.spacing_mm, rules.endplate_spacing_mm, _steps_between(rules), strict=True)
+    least, greatest = (step * (count - ends_at_endplate) + last * ends_at_endplate for step, last, count in limits)
+    return least, greatest
 
 
 def _steps_between(rules: LevelRules) -> tuple[np.ndarray, np.ndarray]:

@@ -26,10 +26,12 @@ LANDMARKS_MM = np.array(
 S1_MM = np.array([[0, 0, 0], [15, 0, -4], [-15, 0, 4], [0, 22, 0], [0, -22, 0]], float)
 
 
-def true_maps(sixth=False):
-    """Packed targets of both views, and their points."""
+def true_maps(sixth=False, s1_from_l5_mm=None):
+    """Packed targets of both views, and their points; `s1_from_l5_mm` puts the endplate of S1 elsewhere."""
     heights = [92, 60, 28, -4, -36, -68, -100, -122] if sixth else [88, 55, 22, -11, -44, -77, np.nan, -100]
     centres = np.stack([np.linspace(-5, 8, 8), np.linspace(4, -3, 8), np.array(heights, float)], axis=1)
+    if s1_from_l5_mm is not None:
+        centres[7] = centres[5] + s1_from_l5_mm
     packed, points = {}, {}
     for view in ("ap", "lat"):
         camera = CAMERAS[view]
@@ -62,6 +64,14 @@ def test_perfect_maps_are_read_as_they_are(sixth):
         assert np.abs(own.anchors.s1_landmarks_px - points[view].s1_px).max() < 0.1
         assert np.abs(own.anchors.t12_centre_px - points[view].centres_px[0]).max() < 0.1
         assert np.array_equal(own.centres_px, decode_spine(packed[view]).centres_px)
+
+
+@pytest.mark.parametrize("s1_from_l5_mm", [(-9, 0, -11), (-10, 1, -9), (-4, 0, -30)])
+def test_the_endplate_of_s1_is_half_a_vertebra_from_l5(s1_from_l5_mm):
+    """Of low bodies, worn discs and steep sacra 14 mm, of tall people 30: no reason to do without L5."""
+    levels, seen = decided(true_maps(s1_from_l5_mm=s1_from_l5_mm)[0])
+    assert list(levels.missing) == ["L6"]
+    assert all(own.present.all() for own in seen.values())
 
 
 def test_a_level_that_one_view_hardly_shows_is_found_where_the_other_shows_it():
