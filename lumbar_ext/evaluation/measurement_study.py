@@ -28,7 +28,7 @@ from lumbar_ext.evaluation.measurement_errors import (
 from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.uncertainty.interval_calibration import LUMBOSACRAL, VERTEX, interval_kind
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
-from lumbar_ext.workflow.observed_anchors import observed_anchors
+from lumbar_ext.workflow.outputs import observed_anchors
 
 LARGE_ERROR_MM = 2.0
 """Mean distance to the truth from which on a vertebra's quality grade should raise a doubt."""

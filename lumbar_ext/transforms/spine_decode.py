@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, S1_LANDMARKS, SPINE_LEVELS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LANDMARKS, LEVELS, S1_LANDMARKS, SPINE_LEVELS
+from lumbar_ext.landmarks.located_anchors import AnchorView
 from lumbar_ext.networks.spine_packing import LOG_SCALE_RANGE, SPINE_PACK, SpineMaps
-from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
+from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, SpineAnchors
 from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.spine_targets import S1
@@ -240,3 +241,25 @@ def _stacked(values: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> np.
 
 def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     return np.full(shape, np.nan) if value is None else np.asarray(value, float)
+
+
+def anchor_view(anchors: SpineAnchors, canonical: CanonicalView) -> AnchorView:
+    """The points of T12 and S1 that one view shows, in pixels of its network grid.
+
+    Args:
+        anchors: as decoded.
+        canonical: the radiograph on that grid.
+    """
+    positions_px = np.vstack([anchors.t12_centre_px, anchors.s1_landmarks_px])
+    scales_px = np.array([anchors.t12_scale_px, *anchors.s1_scale_px])
+    named = np.array([anchors.confidence[level] for level, _ in ANCHOR_POINTS])
+    confidence = np.nan_to_num(named * probability_within(scales_px))
+    return AnchorView(positions_px, scales_px, confidence, _on_film(positions_px, canonical))
+
+
+def _on_film(positions_px: np.ndarray, canonical: CanonicalView) -> np.ndarray:
+    columns, rows = canonical.camera.size_px
+    nearest = np.rint(np.nan_to_num(positions_px, nan=-1.0)).astype(int)
+    on_grid = ((nearest >= 0) & (nearest < (columns, rows))).all(-1)
+    u, v = np.clip(nearest, 0, (columns - 1, rows - 1)).T
+    return on_grid & canonical.inside[v, u]

@@ -24,8 +24,7 @@ from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
-from lumbar_ext.workflow.observed_anchors import observed_anchors
-from lumbar_ext.workflow.outputs import missing_levels
+from lumbar_ext.workflow.outputs import missing_levels, observed_anchors
 from lumbar_ext.workflow.progress import Progress
 
 STAGE = "measure the spine"

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.axes import lps_from_world
-from lumbar_ext.landmarks.located_anchors import LocatedAnchors
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors, locate_anchors
 from lumbar_ext.landmarks.markups import SUFFIX, write_points
 from lumbar_ext.landmarks.study_landmarks import AnchorLandmarks, StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
@@ -21,7 +22,6 @@ from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 from lumbar_ext.report.overlay import draw_overlay
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow.observe import ObservedStudy
-from lumbar_ext.workflow.observed_anchors import anchor_views
 
 RESULT_FILES = (
     *(f"{level}.{kind}" for level in LEVELS for kind in ("stl", "ply")),
@@ -44,10 +44,24 @@ def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D, anchors: Lo
 
 
 def _anchor_landmarks(observed: ObservedStudy, anchors: LocatedAnchors) -> AnchorLandmarks:
-    seen = anchor_views(observed)
+    seen = observed.anchors
+    if seen is None:
+        return AnchorLandmarks.unknown()
     pixels = {view: observed.canonical[view].to_original_px(own.positions_px) for view, own in seen.items()}
     confidence = {view: np.where(own.found, own.confidence, np.nan) for view, own in seen.items()}
     return AnchorLandmarks(anchors.positions_mm, pixels, confidence, anchors.gap_mm)
+
+
+def observed_anchors(observed: ObservedStudy, result: RegistrationResult) -> LocatedAnchors:
+    """T12 and S1 in space, in the cameras that the registration ended with."""
+    seen, motions = observed.anchors, result.camera_motions
+    if seen is None:
+        return LocatedAnchors.unknown()
+    cameras = {view: observed.geometry[view] for view in VIEWS}
+    moved = {view: moved_camera(own, motions[view]) if view in motions else own for view, own in cameras.items()}
+    unseen = {} if observed.levels is None else observed.levels.missing
+    sixth = all(np.isfinite(own.anchors.l6_landmarks_px[:2]).all() for own in observed.decoded.values())
+    return locate_anchors(BiplanarGeometry(**moved), seen, unseen, sixth)
 
 
 def missing_levels(observed: ObservedStudy, result: RegistrationResult) -> dict[str, str]:

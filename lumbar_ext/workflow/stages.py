@@ -39,10 +39,10 @@ from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
-from lumbar_ext.workflow.observed_anchors import observed_anchors
 from lumbar_ext.workflow.outputs import (
     RESULT_FILES,
     missing_levels,
+    observed_anchors,
     registration_document,
     study_landmarks,
     write_json,
