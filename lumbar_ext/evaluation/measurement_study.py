@@ -28,7 +28,7 @@ from lumbar_ext.evaluation.measurement_errors import (
 from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.uncertainty.interval_calibration import LUMBOSACRAL, VERTEX, interval_kind
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
-from lumbar_ext.workflow.outputs import observed_anchors
+from lumbar_ext.workflow.outputs import measured_anchors
 
 LARGE_ERROR_MM = 2.0
 """Mean distance to the truth from which on a vertebra's quality grade should raise a doubt."""
@@ -48,7 +48,7 @@ class MeasureErrors(Transform):
         """Adds both."""
         triangles = self.shape_model.triangles.cpu().numpy()
         study = Path(data["truth_dir"]).parent.name
-        anchors = observed_anchors(data["observed"], data["pred"])
+        anchors = measured_anchors(data["observed"], data["pred"])
         errors = measurement_errors(study, data["pred"], triangles, data["truth_dir"], anchors)
         graded = graded_vertebrae(errors, data["pred"], data["landmarks"])
         return {**data, "measurement_errors": errors, "graded_vertebrae": graded}

@@ -30,7 +30,6 @@ _DEPTH_MM, _WIDTH_MM = (18.0, 45.0), (32.0, 68.0)
 _IN_WORDS = {"ap": "AP", "lat": "lateral"}
 _T12, _S1 = 0, slice(1, None)
 _AXIS_SD_PER_SCALE = np.sqrt(3.0)  # see `sacral_endplate`
-_BY_HAND_SCALE_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -153,10 +152,9 @@ def _doubt(
 ) -> str:
     """Why a level cannot be located; empty if nothing speaks against it."""
     shown = [view for view in VIEWS if views[view].found[own].all()]
-    if level in unseen or len(shown) < len(VIEWS):
-        if level in unseen:
-            return unseen[level]
-        return f"only the {_IN_WORDS[shown[0]]} view shows it" if shown else "neither view shows it"
+    if len(shown) < len(VIEWS):
+        of_one = f"only the {_IN_WORDS[shown[0]]} view shows it" if shown else "neither view shows it"
+        return unseen.get(level, of_one)
     for view in VIEWS:
         if not views[view].on_film[own].any() or (~views[view].on_film[own]).sum() > 1:
             return f"the {_IN_WORDS[view]} film cuts it off"

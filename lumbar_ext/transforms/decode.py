@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
-from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LEFT_RIGHT_SWAP
+from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LANDMARKS, S1_LEFT_RIGHT_SWAP
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.transforms.level_naming.level_choice import (
     CONFIDENCE_THRESHOLD,
@@ -40,6 +41,29 @@ class SpineAnchors:
     t12_scale_px: float
     s1_scale_px: np.ndarray
     confidence: dict[str, float]
+
+    @classmethod
+    def nothing(cls) -> SpineAnchors:
+        """None of them is there."""
+        return cls(
+            t12_centre_px=np.full(2, np.nan),
+            l6_landmarks_px=np.full((len(LANDMARKS), 2), np.nan),
+            s1_landmarks_px=np.full((len(S1_LANDMARKS), 2), np.nan),
+            t12_scale_px=np.nan,
+            s1_scale_px=np.full(len(S1_LANDMARKS), np.nan),
+            confidence={"T12": 0.0, "L6": 0.0, "S1": 0.0},
+        )
+
+    def with_points(self, positions_px: np.ndarray, scales_px: np.ndarray, certain: Collection[str]) -> SpineAnchors:
+        """The same with other positions [6, 2] and scales [6] of `anatomy.ANCHOR_POINTS`; levels that are certain are so."""
+        return replace(
+            self,
+            t12_centre_px=positions_px[0],
+            s1_landmarks_px=positions_px[1:],
+            t12_scale_px=float(scales_px[0]),
+            s1_scale_px=scales_px[1:],
+            confidence={**self.confidence, **dict.fromkeys(certain, 1.0)},
+        )
 
     def with_sides_exchanged(self) -> SpineAnchors:
         """Left and right landmarks exchanged."""

@@ -24,7 +24,7 @@ from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
-from lumbar_ext.workflow.outputs import missing_levels, observed_anchors
+from lumbar_ext.workflow.outputs import measured_anchors, missing_levels
 from lumbar_ext.workflow.progress import Progress
 
 STAGE = "measure the spine"
@@ -46,7 +46,7 @@ class MeasureSpine(Transform):
         """Adds `assessment`."""
         with self.progress.stage(STAGE):
             observed, result = data["observed"], data["pred"]
-            missing, anchors = missing_levels(observed, result), observed_anchors(observed, result)
+            missing, anchors = missing_levels(observed, result), measured_anchors(observed, result)
             triangles = self.triangles.cpu().numpy()
             assessment = assess_registration(result, triangles, data["landmarks"], missing=missing, anchors=anchors)
             return {**data, "assessment": assessment}

@@ -16,7 +16,7 @@ from torch import nn
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.camera import Camera
-from lumbar_ext.landmarks.located_anchors import AnchorView
+from lumbar_ext.landmarks.located_anchors import AnchorView, LocatedAnchors, locate_anchors
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.radiographs.radiograph import Radiograph
@@ -70,6 +70,15 @@ class ObservedStudy:
         if any(seen.anchors is None for seen in self.decoded.values()):
             return None
         return {view: anchor_view(seen.anchors, self.canonical[view]) for view, seen in self.decoded.items()}
+
+    def located_anchors(self, geometry: BiplanarGeometry | None = None) -> LocatedAnchors:
+        """T12 and S1 in space, in cameras of the network grids; by default those of the calibration."""
+        seen = self.anchors
+        if seen is None:
+            return LocatedAnchors.unknown()
+        unseen = {} if self.levels is None else self.levels.missing
+        sixth = all(np.isfinite(own.anchors.l6_landmarks_px[:2]).all() for own in self.decoded.values())
+        return locate_anchors(geometry or self.geometry, seen, unseen, sixth)
 
     @property
     def decompositions(self) -> dict[str, np.ndarray]:

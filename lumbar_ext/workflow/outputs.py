@@ -11,7 +11,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.axes import lps_from_world
-from lumbar_ext.landmarks.located_anchors import LocatedAnchors, locate_anchors
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.markups import SUFFIX, write_points
 from lumbar_ext.landmarks.study_landmarks import AnchorLandmarks, StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
@@ -35,16 +35,16 @@ _DIGITS = 6  # of numbers in JSON
 _NOT_REGISTERED = "not found in both views (too few of its landmarks, or its place is outside an image)"
 
 
-def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D, anchors: LocatedAnchors) -> StudyLandmarks:
+def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLandmarks:
     """The network's landmarks in the pixels of the original radiographs, and in space."""
     pixels = {view: observed.canonical[view].to_original_px(observed.decoded[view].landmarks_px) for view in VIEWS}
     confidence = {view: own.confidence for view, own in observed.landmarks.items()}
-    beside = _anchor_landmarks(observed, anchors)
+    beside = _anchor_landmarks(observed)
     return StudyLandmarks(landmarks.positions_mm, pixels, confidence, landmarks.gap_mm, beside)
 
 
-def _anchor_landmarks(observed: ObservedStudy, anchors: LocatedAnchors) -> AnchorLandmarks:
-    seen = observed.anchors
+def _anchor_landmarks(observed: ObservedStudy) -> AnchorLandmarks:
+    seen, anchors = observed.anchors, observed.located_anchors()
     if seen is None:
         return AnchorLandmarks.unknown()
     pixels = {view: observed.canonical[view].to_original_px(own.positions_px) for view, own in seen.items()}
@@ -52,16 +52,12 @@ def _anchor_landmarks(observed: ObservedStudy, anchors: LocatedAnchors) -> Ancho
     return AnchorLandmarks(anchors.positions_mm, pixels, confidence, anchors.gap_mm)
 
 
-def observed_anchors(observed: ObservedStudy, result: RegistrationResult) -> LocatedAnchors:
-    """T12 and S1 in space, in the cameras that the registration ended with."""
-    seen, motions = observed.anchors, result.camera_motions
-    if seen is None:
-        return LocatedAnchors.unknown()
+def measured_anchors(observed: ObservedStudy, result: RegistrationResult) -> LocatedAnchors:
+    """T12 and S1 in the cameras that the registration ended with."""
+    motions = result.camera_motions
     cameras = {view: observed.geometry[view] for view in VIEWS}
     moved = {view: moved_camera(own, motions[view]) if view in motions else own for view, own in cameras.items()}
-    unseen = {} if observed.levels is None else observed.levels.missing
-    sixth = all(np.isfinite(own.anchors.l6_landmarks_px[:2]).all() for own in observed.decoded.values())
-    return locate_anchors(BiplanarGeometry(**moved), seen, unseen, sixth)
+    return observed.located_anchors(BiplanarGeometry(**moved))
 
 
 def missing_levels(observed: ObservedStudy, result: RegistrationResult) -> dict[str, str]:
@@ -124,7 +120,14 @@ def write_reconstruction(
         write_stl(mesh_path(folder, level), vertices_mm, triangles)
     write_landmarks(folder / "landmarks.json", found)
     confidence = found.confidence["ap"] * found.confidence["lat"]
-    write_points(folder / f"landmarks{SUFFIX}", lps_from_world(found.positions_mm), confidence)
+    beside = found.anchors
+    write_points(
+        folder / f"landmarks{SUFFIX}",
+        lps_from_world(found.positions_mm),
+        confidence,
+        lps_from_world(beside.positions_mm),
+        beside.confidence["ap"] * beside.confidence["lat"],
+    )
     for view in VIEWS:
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm
