@@ -153,6 +153,7 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     "How good it is": (
         Verb("evaluate", "cli.bundle_verbs:evaluate", "error tables of reconstructions of a cohort"),
         Verb("evaluate-measurements", "cli.bundle_verbs:evaluate_measurements", "errors of measurements of a cohort"),
+        Verb("evaluate-anchors", "evaluation.anchor_study:evaluate_anchors", "errors of values with T12 and S1"),
         Verb(
             "calibrate-measurements",
             "measurements.uncertainty.interval_calibration:fit_interval_calibration",

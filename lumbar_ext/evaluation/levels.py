@@ -25,7 +25,7 @@ from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
 from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment
-from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
+from lumbar_ext.workflow.observe import ObservedStudy, SeenViews, see_views, to_network_grids
 
 RIGHT_CENTRE_MM = 13.0  # half the least distance of neighbouring lumbar centres, which lie 25-45 mm apart
 ALONE, TOGETHER = "each view alone", "both views together"
@@ -183,6 +183,16 @@ def _levels_of_the_first(bundle_root: Path) -> LevelMeasure:
 
 
 def _located_levels(bundle_root: Path) -> LevelMeasure:
+    see = second_generation(bundle_root)
+
+    def measure(name: str, study: str, films: BiplanarStudy, true_height_mm: np.ndarray) -> list[LevelOutcome]:
+        return measure_assignment(name, study, see(films).levels, true_height_mm, SPINE_LEVELS)
+
+    return measure
+
+
+def second_generation(bundle_root: Path) -> Callable[[BiplanarStudy], ObservedStudy]:
+    """What the second-generation network of a bundle and its locator see in a study."""
     from lumbar_ext.workflow.locate_and_look import observe_located
     from lumbar_ext.workflow.network_bundle import load_bundle_network
 
@@ -190,9 +200,4 @@ def _located_levels(bundle_root: Path) -> LevelMeasure:
         load_bundle_network(bundle_root, bundle_root / "models" / file, overlays=["second_generation.json"], name=name)
         for file, name in (("second_generation.pt", "network_def"), ("locator.pt", "locator_def"))
     )
-
-    def measure(name: str, study: str, films: BiplanarStudy, true_height_mm: np.ndarray) -> list[LevelOutcome]:
-        levels = observe_located(network, locator, films).levels
-        return measure_assignment(name, study, levels, true_height_mm, SPINE_LEVELS)
-
-    return measure
+    return lambda films: observe_located(network, locator, films)

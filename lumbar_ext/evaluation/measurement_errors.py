@@ -103,8 +103,8 @@ def measurement_errors(
                 study,
                 *key,
                 *(None if value is None else float(value) for value in (known, found, built)),
-                _difference(key[1], known, built),
-                _difference(key[1], found, known),
+                signed_error(key[1], known, built),
+                signed_error(key[1], found, known),
                 measured.laplace_sd.get(key),
             )
         )
@@ -167,7 +167,8 @@ def graded_vertebrae(
     return graded
 
 
-def _difference(name: str, a: np.ndarray | None, b: np.ndarray | float | None) -> float | None:
+def signed_error(name: str, a: np.ndarray | None, b: np.ndarray | float | None) -> float | None:
+    """One value less another, of unsigned kinds of their sizes; None where one is missing."""
     if a is None or b is None:
         return None
     return float(abs(a) - abs(b)) if name in _UNSIGNED else float(a - b)

@@ -25,7 +25,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
-from lumbar_ext.measurements.values.definitions import DEFINITIONS
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
 
 NORMAL_90 = 1.6448536269514722
 """Half width of the central 90 % of a standard normal distribution."""
@@ -101,6 +101,13 @@ def interval_kind(key: tuple[str, str]) -> str:
     return f"{definition} {subject}" if subject == LUMBOSACRAL else definition
 
 
+def rests_on_landmarks(kind: str) -> bool:
+    """Whether a kind of value needs T12 or S1, of which there are landmarks alone."""
+    definition, _, segment = kind.partition(" ")
+    levels = BY_ID[definition].levels if definition in BY_ID else ()
+    return segment == LUMBOSACRAL or bool({"T12", "S1"} & set(levels))
+
+
 def fit_factors(
     errors: dict[str, np.ndarray], deviations: dict[str, np.ndarray], confidence: float = 0.9
 ) -> Calibration:
@@ -126,17 +133,21 @@ def fit_factors(
 
 
 def _not_below_their_unit(factors: dict[str, float], errors: dict[str, np.ndarray]) -> dict[str, float]:
-    """Raises the factors of kinds with few cases to the median over kinds of their unit that have many."""
+    """Raises the factors of kinds with few cases to the median over kinds of their unit that have many.
+
+    Not those of kinds that rest on landmarks: these know their spread from the network, not from the registration's parabola.
+    """
     units = {
         interval_kind((subject, definition.id)): definition.unit
         for definition in DEFINITIONS
         for subject in ("", LUMBOSACRAL)
     }
     many: dict[str | None, list[float]] = {}
-    for kind, factor in factors.items():
+    own = [kind for kind in factors if not rests_on_landmarks(kind)]
+    for kind in own:
         if len(errors[kind]) >= _FEW_CASES:
-            many.setdefault(units.get(kind), []).append(factor)
-    few = {kind for kind in factors if len(errors[kind]) < _FEW_CASES and units.get(kind) in many}
+            many.setdefault(units.get(kind), []).append(factors[kind])
+    few = {kind for kind in own if len(errors[kind]) < _FEW_CASES and units.get(kind) in many}
     return {
         kind: max(factor, float(np.median(many[units.get(kind)]))) if kind in few else factor
         for kind, factor in factors.items()
@@ -148,20 +159,29 @@ def interval_coverage(errors: np.ndarray, deviations: np.ndarray, confidence: fl
     return float((np.abs(errors) <= _half_width(confidence) * np.maximum(deviations, 1e-9)).mean())
 
 
-def fit_interval_calibration(csv_path: str, calibration: str) -> None:
+def fit_interval_calibration(csv_path: str, calibration: str, landmarks_only: bool = False) -> None:
     """Chooses factors on the errors of a study of validation subjects and writes them.
 
     Args:
         csv_path: a study's `measurement_errors.csv`.
         calibration: JSON file to write.
+        landmarks_only: choose those of values with T12 or S1 alone, of a study whose network sees them; others stay.
+
+    Raises:
+        InputError: if a file cannot be used.
     """
     errors, deviations = read_errors(csv_path)
     chosen = fit_factors(errors, deviations)
-    document = {
-        "made_by": "lumbar-ext calibrate-measurements",
-        "factors": {kind: round(factor, 4) for kind, factor in sorted(chosen.factors.items())},
-        "cases": dict(sorted(chosen.cases.items())),
-    }
+    document = {"made_by": "lumbar-ext calibrate-measurements", "factors": {}, "cases": {}}
+    if landmarks_only:
+        kept = read_interval_calibration(calibration)
+        document = json.loads(Path(calibration).read_text(encoding="utf-8"))
+        wanted = {kind: chosen.factors[kind] for kind in chosen.factors if rests_on_landmarks(kind)}
+        others = {kind: factor for kind, factor in kept.factors.items() if not rests_on_landmarks(kind)}
+        cases = {kind: chosen.cases[kind] if kind in wanted else kept.cases[kind] for kind in (*others, *wanted)}
+        chosen = Calibration({**others, **wanted}, cases)
+    document["factors"] = {kind: round(factor, 4) for kind, factor in sorted(chosen.factors.items())}
+    document["cases"] = dict(sorted(chosen.cases.items()))
     write_text(calibration, json.dumps(document, indent=1) + "\n")
     print(
         f"{len(chosen.factors)} factors, median {np.median(list(chosen.factors.values())):.2f}, written to {calibration}"
@@ -226,7 +246,7 @@ def read_errors(csv_path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
         with Path(csv_path).open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["pipeline_error"] and row["laplace_sd"]:
-                    kind = interval_kind((row["subject"], row["id"]))
+                    kind = interval_kind((row.get("subject") or "", row["id"]))
                     errors.setdefault(kind, []).append(float(row["pipeline_error"]))
                     deviations.setdefault(kind, []).append(float(row["laplace_sd"]))
     except OSError as error:
