@@ -108,6 +108,8 @@ def reconstruction(tmp_path_factory):
         options = {
             "multitask_network": PerfectNetwork(study, hidden),
             "multitask_weights": str(weights),
+            "multitask_locator": None,
+            "multitask_locator_weights": None,
             "optimiser": {"_target_": "lumbar_ext.registration.GaussNewton"},
             "n_modes": 64,
             "max_seconds": 3600,

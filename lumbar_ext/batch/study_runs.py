@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -61,13 +62,20 @@ def run_studies(
             publish_outcome(folder.study(study), refusal)
     todo = [study for study in todo if not study.refused]
     counts: Counter[str] = Counter()
-    with tqdm(total=len(todo), unit="study", desc="reconstruct") as bar:
-        for index, ended in run_items(task, todo, limits, workers=place.workers, scheduler=place.scheduler):
-            what = ended.value if ended.how is How.DONE else _record(folder, todo[index], settings, ended)
-            counts[str(what)] += 1
-            bar.set_postfix_str(", ".join(f"{count} {name}" for name, count in counts.items()), refresh=False)
-            bar.update()
-    remove_leftovers(folder.studies)
+    ways = {"workers": place.workers, "scheduler": place.scheduler}
+    try:
+        with (
+            tqdm(total=len(todo), unit="study", desc="reconstruct") as bar,
+            closing(run_items(task, todo, limits, **ways)) as run,
+        ):
+            for index, ended in run:
+                what = ended.value if ended.how is How.DONE else _record(folder, todo[index], settings, ended)
+                counts[str(what)] += 1
+                bar.set_postfix_str(", ".join(f"{count} {name}" for name, count in counts.items()), refresh=False)
+                bar.update()
+    finally:
+        # Of studies that were being worked on when a full disk, say, ended the run.
+        remove_leftovers(folder.studies)
 
 
 def _is_done(folder: CohortFolder, study: Study, settings: str, again: Sequence[What]) -> bool:

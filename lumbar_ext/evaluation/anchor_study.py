@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
-from lumbar_ext.evaluation.levels import second_generation
 from lumbar_ext.evaluation.measurement_errors import MeasurementError, signed_error, true_meshes, true_neighbours
 from lumbar_ext.evaluation.measurement_study import format_table, write_rows
 from lumbar_ext.evaluation.truth import study_items
@@ -40,11 +39,15 @@ def evaluate_anchors(
         bundle_root: folder of the network's bundle, if it is another one than the package's.
         limit: the first of the studies only.
     """
-    see = second_generation(bundle_dir(MULTITASK, bundle_root))
+    from lumbar_ext.workflow.locate_and_look import observe_located
+    from lumbar_ext.workflow.network_bundle import load_locating_networks
+
+    networks = load_locating_networks(bundle_dir(MULTITASK, bundle_root))
     errors: list[MeasurementError] = []
     for item in study_items(dataset_dir, dataset_dir, limit=limit):
         name, truth = Path(item["output_dir"]).name, TruthFolder(Path(item["truth_dir"]))
-        located = see(read_study(item["ap_image"], item["lat_image"], item["calibration"])).located_anchors()
+        study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
+        located = observe_located(*networks, study).located_anchors()
         meshes = true_meshes(truth.path)
         marks, _ = mark_spine(meshes)
         spine = {

@@ -25,7 +25,7 @@ from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
 from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment
-from lumbar_ext.workflow.observe import ObservedStudy, SeenViews, see_views, to_network_grids
+from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
 RIGHT_CENTRE_MM = 13.0  # half the least distance of neighbouring lumbar centres, which lie 25-45 mm apart
 ALONE, TOGETHER = "each view alone", "both views together"
@@ -141,7 +141,7 @@ def levels_table(outcomes: list[LevelOutcome]) -> str:
 def evaluate_levels(
     sets: dict[str, str],
     *,
-    second_generation: bool = False,
+    first_generation: bool = False,
     bundle_root: str | None = None,
     output: str | None = None,
 ) -> None:
@@ -149,11 +149,11 @@ def evaluate_levels(
 
     Args:
         sets: name to folder of study folders with their truth.
-        second_generation: measure that network and its locator in place of the first one.
+        first_generation: measure the former network, each view alone and both together.
         bundle_root: folder of the network's bundle, if it is another one than the package's.
         output: CSV file with one row a level.
     """
-    measure = (_located_levels if second_generation else _levels_of_the_first)(bundle_dir(MULTITASK, bundle_root))
+    measure = (_levels_of_the_first if first_generation else _located_levels)(bundle_dir(MULTITASK, bundle_root))
     outcomes: list[LevelOutcome] = []
     for name, folder in sets.items():
         for item in study_items(folder, folder):
@@ -183,21 +183,13 @@ def _levels_of_the_first(bundle_root: Path) -> LevelMeasure:
 
 
 def _located_levels(bundle_root: Path) -> LevelMeasure:
-    see = second_generation(bundle_root)
+    from lumbar_ext.workflow.locate_and_look import observe_located
+    from lumbar_ext.workflow.network_bundle import load_locating_networks
+
+    network, locator = load_locating_networks(bundle_root)
 
     def measure(name: str, study: str, films: BiplanarStudy, true_height_mm: np.ndarray) -> list[LevelOutcome]:
-        return measure_assignment(name, study, see(films).levels, true_height_mm, SPINE_LEVELS)
+        levels = observe_located(network, locator, films).levels
+        return measure_assignment(name, study, levels, true_height_mm, SPINE_LEVELS)
 
     return measure
-
-
-def second_generation(bundle_root: Path) -> Callable[[BiplanarStudy], ObservedStudy]:
-    """What the second-generation network of a bundle and its locator see in a study."""
-    from lumbar_ext.workflow.locate_and_look import observe_located
-    from lumbar_ext.workflow.network_bundle import load_bundle_network
-
-    network, locator = (
-        load_bundle_network(bundle_root, bundle_root / "models" / file, overlays=["second_generation.json"], name=name)
-        for file, name in (("second_generation.pt", "network_def"), ("locator.pt", "locator_def"))
-    )
-    return lambda films: observe_located(network, locator, films)

@@ -25,7 +25,7 @@ from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
 _TRUE_SCALE_PX = 0.1  # of the error of a true position, which rounding leaves
 
 
-def looks_at(inputs: str, looks: int = 2) -> int:
+def looks_at(inputs: str, looks: int = 1) -> int:
     """Second looks for a kind of input: none where the decompositions are the truth, which leaves nothing to correct."""
     return looks if inputs == "radiographs" else 0
 

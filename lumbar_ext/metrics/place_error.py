@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.locator import LOCATOR_HEATMAP, LOCATOR_SPACING_MM
-from lumbar_ext.transforms.locate import read_place
+from lumbar_ext.transforms.locate import read_places
 
 STATISTICS = ("score", "median_mm", "p95_mm", "far", "empty_probability")
 FAR_MM = 30.0
@@ -43,11 +43,11 @@ class PlaceError(Metric):
     def update(self, output: tuple[Tensor, Tensor]) -> None:
         """Adds the films of one batch, packed [B, 4, h, w] and targets [B, 6, h, w]."""
         for packed, target in zip(*output, strict=True):
-            place, probability = read_place(packed)
+            place, probability = read_places(packed)[0]
             if target[LOCATOR_HEATMAP].max() == 0:
                 self._empty.append(probability)
                 continue
-            self._errors_mm.append(float(np.linalg.norm(place - read_place(target)[0])) * LOCATOR_SPACING_MM)
+            self._errors_mm.append(float(np.linalg.norm(place - read_places(target)[0][0])) * LOCATOR_SPACING_MM)
 
     def compute(self) -> float:
         """The statistic; NaN for that of empty films without any.

@@ -37,6 +37,11 @@ _SIGMA_CELLS = 1.5  # of the target's Gaussian: 20 mm on the film
 _REACH_CELLS = 2.0
 # films are stretched only by rows that far, in coarse pixels, beyond the outermost vertebra that is known
 _CLEAR_PX = 12
+_MOST_PLACES = 3
+_LEAST_PROBABILITY = 0.01
+"""Of a place that is worth a look where a likelier one shows no whole lumbar spine."""
+_APART_CELLS = 12
+"""160 mm: half the height of a crop."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class SpinePlace:
 
 
 @reproducible_inference()
-def locate_spine(locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> SpinePlace:
+def locate_spine(locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> list[SpinePlace]:
     """Finds the lumbar spine on a radiograph of any size.
 
     Args:
@@ -61,11 +66,14 @@ def locate_spine(locator: nn.Module, pixels: np.ndarray, camera: Camera, view: s
         pixels: [rows, columns], bone bright.
         camera: its camera.
         view: "ap" or "lat".
+
+    Returns:
+        One to three places, the likeliest first.
     """
     film = coarse_film(pixels, camera, view)
     image = torch.from_numpy(normalise_intensity(film.pixels, film.inside))[None, None]
-    centre, probability = read_place(locator(image.to(next(locator.parameters()).device))[0])
-    return SpinePlace(film.to_original_px(centre), probability)
+    places = read_places(locator(image.to(next(locator.parameters()).device))[0])
+    return [SpinePlace(film.to_original_px(centre), probability) for centre, probability in places]
 
 
 def coarse_film(pixels: np.ndarray, camera: Camera, view: str) -> CanonicalView:
@@ -75,14 +83,21 @@ def coarse_film(pixels: np.ndarray, camera: Camera, view: str) -> CanonicalView:
     return to_network_grid(pixels, camera, view, size_px=(columns, rows), spacing_mm=LOCATOR_SPACING_MM)
 
 
-def read_place(packed: Tensor) -> tuple[np.ndarray, float]:
-    """The middle of the lumbar spine (u, v) in coarse pixels and its probability, from one answer [4, h, w]."""
+def read_places(packed: Tensor) -> list[tuple[np.ndarray, float]]:
+    """Where the middle of the lumbar spine may be: (u, v) in coarse pixels and probability, from one answer [4, h, w].
+
+    The likeliest place first, then the summits that are left once half a crop about each earlier one is taken away.
+    """
     maps = packed.detach().float().cpu().numpy()[:LOCATOR_CHANNELS]
-    heat = maps[LOCATOR_HEATMAP][0]
-    row, column = np.unravel_index(heat.argmax(), heat.shape)
-    peak, probability = refined_peak(heat, int(row), int(column))
-    positions, _ = voted(maps[LOCATOR_OFFSET], maps[LOCATOR_SCALE], maps[LOCATOR_OFFSET], peak)
-    return positions[0] * LOCATOR_STRIDE + (LOCATOR_STRIDE - 1) / 2, probability
+    heat, left, places = maps[LOCATOR_HEATMAP][0], maps[LOCATOR_HEATMAP][0].copy(), []
+    rows, columns = np.indices(heat.shape)
+    while len(places) < _MOST_PLACES and (not places or left.max() >= _LEAST_PROBABILITY):
+        row, column = np.unravel_index(left.argmax(), heat.shape)
+        peak, probability = refined_peak(heat, int(row), int(column))
+        positions, _ = voted(maps[LOCATOR_OFFSET], maps[LOCATOR_SCALE], maps[LOCATOR_OFFSET], peak)
+        places.append((positions[0] * LOCATOR_STRIDE + (LOCATOR_STRIDE - 1) / 2, probability))
+        left[np.hypot(rows - row, columns - column) <= _APART_CELLS] = 0
+    return places
 
 
 def encode_place(points: SpinePoints, visible: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ class LoadViewd(Transform):
     def _on_grid(self, pixels: np.ndarray, camera: Camera) -> CanonicalView:
         if self.locator is None:
             return to_network_grid(pixels, camera, "ap")
-        place = locate_spine(self.locator, pixels, camera, "ap")
+        place, *_ = locate_spine(self.locator, pixels, camera, "ap")
         return to_network_grid(pixels, camera, "ap", size_px=CROP_SIZE_PX[::-1], centre_px=place.centre_px)
 
 

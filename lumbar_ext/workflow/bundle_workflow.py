@@ -16,13 +16,17 @@ from lumbar_ext.workflow.options import refuse_unknown_entry
 
 
 def bundle_workflow(
-    bundle_root: str | Path, workflow_type: Literal["infer", "train"] = "infer", **overrides: Any
+    bundle_root: str | Path,
+    workflow_type: Literal["infer", "train"] = "infer",
+    overlays: Sequence[str] = (),
+    **overrides: Any,
 ) -> ConfigWorkflow:
     """The initialised workflow of a bundle's `inference.json` or `train.json`.
 
     Args:
         bundle_root: folder of the bundle.
         workflow_type: which config.
+        overlays: further configs of the bundle, such as `first_generation.json`.
         overrides: config ids (with #) and their values, as on MONAI's command line.
 
     Raises:
@@ -33,7 +37,7 @@ def bundle_workflow(
     if not config.is_file():
         raise InputError(f"{config}: no such file, expected a bundle in {bundle_root}")
     workflow = ConfigWorkflow(
-        config_file=str(config),
+        config_file=[str(config), *(str(configs / name) for name in overlays)],
         meta_file=str(configs / "metadata.json"),
         logging_file=False,
         workflow_type=workflow_type,

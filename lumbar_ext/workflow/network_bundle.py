@@ -69,3 +69,16 @@ def load_bundle_network(
     parser = ConfigParser()
     parser.read_config([str(file) for file in configs])
     return load_weights(parser.get_parsed_content(name), weights).eval()
+
+
+def load_locating_networks(bundle_root: str | Path, weights: str | Path = "") -> tuple[nn.Module, nn.Module]:
+    """The network that reconstructions use, with the bundle's weights or others, and its locator; see `load_bundle_network`."""
+    models = Path(bundle_root) / "models"
+    network, locator = (
+        load_bundle_network(bundle_root, file, overlays=["second_generation.json"], name=name)
+        for file, name in (
+            (weights or models / "second_generation.pt", "network_def"),
+            (models / "locator.pt", "locator_def"),
+        )
+    )
+    return network, locator

@@ -73,10 +73,13 @@ def load_second_look(
     return load_bundle_network(multitask_root, weights, config=_CONFIG).to(device)
 
 
-def weights_in_use(multitask: str, shape_model: str, second_look: str, looks: int) -> dict[str, str]:
-    """Role to path of the weights that a run uses, for `run.json`."""
-    weights = {"multitask": multitask, "shape_model": shape_model}
-    return {**weights, "second_look": second_look} if looks else weights
+def weights_in_use(
+    multitask: str, locator: str | None, shape_model: str, second_look: str, looks: int
+) -> dict[str, str]:
+    """Role to path of the weights that a run uses, for `run.json`; the first generation has no locator."""
+    weights = {"multitask": multitask, "locator": locator, "shape_model": shape_model}
+    weights["second_look"] = second_look if looks else None
+    return {role: path for role, path in weights.items() if path is not None}
 
 
 def prepare_looks(batch: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[LookInput, None]:
@@ -124,7 +127,7 @@ class SecondLook:
     """
 
     network: nn.Module | None
-    looks: int = 2
+    looks: int = 1
     stop_mm: float = 0.05
     apart: bool = True
     weighted: bool = False

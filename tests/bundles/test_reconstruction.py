@@ -163,6 +163,7 @@ def test_one_call_from_python_gives_the_same(output, true_study, perfect_network
     weights.touch()
     paths = [true_study.inputs("")[name] for name in ("ap_image", "lat_image", "calibration")]
     options = {"multitask_network": perfect_network(true_study), "multitask_weights": str(weights), "looks": 0}
+    options |= {"multitask_locator": None, "multitask_locator_weights": None}
     hook, handlers = sys.excepthook, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     result = lumbar_ext.reconstruct(*paths, n_modes="64", max_seconds=3600, **options)
     for level in LEVELS:

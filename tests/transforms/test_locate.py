@@ -10,6 +10,7 @@ from lumbar_ext.losses.locator_loss import LocatorLoss
 from lumbar_ext.networks.locator import (
     LOCATOR_CHANNELS,
     LOCATOR_HEATMAP,
+    LOCATOR_OFFSET,
     LOCATOR_SPACING_MM,
     LOCATOR_TARGET_CHANNELS,
     SpineLocator,
@@ -21,7 +22,7 @@ from lumbar_ext.transforms.locate import (
     coarsened_view,
     encode_place,
     locate_spine,
-    read_place,
+    read_places,
     to_and_fro,
 )
 from lumbar_ext.transforms.spine_crop import lumbar_centre_px
@@ -61,7 +62,7 @@ def test_the_middle_is_read_back_wherever_it_is_on_a_composed_film(seed):
     film = compose(sample())
     middle = lumbar_centre_px(film["points"], np.zeros(2))
     target = encode_place(film["points"], film["visible"])
-    found, probability = read_place(target)
+    ((found, probability),) = read_places(target)
     assert film["image"].shape == (1, 256, 128) and probability > 0.95
     assert np.allclose(found, middle, atol=0.1)
     # the bright spot went with it
@@ -69,6 +70,24 @@ def test_the_middle_is_read_back_wherever_it_is_on_a_composed_film(seed):
     image = np.where(np.hypot(columns - middle[0], rows - middle[1]) < 8, film["image"][0].numpy() - 0.8, 0).clip(0)
     spot = np.array([(columns * image).sum(), (rows * image).sum()]) / image.sum()
     assert np.allclose(spot, middle, atol=0.6)
+
+
+def test_other_places_follow_the_likeliest_one():
+    """A neck that is taken for the lumbar spine hides it no longer; what is near a place, or nothing, is none of its own."""
+    points = [
+        SpinePoints.of_lumbar(np.full((5, 7, 2), middle)) for middle in ([60.0, 30.0], [70.0, 200.0], [64.0, 60.0])
+    ]
+    likely, less, near = (encode_place(own, torch.ones(256, 128, dtype=torch.bool)) for own in points)
+    for other, share in ((less, 0.4), (near, 0.5), (less, 0.005)):
+        both = likely.clone()
+        both[LOCATOR_HEATMAP] = torch.maximum(both[LOCATOR_HEATMAP], share * other[LOCATOR_HEATMAP])
+        farther = share * other[LOCATOR_HEATMAP] > likely[LOCATOR_HEATMAP]
+        both[LOCATOR_OFFSET] = torch.where(farther, other[LOCATOR_OFFSET], likely[LOCATOR_OFFSET])
+        places = read_places(both)
+        assert np.allclose(places[0][0], [60, 30], atol=0.1)
+        assert len(places) == (2 if other is less and share > 0.01 else 1)
+        if len(places) == 2:
+            assert np.allclose(places[1][0], [70, 200], atol=0.1) and places[1][1] == pytest.approx(0.4, abs=0.02)
 
 
 def test_a_film_beside_the_spine_has_no_place():
@@ -91,7 +110,7 @@ def test_a_slot_scan_is_read_in_its_own_pixels(flags):
     image = np.exp(-((columns - middle[0]) ** 2 + (rows - middle[1]) ** 2) / (2 * 30.0**2)).astype(np.float32)
     orientation = Orientation(*flags)
     camera = orientation.apply_camera(upright)
-    place = locate_spine(BrightestSpot(), orientation.apply_image(image), camera, "ap")
+    place, *_ = locate_spine(BrightestSpot(), orientation.apply_image(image), camera, "ap")
     assert np.allclose(place.centre_px, orientation.apply_px(middle, camera.size_px), atol=2.0)
     assert place.probability > 0.95
 

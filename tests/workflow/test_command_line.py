@@ -62,6 +62,8 @@ def start(true_study, answers, tmp_path):
             "output_dir": "out",
             "multitask_weights": str(answers),
             "multitask_network": f"$torch.jit.load('{answers}')",
+            "multitask_locator": "$None",
+            "multitask_locator_weights": "$None",
             "max_seconds": 3600,
             "optimiser": "{'_target_': 'lumbar_ext.registration.GaussNewton'}",
             **options,

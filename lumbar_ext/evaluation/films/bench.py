@@ -1,7 +1,8 @@
 """How the network does on a folder of marked films: a table, a row a film, and a sheet of pictures to look at.
 
-Each film is seen without a calibration, in a square of the network's size around the marked lumbar vertebrae, with bone bright
-as the film's looks say and, where that shows fewer than five vertebrae, the other way round too.
+Each film is seen alone, without a calibration, wherever the locator finds the spine; by the first generation in a square of its
+size around the marked lumbar vertebrae. Bone is bright as the film's looks say and, where that shows fewer than five vertebrae,
+the other way round too.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ from lumbar_ext.evaluation.films.picture import film_sheet
 from lumbar_ext.evaluation.films.scores import FilmScore, film_tables
 from lumbar_ext.evaluation.films.seen_film import SeenFilm, see_film
 from lumbar_ext.io.atomic import staged_output
-from lumbar_ext.workflow.network_bundle import load_bundle_network
+from lumbar_ext.workflow.network_bundle import load_bundle_network, load_locating_networks
 
 
 def evaluate_films(
-    network: nn.Module, folder: str | Path, output_dir: str | Path, marks: str | Path | None = None, view: str = "ap"
+    network: nn.Module,
+    folder: str | Path,
+    output_dir: str | Path,
+    marks: str | Path | None = None,
+    view: str = "ap",
+    locator: nn.Module | None = None,
 ) -> str:
     """Writes `films.md`, `films.csv` and `films.png` (a contact sheet) and returns the tables.
 
@@ -33,11 +39,12 @@ def evaluate_films(
         output_dir: where the files are written.
         marks: see `annotations.read_films`.
         view: of films whose marks do not say.
+        locator: finds the spine; None for a network of the first generation.
 
     Raises:
         InputError: if the marks or a film cannot be used, or the folder cannot be written to.
     """
-    seen = [see_film(network, film) for film in read_films(folder, marks, view)]
+    seen = [see_film(network, film, locator) for film in read_films(folder, marks, view)]
     scores = [one.score() for one in seen]
     tables = film_tables(scores)
     with staged_output(output_dir) as staging:
@@ -68,6 +75,7 @@ def evaluate_real(
     marks: str = "",
     weights: str = "",
     view: str = "ap",
+    first_generation: bool = False,
 ) -> None:
     """Prints how a bundle's network does on a folder of marked films, and writes tables, rows and a contact sheet.
 
@@ -78,7 +86,11 @@ def evaluate_real(
         marks: the file of marks, if it is not the folder's own.
         weights: other weights than the bundle's.
         view: of films whose marks do not say.
+        first_generation: measure the former network.
     """
     root = bundle_dir(MULTITASK, bundle_root)
-    network = load_bundle_network(root, weights or root / "models" / "model.pt")
-    print(evaluate_films(network, folder, output_dir, marks or None, view))
+    if first_generation:
+        network, locator = load_bundle_network(root, weights or root / "models" / "model.pt"), None
+    else:
+        network, locator = load_locating_networks(root, weights)
+    print(evaluate_films(network, folder, output_dir, marks or None, view, locator))

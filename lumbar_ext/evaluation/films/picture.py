@@ -33,8 +33,9 @@ def _tile(seen: SeenFilm, score: FilmScore) -> Image.Image:
     grey = normalise_intensity(seen.canonical.pixels).clip(0, 1)[..., None] * 255
     weight = _OPACITY * seen.decoded.decomposition[..., None]
     picture = Image.fromarray((grey * (1 - weight) + _TINT * weight).astype(np.uint8))
-    shrink = TILE_PX / seen.canonical.pixels.shape[0]
-    tile = picture.resize((TILE_PX, TILE_PX), Image.Resampling.BOX)
+    shrink = TILE_PX / max(picture.size)
+    tile = Image.new("RGB", (TILE_PX, TILE_PX))
+    tile.paste(picture.resize([round(shrink * size) for size in picture.size], Image.Resampling.BOX))
     draw = ImageDraw.Draw(tile)
     for vertebra in seen.film.vertebrae:
         draw.polygon([tuple(p) for p in seen.canonical.to_canonical_px(vertebra.corners_px) * shrink], outline=_MARK)

@@ -21,7 +21,8 @@ from lumbar_ext.transforms.spine_decode import Candidate, assemble_view, candida
 from lumbar_ext.transforms.spine_targets import S1
 
 SPINE_RULES = LevelRules(names=SPINE_LEVELS, optional=frozenset({"L6"}), endplate="S1")
-"""L5's centre is 14 to 23 mm from the middle of S1's endplate in 36 validation people; half a worn disc and half a low body are 9."""
+"""L5's centre is 14 to 23 mm from the middle of S1's endplate in 36 validation people; half a worn disc and half a low body
+are 9."""
 _RATIO = 2  # cells of 4 px in one of 8
 _LEAST_PROBABILITY = 1e-6  # keeps logarithms finite
 # a chosen peak and a refined candidate this near (px, a cell and a half) are the same
