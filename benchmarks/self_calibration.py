@@ -1,11 +1,12 @@
 """What finding the cameras from the films themselves costs, on studies of a cohort with known truth.
 
     lumbar-ext simulate --output_dir COHORT --n 12 --seed 0 --split validation
-    python benchmarks/self_calibration.py COHORT --n 12 --known_to_mm 20
+    python benchmarks/self_calibration.py COHORT --n 12 --known_to_mm 20 [--network]
 
-The landmarks are the true ones with normal errors of the standard deviations that the adjustment expects of marks
-(`SpinePrior.seen_mm`, halved in variance by the two axes); distances are stated with errors of `--known_to_mm`. Then the true
-pixels are triangulated with the cameras that were found, so that what differs from the truth was added by them alone.
+With `--network` the landmarks are those that the network sees on the films, as `lumbar-ext calibrate-films` takes them. Else
+they are the true ones with normal errors of the standard deviations that the adjustment expects of marks (`SpinePrior.seen_mm`,
+halved in variance by the two axes). Distances are stated with errors of `--known_to_mm`. Then the true pixels are triangulated
+with the cameras that were found, so that what differs from the truth was added by them alone.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
+from lumbar_ext.cli.uncalibrated_films import seen_by_network
 from lumbar_ext.geometry import BiplanarGeometry, fit_rigid
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
+from lumbar_ext.radiographs.formats import read_radiograph
+from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.registration.self_calibration import FilmPrior, SpinePrior, geometry_angle_deg, self_calibrate
 from lumbar_ext.shape.model.level_shape import level_shapes
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
@@ -37,6 +41,7 @@ def main() -> None:
     parser.add_argument("dataset_dir")
     parser.add_argument("--n", type=int, default=12, help="studies")
     parser.add_argument("--known_to_mm", type=float, default=20.0, help="standard deviation of the distances")
+    parser.add_argument("--network", action="store_true", help="landmarks as the network sees them")
     arguments = parser.parse_args()
     model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
     means, rng, rows = [shape.landmark_mean_mm for shape in level_shapes(model)], np.random.default_rng(0), []
@@ -47,7 +52,8 @@ def main() -> None:
         exact = {view: ViewLandmarks(truth.positions_px[view], np.ones((len(LEVELS), 7))) for view in VIEWS}
         films = _films(geometry, truth.positions_mm[:, :2].mean((0, 1)), arguments.known_to_mm, rng)
         started = time.process_time()
-        found = self_calibrate(_marked(exact, geometry, rng), means, films)
+        seen = _by_network(folder, films) if arguments.network else _marked(exact, geometry, rng)
+        found = self_calibrate(seen, means, films)
         seconds = time.process_time() - started
         again = triangulate_landmarks(found.geometry, exact).positions_mm
         rows.append(
@@ -73,6 +79,11 @@ def _marked(
         )
         for view, own in exact.items()
     }
+
+
+def _by_network(folder: StudyFolder, films: dict[str, FilmPrior]) -> dict[str, ViewLandmarks]:
+    pixels = {view: with_bone_bright(read_radiograph(folder.picture(view))).pixels.astype(np.float32) for view in VIEWS}
+    return seen_by_network(pixels, films)
 
 
 def _films(

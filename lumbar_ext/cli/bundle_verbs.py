@@ -22,6 +22,7 @@ from lumbar_ext.workflow.options import (
     ReconstructionOptions,
     ShapeModelOptions,
     TrainingOptions,
+    VolumeOptions,
 )
 
 
@@ -101,6 +102,13 @@ reconstruct = BundleVerb(
     RECONSTRUCTION,
     ("inference",),
     (ReconstructionOptions,),
+    ("ap_image", "lat_image", "calibration", "output_dir"),
+)
+volume = BundleVerb(
+    "Reconstructs CT numbers and tissues of the lumbar spine, as a volume, from two calibrated radiographs.",
+    RECONSTRUCTION,
+    ("volume_inference",),
+    (VolumeOptions,),
     ("ap_image", "lat_image", "calibration", "output_dir"),
 )
 own_vertebrae = BundleVerb(

@@ -42,6 +42,7 @@ class Verb:
 VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     "One person": (
         Verb("reconstruct", "cli.bundle_verbs:reconstruct", "L1 to L5 in 3D from two calibrated radiographs"),
+        Verb("volume", "cli.bundle_verbs:volume", "CT numbers and tissues of the lumbar spine from two radiographs"),
         Verb("decompose", "cli.bundle_verbs:decompose", "what the network sees in single radiographs"),
         Verb(
             "motion",
@@ -52,6 +53,11 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
             "follow-up", "report.follow_up_page:follow_up", "what has changed between studies of one person, on a page"
         ),
         Verb("dicom", "report.dicom.export:write_dicom", "a reconstruction as DICOM objects", "dicom"),
+        Verb(
+            "deidentify",
+            "radiographs.dicom_deidentified:deidentify",
+            "copies of two DICOM radiographs without their person",
+        ),
         Verb(
             "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
@@ -86,6 +92,11 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     "Simulated studies": (
         Verb("simulate", "simulation.cohort:write_cohort", "study folders of simulated people"),
         Verb("simulate-ct", "simulation.ct.from_ct:write_ct_studies", "study folders of a real CT with labels"),
+        Verb(
+            "simulate-volumes",
+            "simulation.simulated_volume:write_simulated_volumes",
+            "CT numbers and tissues of simulated people",
+        ),
         Verb("contact-sheet", "simulation.checks.contact_sheet:contact_sheet", "a picture of many studies"),
         Verb(
             "pathology-sheet",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,38 @@ _BEYOND_ISOCENTRE = 1.4
 """The detectors of slot scanners stand at about this multiple of the distance from the source to the isocentre."""
 _ROOM_MM = 20_000.0
 """The origin is anywhere near the person. STL files store single precision: 0.001 mm at 20 m, but 64 mm at 1e9 mm."""
+
+
+@dataclass(frozen=True)
+class CameraUncertainty:
+    """How well the cameras of a calibration file are known, where they are not taken for exact.
+
+    Args:
+        size_sd: relative standard deviation of all lengths.
+        angle_sd_deg: standard deviation of the angle between the films; None where unknown.
+        scale_from: what the scale rests on, in words.
+    """
+
+    size_sd: float
+    angle_sd_deg: float | None = None
+    scale_from: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """For the user."""
+        scale = f" (the scale rests on {self.scale_from})" if self.scale_from else ""
+        angle = "" if self.angle_sd_deg is None else f", the angle between the films to {self.angle_sd_deg:.1f} deg"
+        return f"the cameras are not calibrated: lengths are known to {self.size_sd:.1%}{scale}{angle}"
+
+
+def read_camera_uncertainty(path: str | Path) -> CameraUncertainty | None:
+    """The `uncertainty` of a calibration file; None where it states none.
+
+    Raises:
+        InputError: if the document violates the schema.
+    """
+    entry = read_document(path, _SCHEMA).get("uncertainty")
+    return entry and CameraUncertainty(**entry)
 
 
 def read_calibration(
@@ -63,9 +96,13 @@ def read_calibration(
     return geometry
 
 
-def write_calibration(geometry: BiplanarGeometry, path: str | Path) -> None:
+def write_calibration(
+    geometry: BiplanarGeometry, path: str | Path, uncertainty: CameraUncertainty | None = None
+) -> None:
     """Writes both cameras by the place of source and detector; atomic, and exact when read back."""
     document = {"views": {view: camera_document(geometry[view]) for view in VIEWS}}
+    if uncertainty is not None:
+        document["uncertainty"] = {name: value for name, value in asdict(uncertainty).items() if value is not None}
     check_document(document, _SCHEMA)
     write_text(path, json.dumps(document, indent=2) + "\n")
 

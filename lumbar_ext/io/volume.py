@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.io.dicom_series import read_dicom_series
 from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, MAX_VOXELS, require_file
 from lumbar_ext.io.metaimage_file import SUFFIXES as METAIMAGE_SUFFIXES
@@ -75,6 +76,29 @@ def read_volume(path: str | Path) -> Volume:
         return Volume(np.ascontiguousarray(values), ours_from_voxel)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def write_volume(path: str | Path, values: np.ndarray, world_from_voxel: np.ndarray) -> None:
+    """Writes a volume as NIfTI, atomically, in the type of its values.
+
+    Args:
+        path: a file name ending in .nii or .nii.gz.
+        values: [I, J, K].
+        world_from_voxel: [4, 4] voxel index to mm in our axes.
+
+    Raises:
+        InputError: for a wrong shape or file name.
+    """
+    import nibabel
+
+    if np.ndim(values) != 3:
+        raise InputError(f"{path}: expected a volume [I, J, K], found the shape {np.shape(values)}")
+    if not str(path).endswith((".nii", ".nii.gz")):
+        raise InputError(f"{path}: a NIfTI file name must end in .nii or .nii.gz")
+    image = nibabel.Nifti1Image(values, np.linalg.inv(OURS_FROM_RAS) @ world_from_voxel)
+    image.header.set_xyzt_units(xyz="mm")
+    with atomic_path(path) as temporary:
+        nibabel.save(image, temporary)
 
 
 def read_grid(path: Path, dtype: type | None = None) -> tuple[np.ndarray, np.ndarray]:

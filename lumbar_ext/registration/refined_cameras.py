@@ -60,6 +60,10 @@ class CameraErrors:
         return np.array([self.shift_mm] * 3 + [np.radians(self.turn_deg)] * 3)
 
 
+FOUND_FROM_FILMS = CameraErrors(shift_mm=3.0, turn_deg=2.0, rounds=3)
+"""Of cameras that were found from landmarks: the angle between the films is then off by 2 degrees (docs/cameras.md)."""
+
+
 @dataclass(frozen=True)
 class RefinedRegistration:
     """A registration and the cameras that it ended with.

@@ -20,7 +20,7 @@ from lumbar_ext.simulation.body.assembly import assemble_scene
 from lumbar_ext.simulation.body.composition import Composition
 from lumbar_ext.simulation.bones.anchor_points import anchors_mm
 from lumbar_ext.simulation.bones.person import afflicted, posed_skeleton
-from lumbar_ext.simulation.bones.simulated_population import Population
+from lumbar_ext.simulation.bones.simulated_population import Population, Subject
 from lumbar_ext.simulation.bones.skeleton import assemble_skeleton
 from lumbar_ext.simulation.ct.ct_projection import ct_paths
 from lumbar_ext.simulation.ct.voxel_body import voxel_body
@@ -87,6 +87,59 @@ class SimulatedStudy:
     truth: Truth
 
 
+@dataclass(frozen=True)
+class PersonInBeam:
+    """A simulated person before the cameras, no picture taken yet; world frame.
+
+    Args:
+        spec: what the study is made from, with the pathology that was drawn.
+        subject: who it is.
+        posture: how they stand.
+        scene: all that the beam meets.
+        landmarks_mm: [N, 7, 3] of the lumbar vertebrae.
+        geometry: the cameras.
+        exposures: by view.
+    """
+
+    spec: StudySpec
+    subject: Subject
+    posture: Posture
+    scene: BodyScene
+    landmarks_mm: np.ndarray
+    geometry: BiplanarGeometry
+    exposures: dict[str, Exposure]
+
+
+def person_in_beam(population: Population, spec: StudySpec, rng: np.random.Generator) -> PersonInBeam:
+    """The person of a study and what stands around them.
+
+    Args:
+        population: draws the subject.
+        spec: the study.
+        rng: of the study, `spec.generator()`; it then is where the pictures begin.
+
+    Raises:
+        ValueError: for an unknown direction or level.
+        InputError: for a split without real subjects.
+    """
+    parameters = spec.parameters
+    apart = spec.person_seed is not None
+    person_rng, habitus_rng = (spec.person_generator(part) if apart else rng for part in ("body", "habitus"))
+    subject = (population.sample_real if spec.variation == "none" else population.sample)(person_rng, spec.split)
+    spec = replace(spec, pathology=spec.drawn_pathology())
+    skeleton = assemble_skeleton(person_rng, subject, population.triangles, population.background)
+    skeleton = afflicted(spec, skeleton, population)
+    posture = posed_skeleton(rng, skeleton, spec, population, person_rng=person_rng)
+    landmarks = posed_landmarks_mm(posture, posture.skeleton.landmarks_mm)
+    geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=spec.size_px)
+    scene = assemble_scene(habitus_rng, posture, parameters)
+    exposures = sample_exposures(rng, parameters.beam)
+    if spec.geometry == "slot":
+        geometry = sample_slot_scans(spec.scanner_generator(), landmarks, parameters, size_px=spec.size_px)
+        exposures = {view: scanned(exposure, parameters.slot) for view, exposure in exposures.items()}
+    return PersonInBeam(spec, subject, posture, scene, landmarks, geometry, exposures)
+
+
 def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
     """Simulates a study; equal specifications give equal studies.
 
@@ -98,27 +151,15 @@ def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
         ValueError: for an unknown direction or level.
         InputError: for a split without real subjects, or ranges that lead to no picture.
     """
-    parameters = spec.parameters
     rng = spec.generator()
-    apart = spec.person_seed is not None
-    person_rng, habitus_rng = (spec.person_generator(part) if apart else rng for part in ("body", "habitus"))
-    subject = (population.sample_real if spec.variation == "none" else population.sample)(person_rng, spec.split)
-    spec = replace(spec, pathology=spec.drawn_pathology())
-    skeleton = assemble_skeleton(person_rng, subject, population.triangles, population.background)
-    skeleton = afflicted(spec, skeleton, population)
-    posture = posed_skeleton(rng, skeleton, spec, population, person_rng=person_rng)
+    person = person_in_beam(population, spec, rng)
+    spec, posture, landmarks, geometry = person.spec, person.posture, person.landmarks_mm, person.geometry
     vertebrae = posed_vertebrae(posture)
-    landmarks = posed_landmarks_mm(posture, posture.skeleton.landmarks_mm)
-    geometry = sample_geometry(rng, landmarks, parameters.geometry, size_px=spec.size_px)
-    scene = assemble_scene(habitus_rng, posture, parameters)
-    exposures = sample_exposures(rng, parameters.beam)
-    if spec.geometry == "slot":
-        geometry = sample_slot_scans(spec.scanner_generator(), landmarks, parameters, size_px=spec.size_px)
-        exposures = {view: scanned(exposure, parameters.slot) for view, exposure in exposures.items()}
-    pictures = _pictures(rng, spec, scene, geometry, exposures, landmarks)
+    pictures = _pictures(rng, person)
     images = {view: bone_images(vertebrae, geometry[view]) for view in VIEWS}
     for view in VIEWS:
         refuse_no_picture(images[view].decomposition, f"{spec.name}, {view}: the decomposition")
+    subject = person.subject
     truth = Truth(
         vertebrae=vertebrae,
         landmarks_mm=_of_lumbar_levels(landmarks),
@@ -126,26 +167,20 @@ def simulate_study(population: Population, spec: StudySpec) -> SimulatedStudy:
         silhouettes={view: images[view].silhouettes for view in VIEWS},
         posture=posture,
         geometry=geometry,
-        exposures=exposures,
-        composition=scene.composition,
+        exposures=person.exposures,
+        composition=person.scene.composition,
         subject={"sex": subject.sex, "stature_mm": subject.stature_mm, "base": subject.base},
         spec=spec,
         levels=posture.skeleton.levels,
         other_landmarks_mm=dict(zip(posture.skeleton.levels[len(LEVELS) :], landmarks[len(LEVELS) :], strict=True)),
         anchors_mm=anchors_mm(posture),
     )
-    return SimulatedStudy(pictures, sample_stated(rng, geometry, parameters.geometry), truth)
+    return SimulatedStudy(pictures, sample_stated(rng, geometry, spec.parameters.geometry), truth)
 
 
-def _pictures(
-    rng: np.random.Generator,
-    spec: StudySpec,
-    scene: BodyScene,
-    geometry: BiplanarGeometry,
-    exposures: dict[str, Exposure],
-    landmarks_mm: np.ndarray,
-) -> dict[str, Picture]:
+def _pictures(rng: np.random.Generator, person: PersonInBeam) -> dict[str, Picture]:
     """Both radiographs by the renderer that is asked for."""
+    spec, scene, geometry = person.spec, person.scene, person.geometry
     appearance = spec.parameters.appearance if spec.geometry == "cone" else unstitched(spec.parameters.appearance)
     body = None if spec.voxel_mm is None else voxel_body(rng, scene, geometry, spec.voxel_mm)
     pictures = {}
@@ -156,9 +191,9 @@ def _pictures(
             paths = material_paths(rng, scene, camera, oversampling=oversampling)
         else:
             paths = ct_paths(body, camera)
-        signal = expose(rng, paths, camera, exposures[view])
+        signal = expose(rng, paths, camera, person.exposures[view])
         refuse_no_picture(signal, f"{spec.name}, {view}: the signal")
-        pictures[view] = finish(rng, signal, camera, landmarks_mm, appearance)
+        pictures[view] = finish(rng, signal, camera, person.landmarks_mm, appearance)
         refuse_no_picture(pictures[view].pixels, f"{spec.name}, {view}: the picture")
     return pictures
 

@@ -11,7 +11,7 @@ import numpy as np
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.biplanar import BiplanarGeometry
-from lumbar_ext.io.calibration import read_calibration
+from lumbar_ext.io.calibration import CameraUncertainty, read_calibration, read_camera_uncertainty
 from lumbar_ext.radiographs.dicom_header import refused_slot_scan
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import Polarity, Radiograph, with_bone_bright
@@ -35,12 +35,14 @@ class BiplanarStudy:
         lat: the lateral radiograph, bone bright.
         geometry: the cameras; sizes and spacings agree with the images.
         warnings: doubts that do not stop the work, each a sentence for the user.
+        uncertainty: of the cameras; None where they are taken for exact.
     """
 
     ap: Radiograph
     lat: Radiograph
     geometry: BiplanarGeometry
     warnings: tuple[str, ...] = ()
+    uncertainty: CameraUncertainty | None = None
 
     def __getitem__(self, view: str) -> Radiograph:
         return {"ap": self.ap, "lat": self.lat}[view]
@@ -93,7 +95,9 @@ def read_study(
             raise refused_slot_scan(radiographs[view].path, device)
         _check_size(radiographs[view], view, geometry, calibration)
         _check_spacing(radiographs[view], view, geometry, calibration)
+    uncertainty = read_camera_uncertainty(calibration)
     doubts = [
+        *([] if uncertainty is None else [f"{calibration}: {uncertainty.sentence}"]),
         *_identity_doubts(radiographs),
         *_position_doubts(radiographs),
         *_orientation_doubts(radiographs, geometry),
@@ -102,7 +106,7 @@ def read_study(
         warnings.warn(doubt, stacklevel=2)
     ap = with_bone_bright(radiographs["ap"], ap_polarity)
     lat = with_bone_bright(radiographs["lat"], lat_polarity)
-    return BiplanarStudy(ap, lat, geometry, (*ap.remarks, *lat.remarks, *doubts))
+    return BiplanarStudy(ap, lat, geometry, (*ap.remarks, *lat.remarks, *doubts), uncertainty)
 
 
 def _check_distinct(radiographs: dict[str, Radiograph]) -> None:

@@ -52,6 +52,16 @@ class TruthFolder:
         """8 bit; bit i (value 2^i) is set where vertebra i (L1 = 0) lies."""
         return self.path / f"silhouettes_{view}.png"
 
+    @property
+    def volume(self) -> Path:
+        """CT numbers of the lumbar box, see `volumes.truth_volume`."""
+        return self.path / "volume.nii.gz"
+
+    @property
+    def labels(self) -> Path:
+        """What fills each voxel of `volume`, see `transforms.tissue`."""
+        return self.path / "labels.nii.gz"
+
     def mesh(self, level: str) -> Path:
         """A vertebra, world mm."""
         return self.path / f"{level}.stl"

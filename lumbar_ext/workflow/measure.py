@@ -48,7 +48,15 @@ class MeasureSpine(Transform):
             observed, result = data["observed"], data["pred"]
             missing, anchors = missing_levels(observed, result), measured_anchors(observed, result)
             triangles = self.triangles.cpu().numpy()
-            assessment = assess_registration(result, triangles, data["landmarks"], missing=missing, anchors=anchors)
+            unsure = data["study"].uncertainty
+            assessment = assess_registration(
+                result,
+                triangles,
+                data["landmarks"],
+                missing=missing,
+                anchors=anchors,
+                size_sd=0.0 if unsure is None else unsure.size_sd,
+            )
             return {**data, "assessment": assessment}
 
 

@@ -10,13 +10,13 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import torch
 from monai.bundle import ConfigParser
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.typed_values import Count, Device, Positive, Share, Weight, Whole, as_typed, typed, words_of
+from lumbar_ext.typed_values import Count, Device, Positive, Range, Share, Weight, Whole, as_typed, typed, words_of
 
 _RUN_PARAMETERS = (
     "run_id",
@@ -63,7 +63,8 @@ class ReconstructionOptions(Options):
         prior_weight: weight of the shape prior; null for that of the registration.
         keep_apart: whether neighbouring vertebrae may not overlap (BOBYQA does not heed it).
         looks: second looks after the first registration; 0 for none.
-        refine_cameras: whether small errors of the calibration, 1 mm and 0.3 deg, are corrected along the way.
+        refine_cameras: whether small errors of the calibration, 1 mm and 0.3 deg, are corrected along the way; null where it
+            says that it is uncertain.
         max_seconds: limit of the search; null for none.
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
@@ -81,7 +82,7 @@ class ReconstructionOptions(Options):
     prior_weight: Weight | None
     keep_apart: bool
     looks: Whole
-    refine_cameras: bool
+    refine_cameras: bool | None
     max_seconds: Positive | None
     write_label_map: bool
     write_pdf: bool
@@ -102,6 +103,33 @@ class OwnVertebraeOptions(Options):
     label_map: str
     label_values: dict[str, int] | None
     decompositions_dir: str
+
+
+@dataclass(frozen=True)
+class VolumeOptions(Options):
+    """Options of the reconstruction of a volume.
+
+    Args:
+        ap_image: AP radiograph: DICOM, PNG or NIfTI.
+        lat_image: lateral radiograph.
+        calibration: JSON file of both cameras.
+        output_dir: folder of the results; null to write none.
+        volume_weights: weights of the field network.
+        device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
+        voxel_mm: edge of the voxels.
+        box: least x, y, z and greatest x, y, z in world mm; null for 20 mm about the lumbar vertebrae.
+        bfloat16: whether to compute in bfloat16 where the processor can: faster, and not to the last digit the same.
+    """
+
+    ap_image: str
+    lat_image: str
+    calibration: str
+    output_dir: str | None
+    volume_weights: str
+    device: Device
+    voxel_mm: Annotated[float, Range(least=0.5, most=10)]
+    box: list[float] | None
+    bfloat16: bool
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.refined_cameras import refine_cameras, with_camera_motions
+from lumbar_ext.registration.refined_cameras import FOUND_FROM_FILMS, refine_cameras, with_camera_motions
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
 from lumbar_ext.registration.targets import BONE_VALUE
@@ -54,10 +54,12 @@ class LookInput:
     Args:
         registration: what the first registration is given.
         radiographs: by view, [rows, columns] bone bright, in the cameras of `registration`.
+        uncalibrated: the cameras are known roughly.
     """
 
     registration: RegistrationInput
     radiographs: Mapping[str, np.ndarray]
+    uncalibrated: bool = False
 
 
 def load_second_look(
@@ -85,7 +87,8 @@ def weights_in_use(
 def prepare_looks(batch: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[LookInput, None]:
     """What `RegisterAndLook` is given; the signature is that of MONAI's `prepare_batch`."""
     inputs, _ = prepare_registration(batch)
-    return LookInput(inputs, {view: batch["observed"].canonical[view].pixels for view in VIEWS}), None
+    radiographs = {view: batch["observed"].canonical[view].pixels for view in VIEWS}
+    return LookInput(inputs, radiographs, batch["study"].uncertainty is not None), None
 
 
 @dataclass(frozen=True)
@@ -343,11 +346,14 @@ class RegisterAndLook(Register):
 
     Args:
         second_look: how they are taken; None or one of no looks leaves the first registration as it is.
-        refine: whether small errors of the stated cameras are corrected before that.
+        refine: whether small errors of the stated cameras are corrected before that; None where the study says that they are
+            not calibrated.
         args, kwargs: those of `Register`.
     """
 
-    def __init__(self, *args: Any, second_look: SecondLook | None = None, refine: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, second_look: SecondLook | None = None, refine: bool | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.second_look, self.refine = second_look, refine
 
@@ -357,8 +363,9 @@ class RegisterAndLook(Register):
             limit = self.max_seconds
             result = register(inputs.registration, network, self.config, progress=self._show, max_seconds=limit)
             motions = {}
-            if self.refine:
-                refined = refine_cameras(inputs.registration, network, self.config, result, max_seconds=limit)
+            if inputs.uncalibrated if self.refine is None else self.refine:
+                errors = FOUND_FROM_FILMS if inputs.uncalibrated else None
+                refined = refine_cameras(inputs.registration, network, self.config, result, errors, max_seconds=limit)
                 inputs, result = replace(inputs, registration=refined.inputs), refined.result
                 motions = result.camera_motions
                 self.progress.note("cameras refined")

@@ -9,7 +9,13 @@ import pytest
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, SlotScan
-from lumbar_ext.io.calibration import read_calibration, states_slot_scans, write_calibration
+from lumbar_ext.io.calibration import (
+    CameraUncertainty,
+    read_calibration,
+    read_camera_uncertainty,
+    states_slot_scans,
+    write_calibration,
+)
 
 AP = {
     "source_mm": [1000, 0, 0],
@@ -47,6 +53,22 @@ def test_written_geometry_is_read_back_exactly(tmp_path, geometry):
     for view in VIEWS:
         for name in ("source_mm", "detector_origin_mm", "u_axis", "v_axis", "pixel_spacing_mm", "size_px"):
             assert np.array_equal(getattr(read[view], name), getattr(geometry[view], name)), (view, name)
+
+
+@pytest.mark.parametrize("stated", [None, CameraUncertainty(0.021), CameraUncertainty(0.05, 3.9, "the size of people")])
+def test_cameras_say_how_well_they_are_known(tmp_path, geometry, stated):
+    path = tmp_path / "calibration.json"
+    write_calibration(geometry, path, stated)
+    assert read_camera_uncertainty(path) == stated
+    read_calibration(path)
+
+
+def test_an_impossible_uncertainty_is_refused(tmp_path, geometry):
+    path = tmp_path / "calibration.json"
+    write_calibration(geometry, path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "uncertainty": {"size_sd": -0.1}}))
+    with pytest.raises(InputError, match=r"calibration\.json.*size_sd.*-0\.1"):
+        read_calibration(path)
 
 
 @pytest.mark.parametrize("scale", [1.0, -0.3])

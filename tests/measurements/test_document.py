@@ -148,3 +148,17 @@ def test_ranges_state_their_source_and_may_be_open():
     assert ratio.reached_by(0.70, 0.85), "an interval that reaches into the range"
     assert "Genant" in ratio.source
     assert reference_range("spinous_length", "L3") is None
+
+
+def test_lengths_of_cameras_that_are_not_calibrated_are_as_uncertain_as_their_scale(whole):
+    """One angle and one length are calibrated: the length alone doubts the scale."""
+    result = whole[0]
+    triangles = result.vertebrae["L1"].shape.surface.triangles
+    calibration = Calibration({"anterior_height": 2.0, "lordosis_l1_l5": 1.5}, {})
+    exact, doubtful = (
+        assess_registration(result, triangles, calibration=calibration, size_sd=size_sd) for size_sd in (0.0, 0.05)
+    )
+    for subject, name, power in (("L3", "anterior_height", 1), ("L1-L5", "lordosis_l1_l5", 0)):
+        known, found = (own.get(subject, name) for own in (exact, doubtful))
+        assert found.value == known.value
+        assert found.sd == pytest.approx(np.hypot(known.sd, power * 0.05 * known.value))

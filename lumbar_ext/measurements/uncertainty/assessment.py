@@ -30,6 +30,7 @@ from lumbar_ext.registration.result import RegistrationResult
 SLIP_MM = 3.0
 """Displacements below this are within normal variation and get no name."""
 
+_POWER_OF_SIZE = {"mm": 1, "mm2": 2, "mm3": 3}
 _RATIOS = ("wedge_ratio", "biconcavity_ratio", "crush_ratio")
 _ROMAN = ("", "I", "II", "III", "IV", "V")
 
@@ -97,6 +98,7 @@ def assess_registration(
     calibration: Calibration | None = None,
     missing: Mapping[str, str] | None = None,
     anchors: LocatedAnchors | None = None,
+    size_sd: float = 0.0,
 ) -> Assessment:
     """Measures and grades a registration.
 
@@ -107,6 +109,7 @@ def assess_registration(
         calibration: of the uncertainties, the package's own by default.
         missing: why levels were not registered, where that is known.
         anchors: T12 and S1; unknown by default.
+        size_sd: relative standard deviation of all lengths, of cameras that are not calibrated.
     """
     missing = missing or {}
     calibration = calibration or shipped_calibration()
@@ -119,7 +122,7 @@ def assess_registration(
         else missing_quality(missing.get(level, "not found in both views"))
         for level in LEVELS
     }
-    deviations = _calibrated(measured, calibration)
+    deviations = _of_any_size(_calibrated(measured, calibration), measured.values, size_sd)
     values = assess_values(measured.values, deviations)
     statement = calibration.statement() if calibration.factors else ""
     return Assessment(
@@ -149,6 +152,15 @@ def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> d
         key: sd * factor
         for key, sd in measured.laplace_sd.items()
         if (factor := calibration.factor(interval_kind(key))) is not None
+    }
+
+
+def _of_any_size(deviations: dict[Key, float], values: Values, size_sd: float) -> dict[Key, float]:
+    """Deviations of lengths (and areas, twice) with that of the scale, which moves all of them together."""
+    powers = {definition.id: _POWER_OF_SIZE.get(definition.unit, 0) for definition in DEFINITIONS}
+    return {
+        key: float(np.hypot(sd, powers[key[1]] * size_sd * float(values.found.get(key, 0.0))))
+        for key, sd in deviations.items()
     }
 
 

@@ -84,9 +84,11 @@ def _vertebrae(
         behind = 1 / (1 + np.exp((solid.vertices_mm[:, 0] - _ARCH_X_MM) / _TRANSITION_MM))
         body = wall + (_sclerosis(skeleton, index, solid) * endplate - wall) * solid.normals[:, 2] ** 4
         thickness = (body + (arch - body) * behind) * _uneven(rng, solid.vertices_mm, parameters)
+        is_lumbar = index < len(skeleton.lumbar)
         # A sixth lumbar vertebra is like the fifth.
-        level = min(index + 1, len(LEVELS)) if index < len(skeleton.lumbar) else 0
-        shelled.append(ShelledBone(solid.moved(pose), solid.shrunk(thickness).moved(pose), level))
+        level = min(index + 1, len(LEVELS)) if is_lumbar else 0
+        name = skeleton.levels[index] if is_lumbar else ""
+        shelled.append(ShelledBone(solid.moved(pose), solid.shrunk(thickness).moved(pose), level, name))
     return shelled
 
 
@@ -106,8 +108,8 @@ def _pelvic(
     rng: np.random.Generator, skeleton: Skeleton, posture: Posture, parameters: BoneParameters
 ) -> list[ShelledBone]:
     shelled = []
-    for solid in (skeleton.sacrum, skeleton.pelvis):
+    for name, solid in (("sacrum", skeleton.sacrum), ("", skeleton.pelvis)):
         thickness = rng.uniform(*parameters.pelvic_shell_mm) * _uneven(rng, solid.vertices_mm, parameters)
         core = solid.shrunk(thickness).moved(posture.world_from_sacrum)
-        shelled.append(ShelledBone(solid.moved(posture.world_from_sacrum), core, _SACRUM))
+        shelled.append(ShelledBone(solid.moved(posture.world_from_sacrum), core, _SACRUM, name))
     return shelled

@@ -49,8 +49,18 @@ def voxel_body(rng: np.random.Generator, scene: BodyScene, geometry: BiplanarGeo
         geometry: the cameras; what neither sees above and below is left out.
         voxel_mm: edge of the voxels.
     """
-    grid = _seen_grid(scene, geometry, voxel_mm)
-    factor = max(1, round(_SOFT_VOXEL_MM / voxel_mm))
+    return body_on_grid(rng, scene, _seen_grid(scene, geometry, voxel_mm))
+
+
+def body_on_grid(rng: np.random.Generator, scene: BodyScene, grid: VoxelGrid) -> Volume:
+    """The CT numbers of what lies in some voxels.
+
+    Args:
+        rng: draws the texture of bones and soft tissues.
+        scene: what there is, world frame.
+        grid: the voxels.
+    """
+    factor = max(1, round(_SOFT_VOXEL_MM / grid.voxel_mm))
     values = np.empty(grid.shape, dtype=np.float32)
     _interpolate(_soft_tissue(rng, scene.trunk, grid.coarser(factor)), factor, values)
     _add_plaques(values, scene.trunk.calcifications, grid)

@@ -32,11 +32,13 @@ class ShelledBone:
         outer: surface of the bone.
         core: surface of its marrow space.
         level: of `Composition.trabecular_hu`.
+        name: a lumbar level, "sacrum", or "" for any other bone.
     """
 
     outer: Surface
     core: Surface
     level: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""A field over space from two radiographs: CT number and tissue at any point, from what both show where it projects.
+
+Own implementation after what is known of SPIDER (Yu et al., arXiv 2507.04684: one encoder, an implicit decoder that is
+taught intensity and structure together) and of pixel-aligned reconstruction (PerX2CT: features of each view where a point
+projects). Sizes are chosen for two cores.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.networks.hrnet import conv_bn
+
+FIELD_VIEWS = 2  # AP, lateral
+_WATER = math.log(0.4 / 0.6)  # logit of 0 HU in the window of `transforms.tissue.HU_WINDOW`
+
+
+class FieldEncoder(nn.Module):
+    """U-Net from half resolution down, shared by the views, with additive skips; and a few features at full resolution.
+
+    Args:
+        channels: of the scales 1/2, 1/4, 1/8, 1/16 and 1/32.
+        fine_channels: of the features at full resolution.
+    """
+
+    def __init__(self, channels: tuple[int, ...], fine_channels: int) -> None:
+        super().__init__()
+        first = channels[0]
+        # the picture and which view it is
+        self.fine = nn.Sequential(conv_bn(2, fine_channels), conv_bn(fine_channels, fine_channels))
+        self.stem = nn.Sequential(conv_bn(fine_channels, first, stride=2), conv_bn(first, first))
+        self.downs = nn.ModuleList(
+            nn.Sequential(conv_bn(fine, coarse, stride=2), conv_bn(coarse, coarse))
+            for fine, coarse in pairwise(channels)
+        )
+        pairs = list(pairwise(channels))[::-1]  # coarsest first, the order of the way up
+        self.laterals = nn.ModuleList(conv_bn(coarse, fine, kernel=1) for fine, coarse in pairs)
+        self.merges = nn.ModuleList(conv_bn(fine, fine) for fine, _ in pairs)
+        self.up = nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False)
+
+    def forward(self, images: Tensor, views: Tensor) -> list[Tensor]:
+        """Features of radiographs.
+
+        Args:
+            images: [N, 1, H, W]; H and W multiples of 32.
+            views: [N] 0 for AP, 1 for lateral.
+
+        Returns:
+            [N, first, H/2, W/2] and [N, fine, H, W].
+        """
+        told = views.to(images.dtype)[:, None, None, None].expand_as(images)
+        planes = torch.cat([images, told], 1)
+        fine = self.fine(planes.contiguous(memory_format=torch.channels_last))
+        features = self.stem(fine)
+        skips = [features]
+        for down in self.downs:
+            features = down(features)
+            skips.append(features)
+        for lateral, merge, skip in zip(self.laterals, self.merges, skips[-2::-1], strict=True):
+            features = merge(self.up(lateral(features)) + skip)
+        return [features, fine]
+
+
+class FieldNet(nn.Module):
+    """Encoder of each radiograph, pixel-aligned features of both and the encoded position, and a perceptron with two heads.
+
+    Args:
+        channels: of the encoder's scales, the first those of the sampled features.
+        fine_channels: of the features at full resolution.
+        hidden: widths of the perceptron's layers, each of which sees the input again.
+        octaves: of the position's sines and cosines.
+        tissues: classes of the second head.
+
+    Raises:
+        InputError: for counts that are not positive.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (64, 96, 160, 224, 256),
+        fine_channels: int = 16,
+        hidden: tuple[int, ...] = (256, 256, 128),
+        octaves: int = 4,
+        tissues: int = 9,
+    ) -> None:
+        super().__init__()
+        if len(channels) != 5 or min(*channels, fine_channels, *hidden, octaves, tissues) < 1:
+            raise InputError(f"expected five channels and positive numbers, found {channels}, {hidden}, {octaves}")
+        self.encoder = FieldEncoder(tuple(channels), fine_channels)
+        self.octaves = octaves
+        inputs = FIELD_VIEWS * (channels[0] + fine_channels) + 3 * (1 + 2 * octaves)
+        widths = (0, *hidden)
+        self.layers = nn.ModuleList(nn.Linear(before + inputs, after) for before, after in pairwise(widths))
+        self.intensity = nn.Linear(hidden[-1], 1)
+        self.tissue = nn.Linear(hidden[-1], tissues)
+        nn.init.constant_(self.intensity.bias, _WATER)  # a field of water to begin with
+
+    def forward(self, images: Tensor, places: Tensor, positions: Tensor) -> Tensor:
+        """The field at points.
+
+        Args:
+            images: [B, 2, H, W] normalised AP and lateral radiograph.
+            places: [B, P, 2, 2] where the points lie in both, see `transforms.field_views.FieldViews.places`.
+            positions: [B, P, 3] of the points, see `FieldViews.positions`.
+
+        Returns:
+            [B, P, 1 + tissues] float32, see `decode`.
+        """
+        batch = images.shape[0]
+        views = torch.arange(FIELD_VIEWS, device=images.device).repeat_interleave(batch)
+        # both views at once: batch normalisation is to know them mixed, as its running means do
+        planes = self.encoder(images.transpose(0, 1).reshape(FIELD_VIEWS * batch, 1, *images.shape[2:]), views)
+        parts = [plane.split(batch) for plane in planes]
+        return self.decode([[part[view] for part in parts] for view in range(FIELD_VIEWS)], places, positions)
+
+    def decode(self, features: list[list[Tensor]], places: Tensor, positions: Tensor) -> Tensor:
+        """The field at points, from the features of both views.
+
+        Args:
+            features: by view, what the encoder gives of it.
+            places, positions: as in `forward`.
+
+        Returns:
+            [B, P, 1 + tissues] float32: CT number as a share of the window in [0, 1], and logits of the tissues.
+        """
+        parts = [encoded(positions, self.octaves)]
+        for view in range(FIELD_VIEWS):
+            parts += [sampled(plane, places[:, :, view]) for plane in features[view]]
+        inputs = torch.cat(parts, -1)
+        hidden = F.relu(self.layers[0](inputs))
+        for layer in self.layers[1:]:
+            hidden = F.relu(layer(torch.cat([hidden, inputs], -1)))
+        share = torch.sigmoid(self.intensity(hidden).float())
+        return torch.cat([share, self.tissue(hidden).float()], -1)
+
+
+def encoded(positions: Tensor, octaves: int) -> Tensor:
+    """Positions [..., 3] with their sines and cosines at wavelengths 2, 1, 1/2 ...: [..., 3 (1 + 2 octaves)]."""
+    angles = [math.pi * 2.0**octave * positions for octave in range(octaves)]
+    return torch.cat([positions, *(wave for angle in angles for wave in (angle.sin(), angle.cos()))], -1)
+
+
+def sampled(features: Tensor, places: Tensor) -> Tensor:
+    """Features [B, C, H, W] read bilinearly at places [B, P, 2]: [B, P, C]; at the edge's value beyond it."""
+    read = F.grid_sample(features.float(), places[:, :, None].float(), padding_mode="border", align_corners=False)
+    return read[..., 0].transpose(1, 2)

@@ -1,0 +1,64 @@
+"""The known volume of a study: CT numbers and tissues of a box about the lumbar vertebrae, as files of its truth folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lumbar_ext.errors import InputError
+from lumbar_ext.io.volume import read_grid, write_volume
+from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.mesh.voxels import VoxelGrid
+from lumbar_ext.studies.study_folder import TruthFolder
+
+TRUTH_VOXEL_MM = 1.5
+TRUTH_SHAPE = (144, 128, 192)
+"""216 x 192 x 288 mm: L1 to L5 of tall and of crooked people, with what lies about them."""
+
+
+@dataclass(frozen=True)
+class TruthVolume:
+    """What is known of the box.
+
+    Args:
+        values_hu: int16 [I, J, K]; `transforms.tissue.NO_HU` where unknown.
+        labels: uint8 [I, J, K], see `transforms.tissue`.
+        grid: the voxels, along the world's axes.
+    """
+
+    values_hu: np.ndarray
+    labels: np.ndarray
+    grid: VoxelGrid
+
+    def write(self, truth: TruthFolder) -> None:
+        """Writes both files; the labels last, so that their presence tells that both are there."""
+        write_volume(truth.volume, self.values_hu, self.grid.world_from_voxel)
+        write_volume(truth.labels, self.labels, self.grid.world_from_voxel)
+
+
+def truth_grid(vertebrae: Sequence[Surface]) -> VoxelGrid:
+    """The box about some lumbar vertebrae; its middle is that of theirs, on whole millimetres."""
+    corners = np.concatenate([solid.box_corners_mm for solid in vertebrae])
+    middle = np.round((corners.min(0) + corners.max(0)) / 2)
+    return VoxelGrid(middle - (np.array(TRUTH_SHAPE) - 1) / 2 * TRUTH_VOXEL_MM, TRUTH_VOXEL_MM, TRUTH_SHAPE)
+
+
+def read_truth_volume(truth: TruthFolder) -> TruthVolume:
+    """Reads what `TruthVolume.write` wrote.
+
+    Raises:
+        InputError: if a file is missing or damaged, or the two do not have the same cubic voxels along the world's axes.
+    """
+    values, world_from_voxel = read_grid(truth.volume)
+    labels, of_labels = read_grid(truth.labels)
+    edge = float(world_from_voxel[0, 0])
+    if values.shape != labels.shape or not np.allclose(world_from_voxel, of_labels, atol=1e-3):
+        raise InputError(f"{truth.volume} and {truth.labels}: other voxels, expected the same in both")
+    if values.ndim != 3 or not np.allclose(world_from_voxel[:3, :3], np.eye(3) * edge, atol=1e-3) or edge <= 0:
+        raise InputError(
+            f"{truth.volume}: expected cubic voxels along the axes of the world (lumbar-ext simulate-volumes)"
+        )
+    grid = VoxelGrid(world_from_voxel[:3, 3].copy(), round(edge, 4), values.shape)
+    return TruthVolume(np.asarray(values, np.int16), np.asarray(labels, np.uint8), grid)
