@@ -1,6 +1,6 @@
 """How well T12 and S1 are located: values with them, over true vertebrae, against all that is true.
 
-    lumbar-ext evaluate-anchors out/cohort/people out/anchors/anchor_errors.csv
+    lumbar-ext evaluate-anchors "['out/cohort/people']" out/anchors/anchor_errors.csv
 
 No registration: L1 to L5 are the true meshes, so that only the landmarks of T12 and S1 are measured, and what is made
 of them, in two seconds a study. A reconstruction adds the errors of L1 to L5, which are smaller.
@@ -29,22 +29,22 @@ from lumbar_ext.studies.study_folder import TruthFolder
 
 
 def evaluate_anchors(
-    dataset_dir: str, csv_path: str, *, bundle_root: str | None = None, limit: int | None = None
+    dataset_dirs: list[str], csv_path: str, *, bundle_root: str | None = None, limit: int | None = None
 ) -> None:
     """Prints the errors of values with T12 and S1, and why these could not be located, and writes a row for each value.
 
     Args:
-        dataset_dir: folder of simulated studies with true meshes (`lumbar-ext simulate --meshes true`).
+        dataset_dirs: folders of simulated studies with true meshes (`lumbar-ext simulate --meshes true`).
         csv_path: CSV file for the rows, as `calibrate-measurements` reads them.
         bundle_root: folder of the network's bundle, if it is another one than the package's.
-        limit: the first of the studies only.
+        limit: the first studies of each folder only.
     """
     from lumbar_ext.workflow.locate_and_look import observe_located
     from lumbar_ext.workflow.network_bundle import load_locating_networks
 
     networks = load_locating_networks(bundle_dir(MULTITASK, bundle_root))
     errors: list[MeasurementError] = []
-    for item in study_items(dataset_dir, dataset_dir, limit=limit):
+    for item in [item for folder in dataset_dirs for item in study_items(folder, folder, limit=limit)]:
         name, truth = Path(item["output_dir"]).name, TruthFolder(Path(item["truth_dir"]))
         study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
         located = observe_located(*networks, study).located_anchors()

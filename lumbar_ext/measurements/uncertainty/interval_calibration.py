@@ -43,6 +43,8 @@ LEAST_SHARE = 0.85
 
 _MIN_CASES = 15  # of a kind of measurement, to have a factor at all
 _FEW_CASES = 60  # below them a factor is drawn towards that of kinds with the same unit
+_LEAST_OF_LANDMARKS = 1.0
+"""A network was trained to the spread that it states of its landmarks: few cases of one skeleton do not narrow it."""
 _SHIPPED = "interval_calibration.json"
 
 
@@ -129,6 +131,8 @@ def fit_factors(
         scaled = np.abs(errors[kind]) / np.maximum(deviations[kind], 1e-9)
         rank = min(math.ceil((len(scaled) + 1) * confidence), len(scaled))
         factors[kind] = float(np.sort(scaled)[rank - 1] / half_width)
+        if rests_on_landmarks(kind):
+            factors[kind] = max(factors[kind], _LEAST_OF_LANDMARKS)
     return Calibration(_not_below_their_unit(factors, errors), {kind: len(errors[kind]) for kind in kinds})
 
 
@@ -230,7 +234,16 @@ def _record(path: str, people: str, kinds: dict[str, tuple[np.ndarray, np.ndarra
         raise InputError(f"{path}: cannot be read as a calibration ({error})") from error
     held = {kind: round(interval_coverage(*pair, 0.9), 4) for kind, pair in sorted(kinds.items())}
     cases = {kind: len(errors) for kind, (errors, _) in sorted(kinds.items())}
-    document["check"] = {"made_by": "lumbar-ext check-measurements", "people": people, "held": held, "cases": cases}
+    # Kinds that were not measured this time keep what was found of them.
+    before = document.get("check", {"people": people, "held": {}, "cases": {}})
+    kept = [kind for kind in before["held"] if kind not in held]
+    both = {name: {kind: before[name][kind] for kind in kept} for name in ("held", "cases")}
+    document["check"] = {
+        "made_by": "lumbar-ext check-measurements",
+        "people": people if not kept or before["people"] == people else f"{before['people']} and {people}",
+        "held": dict(sorted((both["held"] | held).items())),
+        "cases": dict(sorted((both["cases"] | cases).items())),
+    }
     write_text(path, json.dumps(document, indent=1) + "\n")
 
 

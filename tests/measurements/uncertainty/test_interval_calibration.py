@@ -131,3 +131,8 @@ def test_values_on_s1_have_factors_of_their_own_that_leave_the_others_alone(tmp_
     assert chosen.factors["lordosis_l1_s1"] == pytest.approx(1.5, rel=0.4)
     assert chosen.factors["disc_angle L5-S1"] == pytest.approx(1.5, rel=0.4)
     assert chosen.cases["disc_angle L5-S1"] == 40 and chosen.cases["disc_angle"] == 80
+    check(str(file), calibration=str(factors), record=str(factors), people="these")
+    checked = read_interval_calibration(factors)
+    # What was found of other kinds, in another study, stays.
+    assert checked.held["lordosis_l1_s1"] >= 0.9 and checked.checked_cases["lordosis_l1_s1"] == 40
+    assert checked.checked_on == "others and these" or set(checked.held) >= {"cobb", "disc_angle L5-S1"}
