@@ -16,6 +16,7 @@ from lumbar_ext.measurements.uncertainty.interval_calibration import (
     VERTEX,
     Calibration,
     interval_kind,
+    rests_on_landmarks,
     shipped_calibration,
 )
 from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
@@ -171,7 +172,9 @@ def _reported(key: Key, values: Values, sd: float | None) -> Measurement:
     value = float(values.found[key])
     interval = None if sd is None else (value - NORMAL_90 * sd, value + NORMAL_90 * sd)
     outside = None if reference is None else not reference.reached_by(*(interval or (value, value)))
-    return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values))
+    # Landmarks err by more than a slip that is worth a name.
+    sure = outside is not False or not rests_on_landmarks(interval_kind(key))
+    return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values) if sure else None)
 
 
 def _grade(key: Key, values: Values) -> str | None:
