@@ -163,6 +163,9 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     ),
     "How good it is": (
         Verb("evaluate", "cli.bundle_verbs:evaluate", "error tables of reconstructions of a cohort"),
+        Verb(
+            "evaluate-volumes", "evaluation.volume_tables:evaluate_volumes", "volumes against those of simulated people"
+        ),
         Verb("evaluate-measurements", "cli.bundle_verbs:evaluate_measurements", "errors of measurements of a cohort"),
         Verb(
             "evaluate-shape-values",

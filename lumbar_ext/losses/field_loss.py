@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.transforms.tissue import HU_WINDOW, TISSUES
+from lumbar_ext.transforms.tissue import HU_WINDOW, NO_LUMBAR_INDEX, TISSUES, UNASKED_INDEX
 
 INTENSITY_UNIT_HU = 100.0
 """The intensity term is a mean difference in this unit: a typical one counts as much as a typical cross entropy."""
@@ -66,13 +66,13 @@ class FieldLoss(nn.Module):
     def _structure(self, logits: Tensor, tissue: Tensor) -> dict[str, Tensor]:
         """Cross entropy and Dice loss. Of a point that is known to be no lumbar vertebra alone, that much is asked."""
         log_shares = logits.log_softmax(-1)
-        is_known, is_other = tissue < len(TISSUES), tissue == len(TISSUES)
-        weights = torch.cat([self.class_weights, self.class_weights.new_zeros(2)])[tissue.clamp(max=len(TISSUES) + 1)]
+        is_known, is_other = tissue < NO_LUMBAR_INDEX, tissue == NO_LUMBAR_INDEX
+        weights = torch.cat([self.class_weights, self.class_weights.new_zeros(2)])[tissue]
         own = -log_shares.gather(-1, tissue.clamp(max=len(TISSUES) - 1)[..., None])[..., 0] * weights
         other = -log_shares[..., :_FIRST_LUMBAR].logsumexp(-1) * is_other
         entropy = (own + other).sum() / (weights.sum() + is_other.sum()).clamp(min=1)
         shares = log_shares.exp()[..., _FIRST_NAMED:] * (is_known | is_other)[..., None]
-        true = F.one_hot(tissue.clamp(max=len(TISSUES)), len(TISSUES) + 1)[..., _FIRST_NAMED : len(TISSUES)]
+        true = F.one_hot(tissue, UNASKED_INDEX + 1)[..., _FIRST_NAMED:NO_LUMBAR_INDEX]
         both, either = (shares * true).sum((0, 1)), (shares + true).sum((0, 1))
         return {"entropy": entropy, "dice": 1 - ((2 * both + _DICE_EPS) / (either + _DICE_EPS)).mean()}
 
@@ -86,6 +86,6 @@ def hounsfield(share: Tensor) -> Tensor:
 def field_target(values_hu: Tensor, tissue: Tensor) -> Tensor:
     """The packed target [..., 2] of CT numbers [...] (NaN where unknown) and indices of tissues [...].
 
-    `len(TISSUES)` is a point that is known to be no lumbar vertebra, a greater index one of which nothing is asked.
+    See `transforms.tissue`; nothing is asked of points of `UNASKED_INDEX`.
     """
     return torch.stack([values_hu.float(), tissue.float()], -1)

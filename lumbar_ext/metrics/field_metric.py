@@ -11,7 +11,7 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.losses.field_loss import hounsfield
 from lumbar_ext.metrics.image_scores import dice
-from lumbar_ext.transforms.tissue import BONES, HU_WINDOW, TISSUES
+from lumbar_ext.transforms.tissue import BONES, HU_WINDOW, NO_LUMBAR_INDEX, TISSUES
 
 FIELD_FIELDS = ("score", "bone_dice", "bone_mae_hu", "other_mae_hu")
 
@@ -62,7 +62,7 @@ class FieldMetric(Metric):
 def _study_value(
     field: str, found: np.ndarray, tissue: np.ndarray, values_hu: np.ndarray, true_hu: np.ndarray
 ) -> float:
-    known = tissue < len(TISSUES)
+    known = tissue < NO_LUMBAR_INDEX
     lumbar = [TISSUES.index(level) for level in LEVELS]
     if field == "score":
         present = [index for index in lumbar if (tissue == index).any()]

@@ -134,6 +134,7 @@ class FieldNet(nn.Module):
             parts += [sampled(plane, places[:, :, view]) for plane in features[view]]
         inputs = torch.cat(parts, -1)
         hidden = F.relu(self.layers[0](inputs))
+        inputs = inputs.to(hidden.dtype)  # under autocast once, not for every layer
         for layer in self.layers[1:]:
             hidden = F.relu(layer(torch.cat([hidden, inputs], -1)))
         share = torch.sigmoid(self.intensity(hidden).float())

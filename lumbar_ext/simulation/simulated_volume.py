@@ -13,13 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 from tqdm import tqdm
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
-from lumbar_ext.io.volume import Volume
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.voxels import VoxelGrid, occupancy
 from lumbar_ext.simulation.body.trunk import TissueTexture
@@ -35,7 +33,7 @@ from lumbar_ext.simulation.simulated_study import PersonInBeam, person_in_beam
 from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
 from lumbar_ext.transforms.tissue import TISSUE_LABELS
-from lumbar_ext.volumes.truth_volume import TruthVolume, truth_grid
+from lumbar_ext.volumes.truth_volume import TruthVolume, truth_grid, values_at
 
 _SAME_MM = 0.01  # landmarks of a person made again; those in files are rounded to 1e-5
 _TISSUE_FROM_HU = -400.0  # between lung or gas and fat, in which a voxel of half air counts as air
@@ -153,7 +151,7 @@ def volume_of(person: PersonInBeam, rng: np.random.Generator) -> TruthVolume:
     if person.spec.voxel_mm is None:
         values = body_on_grid(rng, _without_texture(person.scene), grid).values
     else:
-        values = _read_at(voxel_body(rng, person.scene, person.geometry, person.spec.voxel_mm), grid)
+        values = values_at(voxel_body(rng, person.scene, person.geometry, person.spec.voxel_mm), grid, AIR_HU)
     return TruthVolume(np.round(values).astype(np.int16), tissue_labels(values, person.scene, grid), grid)
 
 
@@ -180,16 +178,6 @@ def _without_texture(scene: BodyScene) -> BodyScene:
     texture = TissueTexture(lung_density=scene.trunk.texture.lung_density)
     composition = replace(scene.composition, texture=0.0, patches=0.0)
     return replace(scene, composition=composition, trunk=replace(scene.trunk, texture=texture))
-
-
-def _read_at(body: Volume, grid: VoxelGrid) -> np.ndarray:
-    """CT numbers of a body, linearly between its voxels, at those of a grid; air outside."""
-    lines = [start + grid.voxel_mm * np.arange(n) for start, n in zip(grid.origin_mm, grid.shape, strict=True)]
-    steps = [
-        (line - body.world_from_voxel[axis, 3]) / body.world_from_voxel[axis, axis] for axis, line in enumerate(lines)
-    ]
-    places = np.stack(np.meshgrid(*steps, indexing="ij"))
-    return map_coordinates(body.values, places, order=1, mode="constant", cval=AIR_HU)
 
 
 def _existing(path: Path) -> Path | None:

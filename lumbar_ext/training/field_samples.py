@@ -27,11 +27,10 @@ from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
 from lumbar_ext.transforms.field_views import FIELD_SIZE_PX, POSITION_MM, FieldViews
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, as_uint16, from_uint16, normalise_intensity
-from lumbar_ext.transforms.tissue import NO_HU, TISSUES, tissue_index
+from lumbar_ext.transforms.tissue import NO_HU, NO_LUMBAR_INDEX, TISSUES, UNASKED_INDEX, tissue_index
 from lumbar_ext.volumes.truth_volume import TruthVolume, read_truth_volume
 
 _LOGGER = logging.getLogger(__name__)
-_UNASKED = len(TISSUES) + 1  # of a target: nothing is known, or the point is not seen
 _LUMBAR = [TISSUES.index(level) for level in LEVELS]
 _OTHER_BONE = [TISSUES.index("other_bone"), TISSUES.index("sacrum")]
 _AROUND = 2.0  # sides of the box around the truth's from which points are drawn, against the truth's own
@@ -228,7 +227,7 @@ def point_sample(
     places = record.views.places(points_mm)
     shown = record.views.shown(places)
     label = field_target(
-        torch.from_numpy(np.where(shown, values_hu, np.nan)), torch.from_numpy(np.where(shown, tissue, _UNASKED))
+        torch.from_numpy(np.where(shown, values_hu, np.nan)), torch.from_numpy(np.where(shown, tissue, UNASKED_INDEX))
     )
     return {
         "image": images,
@@ -274,7 +273,7 @@ def drawn_points(
     return (
         np.concatenate([points, around]),
         np.concatenate([values_hu, np.full(len(around), np.nan)]),
-        np.concatenate([known, np.full(len(around), len(TISSUES))]),
+        np.concatenate([known, np.full(len(around), NO_LUMBAR_INDEX)]),
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.volume import read_grid, write_volume
+from lumbar_ext.io.volume import Volume, read_grid, write_volume
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.studies.study_folder import TruthFolder
@@ -43,6 +44,25 @@ def truth_grid(vertebrae: Sequence[Surface]) -> VoxelGrid:
     corners = np.concatenate([solid.box_corners_mm for solid in vertebrae])
     middle = np.round((corners.min(0) + corners.max(0)) / 2)
     return VoxelGrid(middle - (np.array(TRUTH_SHAPE) - 1) / 2 * TRUTH_VOXEL_MM, TRUTH_VOXEL_MM, TRUTH_SHAPE)
+
+
+def values_at(volume: Volume, grid: VoxelGrid, outside: float) -> np.ndarray:
+    """Values of a volume, linearly between its voxels, at those of a grid, float32; `outside` beyond it.
+
+    Args:
+        volume: of any orientation.
+        grid: the voxels.
+        outside: value beyond the volume.
+    """
+    values = np.empty(grid.shape, np.float32)
+    voxel_from_world = np.linalg.inv(volume.world_from_voxel)
+    lines = [start + grid.voxel_mm * np.arange(n) for start, n in zip(grid.origin_mm, grid.shape, strict=True)]
+    # Slice by slice: the positions of all voxels at once would need many times the memory of their values.
+    for i, x in enumerate(lines[0]):
+        points = np.stack(np.meshgrid([x], *lines[1:], indexing="ij"))[:, 0]
+        index = np.tensordot(voxel_from_world[:3, :3], points, 1) + voxel_from_world[:3, 3, None, None]
+        values[i] = map_coordinates(volume.values, index, order=1, mode="constant", cval=outside)
+    return values
 
 
 def read_truth_volume(truth: TruthFolder) -> TruthVolume:

@@ -21,13 +21,12 @@ from lumbar_ext.training.field_samples import (
     point_sample,
     prepare_field_batch,
 )
-from lumbar_ext.transforms.tissue import NO_HU, TISSUE_LABELS, TISSUES, UNKNOWN_LABEL
+from lumbar_ext.transforms.tissue import NO_HU, TISSUE_LABELS, TISSUES, UNASKED_INDEX, UNKNOWN_LABEL
 from lumbar_ext.volumes.truth_volume import TruthVolume
 
 CENTRES_MM = {"L2": np.array([0.0, 0, 25]), "L3": np.array([0.0, 0, -20])}
 RADIUS_MM = 18.4
 GRID = VoxelGrid(np.array([-45.0, -45, -60]), 3.0, (31, 31, 41))
-UNASKED = len(TISSUES) + 1
 
 
 def ball_volume():
@@ -115,7 +114,7 @@ def test_of_points_that_one_film_does_not_show_nothing_is_asked(cohort):
     record = FieldRecord.read(cohort / "study_0000")
     points = np.array([[0.0, 0, 0], [0, 0, 400]])
     label = point_sample(record, record.float_images(), points, np.array([5.0, 5.0]), np.array([1, 1]))["label"]
-    assert label[0].tolist() == [5, 1] and np.isnan(label[1, 0]) and label[1, 1] == UNASKED
+    assert label[0].tolist() == [5, 1] and np.isnan(label[1, 0]) and label[1, 1] == UNASKED_INDEX
 
 
 def test_a_lattice_holds_every_so_many_voxels(cohort):

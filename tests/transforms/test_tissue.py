@@ -7,6 +7,7 @@ from lumbar_ext.transforms.tissue import (
     NOT_SEEN_LABEL,
     TISSUE_LABELS,
     TISSUES,
+    UNASKED_INDEX,
     UNKNOWN_LABEL,
     label_values,
     tissue_index,
@@ -20,9 +21,9 @@ def test_every_tissue_has_a_value_of_its_own_and_vertebrae_have_those_of_verse()
 
 
 def test_values_and_indices_are_each_others_inverse():
-    indices = np.arange(len(TISSUES) + 1, dtype=np.uint8)
+    indices = np.arange(UNASKED_INDEX + 1, dtype=np.uint8)
     np.testing.assert_array_equal(tissue_index(label_values(indices)), indices)
-    assert tissue_index(np.array([3, NOT_SEEN_LABEL])).tolist() == [len(TISSUES)] * 2
+    assert tissue_index(np.array([3, NOT_SEEN_LABEL])).tolist() == [UNASKED_INDEX] * 2
 
 
 def test_no_ct_number_of_the_window_looks_like_none():

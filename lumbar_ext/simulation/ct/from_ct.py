@@ -19,6 +19,7 @@ from lumbar_ext.drr.bone_images import bone_images
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera, RigidTransform
 from lumbar_ext.io.volume import Volume, read_volume
+from lumbar_ext.mesh.voxels import occupancy
 from lumbar_ext.simulation.body.materials import MATERIALS
 from lumbar_ext.simulation.cohort import DEFAULT_ANATOMY
 from lumbar_ext.simulation.ct.ct_labels import LabelledVertebrae, read_vertebrae
@@ -31,6 +32,9 @@ from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import SimulatedStudy, Truth, refuse_no_picture
 from lumbar_ext.simulation.study_files import is_complete, write_study
+from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.transforms.tissue import NO_HU, NOT_SEEN_LABEL, TISSUE_LABELS, UNKNOWN_LABEL
+from lumbar_ext.volumes.truth_volume import TruthVolume, truth_grid, values_at
 
 # A whole trunk is this wide and deep; less is filled up.
 _WHOLE_MM = (180.0, 260.0)
@@ -80,6 +84,7 @@ def write_ct_studies(
     anatomy: str | None = str(DEFAULT_ANATOMY),
     parameters: str | None = None,
     meshes: bool = True,
+    volumes: bool = False,
 ) -> None:
     """Writes `n` studies of a CT, named by its file and their seeds, skipping those that exist.
 
@@ -95,6 +100,7 @@ def write_ct_studies(
         anatomy: anatomy file whose mean shapes find the landmarks that no file gives; "none" leaves them unknown.
         parameters: JSON file that overrides ranges, see `parameter_file`.
         meshes: whether to write the vertebrae as STL files.
+        volumes: whether to write the CT about the vertebrae, `truth/volume.nii.gz` and `labels.nii.gz`, to train fields with.
 
     Raises:
         InputError: for unreadable or contradicting input.
@@ -102,8 +108,10 @@ def write_ct_studies(
     if fill not in ("auto", "yes", "no"):
         raise InputError(f"fill must be auto, yes or no, found {fill!r}")
     ranges = read_parameters(parameters)
-    seeds = [s for s in range(seed, seed + n) if not is_complete(_folder(output_dir, ct, s))]
-    if not seeds:
+    folders = {number: _folder(output_dir, ct, number) for number in range(seed, seed + n)}
+    todo = [number for number, folder in folders.items() if not is_complete(folder)]
+    bare = [folder for folder in folders.values() if volumes and not StudyFolder(folder).truth.labels.is_file()]
+    if not (todo or bare):
         print(f"{output_dir}: all {n} studies found")
         return
     found = read_vertebrae(
@@ -114,9 +122,13 @@ def write_ct_studies(
     )
     subject = ct_subject(read_volume(ct), found, Path(ct).name)
     filled = subject.is_cropped if fill == "auto" else fill == "yes"
-    for number in tqdm(seeds, desc=f"studies of {subject.name}"):
+    for number in tqdm(todo, desc=f"studies of {subject.name}"):
         study = simulate_ct_study(subject, number, fill=filled, parameters=ranges)
-        write_study(study, _folder(output_dir, ct, number), meshes=meshes)
+        write_study(study, folders[number], meshes=meshes)
+    if bare:
+        known = ct_truth_volume(subject)
+        for folder in bare:
+            known.write(StudyFolder(folder).truth)
 
 
 def ct_subject(ct: Volume, vertebrae: LabelledVertebrae, name: str) -> CtSubject:
@@ -132,6 +144,25 @@ def ct_subject(ct: Volume, vertebrae: LabelledVertebrae, name: str) -> CtSubject
     study_from_file = RigidTransform(np.eye(3), -centres.mean(0))
     moved = Volume(ct.values, study_from_file.to_matrix() @ ct.world_from_voxel)
     return CtSubject(moved, vertebrae.moved(study_from_file), study_from_file, name)
+
+
+def ct_truth_volume(subject: CtSubject) -> TruthVolume:
+    """What a CT and its labels say of the box about the labelled vertebrae.
+
+    Air is known by its CT number. Of all else that has no label it is known that it is no lumbar vertebra, if all five are
+    labelled and whole; otherwise nothing.
+    """
+    solids = subject.vertebrae.solids
+    grid = truth_grid([solid for solid in solids if solid])
+    values = values_at(subject.ct, grid, np.nan)
+    inside = np.isfinite(values)
+    all_known = all(solids) and not subject.vertebrae.cut
+    labels = np.where(inside & all_known, np.uint8(UNKNOWN_LABEL), np.uint8(NOT_SEEN_LABEL))
+    labels[inside & (values < _AIR_HU)] = TISSUE_LABELS["air"]
+    for level, solid in zip(LEVELS, solids, strict=True):
+        if solid:
+            labels[occupancy(solid, grid) & inside] = TISSUE_LABELS[level]
+    return TruthVolume(np.where(inside, np.rint(values), NO_HU).astype(np.int16), labels, grid)
 
 
 def simulate_ct_study(

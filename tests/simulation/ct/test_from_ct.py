@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.volume import read_volume
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
@@ -17,6 +17,9 @@ from lumbar_ext.simulation.ct.ct_labels import read_vertebrae
 from lumbar_ext.simulation.ct.ct_surroundings import missing_voxels, with_surroundings
 from lumbar_ext.simulation.ct.from_ct import ct_subject, simulate_ct_study, write_ct_studies
 from lumbar_ext.simulation.ranges import SimulationParameters
+from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.transforms.tissue import NO_HU, NOT_SEEN_LABEL
+from lumbar_ext.volumes.truth_volume import read_truth_volume
 
 SPACING = 2.0
 SHAPE = (50, 70, 90)  # right, anterior, superior
@@ -171,3 +174,26 @@ def test_labels_of_another_scan_are_refused(files):
     elsewhere.world_from_voxel[:3, 3] += 500
     with pytest.raises(InputError, match="outside the image"):
         ct_subject(elsewhere, vertebrae, "ct.nii.gz")
+
+
+def test_the_ct_about_the_vertebrae_is_written_with_its_labels(files, tmp_path):
+    write_ct_studies(
+        str(files / "ct.nii.gz"),
+        str(files / "msk.nii.gz"),
+        str(tmp_path),
+        landmarks=str(files / "landmarks.json"),
+        anatomy=None,
+        fill="no",
+        volumes=True,
+    )
+    study = StudyFolder(next(tmp_path.iterdir()))
+    found = read_truth_volume(study.truth)
+    for level in CENTRES:
+        inside = found.labels == VERSE_LABELS[level]
+        middle = found.grid.origin_mm + np.argwhere(inside).mean(0) * found.grid.voxel_mm
+        vertices, _ = read_mesh(study.truth.mesh(level))
+        np.testing.assert_allclose(middle, (vertices.max(0) + vertices.min(0)) / 2, atol=0.5)
+        assert np.median(found.values_hu[inside]) == 400
+    # three levels have no label, so that nothing is known of what has none; beyond the image no CT number is
+    assert set(np.unique(found.labels)) == {VERSE_LABELS["L2"], VERSE_LABELS["L3"], NOT_SEEN_LABEL}
+    assert 0.05 < (found.values_hu == NO_HU).mean() < 0.99
