@@ -12,7 +12,7 @@ SAMPLE := $(RECONSTRUCTION)/sample
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs fuzz kills lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs fuzz kills walk lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -127,6 +127,9 @@ KILLS ?= 20
 
 kills: install-test  ## kill real commands at random moments (KILLS of each) and look at what they leave
 	$(BIN)/python -W ignore -m tests.fuzz.kills --kills $(KILLS)
+
+walk: install-test  ## run every verb that the documents name, as small as it gets (some minutes)
+	$(BIN)/python -W ignore -m tests.walk_documents
 
 lint: install-test  ## check and format the code
 	$(BIN)/ruff check --fix .

@@ -54,7 +54,7 @@ def compiled(**options: Any) -> Callable[[Callable], Callable]:
 
 
 class _CompilationClock(event.Listener):
-    """Adds up the time in which at least one kernel was being compiled."""
+    """Adds up the processor time in which at least one kernel was being compiled."""
 
     def __init__(self) -> None:
         self._lock, self._depth, self._begin, self._seconds = threading.Lock(), 0, 0.0, 0.0
@@ -63,19 +63,19 @@ class _CompilationClock(event.Listener):
     def seconds(self) -> float:
         """So far, a compilation that is going on included."""
         with self._lock:
-            return self._seconds + (time.perf_counter() - self._begin if self._depth else 0.0)
+            return self._seconds + (time.process_time() - self._begin if self._depth else 0.0)
 
     def on_start(self, event: event.Event) -> None:
         with self._lock:
             if self._depth == 0:
-                self._begin = time.perf_counter()
+                self._begin = time.process_time()
             self._depth += 1
 
     def on_end(self, event: event.Event) -> None:
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
-                self._seconds += time.perf_counter() - self._begin
+                self._seconds += time.process_time() - self._begin
 
 
 _CLOCK = _CompilationClock()
@@ -83,7 +83,7 @@ event.register("numba:compile", _CLOCK)
 
 
 def seconds_compiling() -> float:
-    """How long this process has been compiling kernels: what limits of a search do not count."""
+    """Processor time for which this process has been compiling kernels: what limits of a search do not count."""
     return _CLOCK.seconds
 
 

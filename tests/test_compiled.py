@@ -77,7 +77,7 @@ def test_the_digest_is_that_of_files_with_kernels(package):
 
 
 def test_compiling_does_not_use_up_the_time_of_a_search():
-    record, begin, before = Record(None, 60.0), time.perf_counter(), seconds_compiling()
+    record, begin, before = Record(None, 60.0), time.process_time(), seconds_compiling()
 
     @compiled(fastmath=True)
     def summed(values):
@@ -88,6 +88,6 @@ def test_compiling_does_not_use_up_the_time_of_a_search():
 
     summed(np.ones(3))
     took = seconds_compiling() - before
-    assert took > 0 and record.seconds <= time.perf_counter() - begin - took + 0.01
+    assert took > 0 and record.seconds <= time.process_time() - begin - took + 0.01
     summed(np.ones(4))
     assert seconds_compiling() - before == took

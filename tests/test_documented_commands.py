@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 from lumbar_ext.bundle_paths import bundle_dir
 from lumbar_ext.cli.bundle_verbs import BundleVerb
 from lumbar_ext.cli.command import VERBS
+from tests import walk_documents
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -49,6 +50,20 @@ def known_options(verb):
 def test_a_documented_command_is_there_with_its_options(verb, options):
     assert verb in VERBS
     assert set(options) <= known_options(verb)
+
+
+def test_every_verb_is_run_by_the_walk_or_said_where_else():
+    walked = {words[0] for words in walk_documents.commands()}
+    assert walked | set(walk_documents.ELSEWHERE) == set(VERBS) and not walked & set(walk_documents.ELSEWHERE)
+    for words in walk_documents.commands():
+        assert {word[2:] for word in words if word.startswith("--")} <= known_options(words[0]) | set(_PASSED_ON)
+
+
+_PASSED_ON = (
+    *("val_interval", "batch_size", "downsample", "size_px", "shift_px", "tensorboard", "mlflow", "max_epochs"),
+    *("looks", "max_seconds"),
+)
+"""Options of `train` that `cross-validate` and `ablate` pass on, and of `reconstruct` that `cohort` does."""
 
 
 def test_documents_were_found():

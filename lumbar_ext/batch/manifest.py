@@ -25,7 +25,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """By what a column says, the names it may have, in capitals or not; all are needed but the landmarks."""
 
 FILES = ("ap", "lat", "calibration", "landmarks")
-_LONGEST_NAME = 120
+_LONGEST_NAME = 120  # of a folder; file systems take 255 bytes, and suffixes and temporary names are added
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from lumbar_ext.report.content import UNITS
 MOST_STUDIES = 2000
 """Rows with pictures that a browser still scrolls through; all studies are in the table."""
 
-_BINS = 24
-_WIDTH, _HEIGHT = 240, 64
+_BINS = 24  # of a histogram
+_WIDTH, _HEIGHT = 240, 64  # px
 _MARGIN = 0.02
 """Share of the values on either side that the axis leaves out: one wrong value would squeeze all others."""
 

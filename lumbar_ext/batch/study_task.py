@@ -20,7 +20,7 @@ from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import staged_output
 
 THUMBNAIL_NAME = "thumbnail.jpg"
-_THUMBNAIL_PX = 160
+_THUMBNAIL_PX = 160  # its height
 _NAMES = {"ap": "ap_image", "lat": "lat_image", "calibration": "calibration", "landmarks": "landmarks_file"}
 
 

@@ -31,7 +31,7 @@ TABLE_SCHEMA = pyarrow.schema(
 """A row a value: its study and how that ended, then the columns of a study's own `measurements.csv`."""
 
 _OWN = ("study", "outcome", "sentence", "flags", "attempts", "seconds", "cpu_seconds", "host", "ended", "folder")
-_STUDIES_A_PIECE = 500
+_STUDIES_A_PIECE = 500  # some 100,000 rows in memory at once
 
 Pair = tuple[Study, Outcome | None]
 

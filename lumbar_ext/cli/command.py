@@ -53,13 +53,11 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
             "follow-up", "report.follow_up_page:follow_up", "what has changed between studies of one person, on a page"
         ),
         Verb("dicom", "report.dicom.export:write_dicom", "a reconstruction as DICOM objects", "dicom"),
+        Verb("picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG"),
         Verb(
             "deidentify",
             "radiographs.dicom_deidentified:deidentify",
             "copies of two DICOM radiographs without their person",
-        ),
-        Verb(
-            "picture", "report.reconstruction_picture:draw_picture", "overlays and meshes side by side as PNG", "build"
         ),
         Verb(
             "calibrate-films",
@@ -102,7 +100,6 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
             "pathology-sheet",
             "simulation.checks.pathology_sheet:pathology_sheet",
             "one person, every pathology",
-            "build",
         ),
         Verb(
             "morphometry",
@@ -122,9 +119,7 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     ),
     "Shape models": (
         Verb("build-shape-model", "cli.bundle_verbs:build_shape_model", "from your meshes or label maps", "build"),
-        Verb(
-            "mode-picture", "shape.quality.mode_picture:mode_picture", "a model's means and first modes as PNG", "build"
-        ),
+        Verb("mode-picture", "shape.quality.mode_picture:mode_picture", "a model's means and first modes as PNG"),
     ),
     "The network": (
         Verb("train", "cli.bundle_verbs:train", "trains the network; the same command continues"),

@@ -16,6 +16,7 @@ from lumbar_ext.compiled import compiled
 GRAZING_FLOOR = 0.001
 """Smallest cosine between ray and normal that a derivative believes in. Triangles seen from the edge give single pixels
 large derivatives, but those are true: 0.05 took 6 % of the slope of poses away and 12 % of that of shape coefficients."""
+_DEGENERATE = 1e-12  # twice the area of a triangle without a normal, mm^2
 
 
 @compiled(error_model="numpy")
@@ -66,24 +67,31 @@ def accumulate_vertex_gradient(uvw, vertices_mm, source_mm, source_step_mm, tria
                     sum_c += gain * share_c
                 share_a += a_column
                 share_b += b_column
-        if (sum_a == 0.0 and sum_b == 0.0 and sum_c == 0.0) or not _unit_normal(vertices_mm, a, b, c, normal):
+        if sum_a == 0.0 and sum_b == 0.0 and sum_c == 0.0:
             continue
-        # `|n . d|` is the distance of the source from the triangle's plane over the distance of the point from the source.
-        along, squared, middle = 0.0, 0.0, (va + vb + vc) / 3.0
-        for axis in range(3):
-            ray = vertices_mm[a, axis] - source_mm[axis] - middle * source_step_mm[axis]
-            along += ray * normal[axis]
-            squared += ray * ray
-        steepness = 1.0 / max(abs(along), floor * math.sqrt(squared))
+        steepness = plane_steepness(
+            vertices_mm, source_mm, source_step_mm, (va + vb + vc) / 3.0, a, b, c, floor, normal
+        )
         for axis in range(3):
             gradient[a, axis] += steepness * wa * sum_a * normal[axis]
             gradient[b, axis] += steepness * wb * sum_b * normal[axis]
             gradient[c, axis] += steepness * wc * sum_c * normal[axis]
 
 
-@compiled()
-def _unit_normal(vertices, a, b, c, normal):
-    """Fills the outward unit normal of a triangle; False for a degenerate one."""
+@compiled(error_model="numpy")
+def plane_steepness(vertices, source, source_step, row, a, b, c, floor, normal):
+    """One over the distance of the source, while a row is exposed, from a triangle's plane; 0 for a degenerate triangle.
+
+    That distance over the distance of a point of the triangle from the source is `|n . d|`.
+
+    Args:
+        vertices: [V, 3], source: [3] while row 0 is exposed, and source_step: [3] how it moves from a row to the next; in one
+            frame.
+        row: the row.
+        a, b, c: the triangle's corners.
+        floor: smallest `|n . d|`, taken at the first corner.
+        normal: [3], filled with the outward unit normal.
+    """
     length = 0.0
     for axis in range(3):
         j, k = (axis + 1) % 3, (axis + 2) % 3
@@ -92,8 +100,12 @@ def _unit_normal(vertices, a, b, c, normal):
         ) * (vertices[c, j] - vertices[a, j])
         length += normal[axis] ** 2
     length = math.sqrt(length)
-    if length < 1e-12:
-        return False
+    if length < _DEGENERATE:
+        return 0.0
+    along, squared = 0.0, 0.0
     for axis in range(3):
         normal[axis] /= length
-    return True
+        ray = vertices[a, axis] - source[axis] - row * source_step[axis]
+        along += ray * normal[axis]
+        squared += ray * ray
+    return 1.0 / max(abs(along), floor * math.sqrt(squared))

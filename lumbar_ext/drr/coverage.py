@@ -16,10 +16,13 @@ import numba
 import numpy as np
 
 from lumbar_ext.compiled import compiled
+from lumbar_ext.drr.adjoint import plane_steepness
 
 _CORNERS = 10
 """Room for the corners of a piece; a triangle cut by the four borders of a pixel has seven at most."""
-_LEAST_AREA = 1e-12
+_LEAST_AREA = 1e-12  # px^2: less is rounding
+EDGE_ON = 1e-9
+"""Smallest cosine between ray and normal: pieces need no floor (see above), only division by zero is kept away."""
 
 
 @compiled(error_model="numpy")
@@ -207,30 +210,8 @@ def accumulate_piece_gradient(
             sum_b += gain * share_b
             sum_c += gain * share_c
         row = (uvw[a, 1] + uvw[b, 1] + uvw[c, 1]) / 3.0
-        steepness = piece_steepness(vertices, source, source_step, row, a, b, c, normal)
+        steepness = plane_steepness(vertices, source, source_step, row, a, b, c, EDGE_ON, normal)
         for axis in range(3):
             gradient[a, axis] += steepness * wa * sum_a * normal[axis]
             gradient[b, axis] += steepness * wb * sum_b * normal[axis]
             gradient[c, axis] += steepness * wc * sum_c * normal[axis]
-
-
-@compiled(error_model="numpy")
-def piece_steepness(vertices, source, source_step, row, a, b, c, normal):
-    """One over the distance of the source, while a row is exposed, from a triangle's plane; fills its outward unit normal
-    [3].
-    """
-    length = 0.0
-    for axis in range(3):
-        j, k = (axis + 1) % 3, (axis + 2) % 3
-        normal[axis] = (vertices[b, j] - vertices[a, j]) * (vertices[c, k] - vertices[a, k]) - (
-            vertices[b, k] - vertices[a, k]
-        ) * (vertices[c, j] - vertices[a, j])
-        length += normal[axis] ** 2
-    length = math.sqrt(length)
-    along, squared = 0.0, 0.0
-    for axis in range(3):
-        normal[axis] /= max(length, 1e-12)
-        ray = vertices[a, axis] - source[axis] - row * source_step[axis]
-        along += ray * normal[axis]
-        squared += ray * ray
-    return 1.0 / max(abs(along), 1e-9 * math.sqrt(squared))

@@ -26,7 +26,7 @@ from lumbar_ext.errors import InputError
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _GLANCE_SECONDS = 0.2
 """So often the memory is looked at."""
-_LOG_BYTES = 4000
+_LOG_BYTES = 4000  # the end of what an item wrote, as much as a person reads
 _CHILD = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from lumbar_ext.engine.child import main; main()"
 """The child finds what its parent finds, wherever it was started."""
 

@@ -31,7 +31,7 @@ _LEAST_WAITING = 100
 _MOST_LOSSES = 5
 """So often an item is sent again after `distributed.scheduler.allowed-failures` workers were lost with it, which a machine
 that is taken away can do, but not the item's own process."""
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = 10  # for a scheduler to answer
 
 
 def cores() -> int:

@@ -120,10 +120,10 @@ def _vertex_rows(
     """Signed distances of some vertices to the true surface."""
     picks = np.linspace(0, len(deviations) - 1, _VERTICES_A_VERTEBRA).astype(int)
     points = found.vertices_mm[picks]
-    nearest = locate(truth, points)
-    a, b, c = (truth.vertices_mm[nearest.vertices[:, i]] for i in range(3))
-    outward = np.einsum("ij,ij->i", points - nearest.points_mm, np.cross(b - a, c - a))
-    distances = np.linalg.norm(points - nearest.points_mm, axis=1) * np.where(outward >= 0, 1, -1)
+    nearest, corners = locate(truth, points)
+    a, b, c = (truth.vertices_mm[corners.vertices[:, i]] for i in range(3))
+    outward = np.einsum("ij,ij->i", points - nearest, np.cross(b - a, c - a))
+    distances = np.linalg.norm(points - nearest, axis=1) * np.where(outward >= 0, 1, -1)
     return [
         MeasurementError(study, level, VERTEX, None, None, None, None, float(distance), float(deviations[pick]))
         for distance, pick in zip(distances, picks, strict=True)

@@ -13,9 +13,9 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.metrics.image_scores import dice, psnr_db, ssim_map
+from lumbar_ext.studies.truth_volume import TruthVolume
 from lumbar_ext.transforms.tissue import BONES, NO_HU, NOT_SEEN_LABEL, TISSUE_LABELS, UNKNOWN_LABEL
 from lumbar_ext.volumes.study_field import ReconstructedVolume
-from lumbar_ext.volumes.truth_volume import TruthVolume
 
 SCORE_WINDOW_HU = (-200.0, 1000.0)
 """CT numbers are cut off to this before they are compared: fat to dense bone. Its width is the peak of the PSNR."""

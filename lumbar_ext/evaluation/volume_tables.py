@@ -28,13 +28,13 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.mesh.voxels import VoxelGrid, occupancy
 from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
 from lumbar_ext.studies.study_folder import CALIBRATION_NAME, StudyFolder, study_folders
+from lumbar_ext.studies.truth_volume import TruthVolume, read_truth_volume
 from lumbar_ext.transforms.tissue import NO_HU, TISSUE_LABELS
 from lumbar_ext.volumes.study_field import ReconstructedVolume, StudyField
-from lumbar_ext.volumes.truth_volume import TruthVolume, read_truth_volume
 from lumbar_ext.workflow.network_bundle import load_bundle_network
 
 SHAPE_MODEL = "shape model, voxelised"
-_MARGIN_MM = 15.0
+_MARGIN_MM = 15.0  # around the vertebrae
 _FILES = ("volumes.csv", "volumes.md")
 _COLUMNS = ("set", "study", "method", "quantity", "where", "value")
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.cone_beam import ConeBeam
 
-MIN_POINTS = 6
+MIN_POINTS = 6  # twelve equations for the eleven numbers of a projection matrix
 _FLAT = 0.02
 """Points are as good as in one plane where they reach less than this, as a share of their widest reach, out of it."""
 

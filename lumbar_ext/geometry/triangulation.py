@@ -8,7 +8,7 @@ import numpy as np
 
 from lumbar_ext.geometry.camera import Camera
 
-_PARALLEL_SINE = 1e-6
+_PARALLEL_SINE = 1e-6  # of the angle between two rays: their nearest points are then rounding
 
 
 @dataclass(frozen=True)

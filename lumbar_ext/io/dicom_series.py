@@ -9,14 +9,14 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.dicom_header import element_integer, element_numbers, element_text, is_dicom, read_dataset
+from lumbar_ext.io.dicom_pixels import read_stored, require_grey
 from lumbar_ext.io.input_file import MAX_VOXELS
-from lumbar_ext.radiographs.dicom_header import element_integer, element_numbers, element_text, is_dicom, read_dataset
-from lumbar_ext.radiographs.dicom_pixels import read_stored, require_grey
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _APART = 1e-3
 """Largest difference of direction cosines and spacings (mm) within a series."""
-_UNEVEN_MM = 0.1
+_UNEVEN_MM = 0.1  # of a slice from its even place; positions are often rounded to 0.01 mm
 
 
 @dataclass(frozen=True)

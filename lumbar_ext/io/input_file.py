@@ -8,6 +8,10 @@ stitched ones of 43 x 129 cm at 0.1 mm (4300 x 12900); a CT of a trunk in slices
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from lumbar_ext.errors import InputError
@@ -70,6 +74,27 @@ def sha256(path: str | Path) -> str:
     """The SHA-256 of a file, as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def silenced(logger: str) -> Iterator[None]:
+    """What another package logs under this name within the block is not heard: our own error says it in one line.
+
+    Only this thread's words are left out, and those outside the block are heard as before.
+    """
+    logging.getLogger(logger).addFilter(_is_heard)
+    token = _SILENCED.set(True)
+    try:
+        yield
+    finally:
+        _SILENCED.reset(token)
+
+
+_SILENCED = ContextVar("silenced", default=False)
+
+
+def _is_heard(_record: logging.LogRecord) -> bool:
+    return not _SILENCED.get()
 
 
 def one_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import nibabel
 import numpy as np
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, one_line, require_file
+from lumbar_ext.io.input_file import MAX_VOLUME_BYTES, one_line, require_file, silenced
 
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _MAGICS = {b"n+1\0": 344, b"n+2\0": 4}  # where they stand in the headers of NIfTI-1 and NIfTI-2, nifti1.h and nifti2.h
@@ -107,7 +107,8 @@ def _header(path: Path, stream) -> nibabel.Nifti1Header:
         raise InputError(f"{path}: a damaged NIfTI file: its header is {int.from_bytes(head, 'little')} bytes long")
     head += stream.read(size - 4)
     _refuse_what_would_be_guessed(path, _HEADERS[size](head, check=False))
-    header = _HEADERS[size](head)
+    with silenced("nibabel.global"):
+        header = _HEADERS[size](head)
     start = int(header["vox_offset"])
     if not size + 4 <= start <= size + 4 + _LONGEST_EXTENSIONS or start != header["vox_offset"]:
         raise InputError(f"{path}: a damaged NIfTI file: values at byte {header['vox_offset']}, expected {size + 4}")

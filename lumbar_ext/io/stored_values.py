@@ -19,7 +19,7 @@ _LONGEST_HEADER = 2**20
 """Segmentations of a hundred structures keep a kilobyte of names for each in their header."""
 _NUMBER = re.compile(r"[-+.0-9eE]{1,40}")
 """What may be one: Python would take the underscore of "1_0" for a mark of thousands, and other scripts' digits for its own."""
-_FARTHEST_MM = 1e6
+_FARTHEST_MM = 1e6  # a kilometre: no scanner is that large
 
 
 @dataclass(frozen=True)

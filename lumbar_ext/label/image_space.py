@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.dicom_header import is_dicom, read_dataset
+from lumbar_ext.io.dicom_pixels import require_grey
 from lumbar_ext.io.input_file import MAX_PIXELS, MAX_RADIOGRAPH_BYTES, require_file
 from lumbar_ext.io.nifti_file import is_nifti, read_nifti
-from lumbar_ext.radiographs.dicom_header import is_dicom, read_dataset
-from lumbar_ext.radiographs.dicom_pixels import require_grey
 from lumbar_ext.radiographs.nifti import how_laid
 
 

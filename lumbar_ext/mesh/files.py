@@ -10,7 +10,7 @@ import trimesh
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_bytes
-from lumbar_ext.io.input_file import MAX_MESH_BYTES, one_line, require_file
+from lumbar_ext.io.input_file import MAX_MESH_BYTES, one_line, require_file, silenced
 from lumbar_ext.mesh.surface import Surface, clean_surface
 
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
@@ -121,7 +121,7 @@ def read_stored_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _loaded(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with path.open("rb") as stream:
+    with path.open("rb") as stream, silenced("trimesh.util"):
         mesh = trimesh.load(stream, file_type=path.suffix.lower().lstrip("."), force="mesh", process=False)
     vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
     return vertices, np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
@@ -140,6 +140,8 @@ def _binary_stl_corners(path: Path) -> np.ndarray | None:
     size = 84 + _STL_TRIANGLE.itemsize * count
     if len(content) != size:
         if content.lstrip()[:5].lower() == b"solid" and b"\0" not in content[:1024]:
+            if not content.rstrip().splitlines()[-1].lstrip().lower().startswith(b"endsolid"):
+                raise InputError(f"{path}: cut short: the last line of its text is not endsolid")
             return None
         raise InputError(
             f"{path}: {len(content)} bytes, expected {size} for the {count} triangles of its header; it is cut short, "

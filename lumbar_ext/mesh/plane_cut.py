@@ -12,35 +12,13 @@ import numpy as np
 
 from lumbar_ext.compiled import compiled
 from lumbar_ext.errors import InputError
+from lumbar_ext.mesh.material_points import MaterialPoints
 
 _MAX_STEPS = 4000  # triangles of one walk: a section of 20,000 triangles crosses a few hundred
 _ON_PLANE_MM = 1e-9  # a vertex this near counts as on one side, so that a walk never passes through it
 _SAME_HIT_MM = 1e-7  # hits of triangles that share an edge are one
 _INSIDE = 1e-9  # barycentric, so that a line through an edge meets one of its triangles at least
 _MAX_HITS = 64  # of one line
-
-
-@dataclass(frozen=True)
-class MaterialPoints:
-    """Points that stick to a surface: each is a weighted mean of vertices, wherever those go.
-
-    Args:
-        vertices: [N, k] vertex indices.
-        weights: [N, k], rows adding up to one.
-    """
-
-    vertices: np.ndarray
-    weights: np.ndarray
-
-    def of(self, vertices_mm: np.ndarray) -> np.ndarray:
-        """Positions [..., N, 3] for vertices [..., V, 3]."""
-        return (np.asarray(vertices_mm)[..., self.vertices, :] * self.weights[..., None]).sum(-2)
-
-    def __getitem__(self, which) -> MaterialPoints:
-        return MaterialPoints(self.vertices[which], self.weights[which])
-
-    def __len__(self) -> int:
-        return len(self.vertices)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from lumbar_ext.compiled import compiled
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.mesh.material_points import MaterialPoints
 
 
 @dataclass(frozen=True)
@@ -143,28 +144,16 @@ def clean_surface(
     )
 
 
-@dataclass(frozen=True)
-class SurfacePoints:
-    """Points on a surface.
-
-    Args:
-        points_mm: [N, 3] positions.
-        vertices: [N, 3] corners of the triangles they lie in.
-        weights: [N, 3] their barycentric weights.
-    """
-
-    points_mm: np.ndarray
-    vertices: np.ndarray
-    weights: np.ndarray
-
-
-def locate(surface: Surface, points_mm: np.ndarray, *, candidates: int = 12) -> SurfacePoints:
+def locate(surface: Surface, points_mm: np.ndarray, *, candidates: int = 12) -> tuple[np.ndarray, MaterialPoints]:
     """Closest points on the surface, by the exact distance to the triangles with the nearest centroids.
 
     Args:
         surface: the surface; its triangles should be of similar size.
         points_mm: [N, 3] query points.
         candidates: how many near triangles to test per point.
+
+    Returns:
+        Their positions [N, 3], and the same as points that stick to the surface, each to the corners of a triangle.
     """
     corners = surface.vertices_mm[surface.triangles]
     candidates = min(candidates, len(corners))
@@ -176,12 +165,13 @@ def locate(surface: Surface, points_mm: np.ndarray, *, candidates: int = 12) -> 
     best = np.argmin(((closest - np.asarray(points_mm)[:, None]) ** 2).sum(-1), axis=1)
     triangle, point = near[rows, best], closest[rows, best]
     weights = trimesh.triangles.points_to_barycentric(corners[triangle], point)
-    return SurfacePoints(point, surface.triangles[triangle], weights)
+    return point, MaterialPoints(surface.triangles[triangle], weights)
 
 
 def surface_distance_mm(source: Surface, target: Surface) -> np.ndarray:
     """[V] distance of every source vertex to the target surface."""
-    return np.linalg.norm(locate(target, source.vertices_mm).points_mm - source.vertices_mm, axis=1)
+    closest, _ = locate(target, source.vertices_mm)
+    return np.linalg.norm(closest - source.vertices_mm, axis=1)
 
 
 def tube(rings_mm: np.ndarray) -> Surface:

@@ -25,7 +25,7 @@ from lumbar_ext.report.dicom.header import MEASUREMENTS_SERIES
 USER, PASSWORD, TOKEN = "LUMBAR_EXT_PACS_USER", "LUMBAR_EXT_PACS_PASSWORD", "LUMBAR_EXT_PACS_TOKEN"
 """Environment variables of the credentials, where no file holds them."""
 
-_SECONDS = 60.0
+_SECONDS = 60.0  # for an answer of the archive
 _STUDY_UID, _SERIES_UID, _MODALITY, _DESCRIPTION = "0020000D", "0020000E", "00080060", "0008103E"
 # What it says of a failure holds the address that was asked, with what was looked for.
 logging.getLogger("retrying").setLevel(logging.CRITICAL)

@@ -14,7 +14,7 @@ from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
-from lumbar_ext.radiographs.dicom_header import is_dicom, read_dataset
+from lumbar_ext.io.dicom_header import is_dicom, read_dataset
 from lumbar_ext.radiographs.formats import read_radiograph
 
 _KEPT = (

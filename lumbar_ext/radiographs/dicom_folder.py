@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.radiographs.dicom_header import element_numbers, element_text, is_dicom, read_dataset
+from lumbar_ext.io.dicom_header import element_numbers, element_text, is_dicom, read_dataset
 
 MODALITIES = ("DX", "CR", "RF", "XA", "RG")
 _IDENTITY = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")

@@ -12,8 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.input_file import one_line
-from lumbar_ext.radiographs.dicom_header import (
+from lumbar_ext.io.dicom_header import (
     element_integer,
     element_name,
     element_numbers,
@@ -23,7 +22,8 @@ from lumbar_ext.radiographs.dicom_header import (
     sequence_items,
     slot_scanner,
 )
-from lumbar_ext.radiographs.dicom_pixels import StoredImage, read_stored, require_grey
+from lumbar_ext.io.dicom_pixels import StoredImage, read_stored, require_grey
+from lumbar_ext.io.input_file import one_line
 from lumbar_ext.radiographs.radiograph import Polarity, Radiograph
 
 _CALIBRATED_TO_PATIENT = ("GEOMETRY", "FIDUCIAL")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lumbar_ext.io.dicom_header import element_text, sequence_items
 from lumbar_ext.radiographs.dicom_folder import DicomRadiograph
-from lumbar_ext.radiographs.dicom_header import element_text, sequence_items
 
 _WORDS = {
     "ap": {"ap", "pa", "frontal", "front", "face", "anteroposterior", "posteroanterior", "coronal", "antpost"},

@@ -6,9 +6,9 @@ import warnings
 from pathlib import Path
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.dicom_header import is_dicom
 from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, require_file
 from lumbar_ext.io.nifti_file import is_nifti
-from lumbar_ext.radiographs.dicom_header import is_dicom
 from lumbar_ext.radiographs.dicom_radiograph import decode_dicom
 from lumbar_ext.radiographs.nifti import decode_nifti
 from lumbar_ext.radiographs.png import PNG_SIGNATURE, decode_png

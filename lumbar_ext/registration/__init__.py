@@ -27,7 +27,7 @@ from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.registration.terms.similarity import AbsoluteError, Huber, Similarity, SquaredError
 from lumbar_ext.registration.terms.term import Term
 from lumbar_ext.registration.terms.view_fields import ViewFields
-from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes, level_shapes
+from lumbar_ext.shape.model.level_shape import LevelShape, SurfaceModes, level_shapes
 
 __all__ = [
     "CONFIGS",
@@ -45,7 +45,6 @@ __all__ = [
     "InitialPose",
     "InitialPoseConfig",
     "LandmarkTerm",
-    "LandmarkVertices",
     "LandmarkWeights",
     "Landmarks3D",
     "LevelShape",

@@ -14,6 +14,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.registration.config import RegistrationConfig
 from lumbar_ext.registration.initial_pose import initial_poses
 from lumbar_ext.registration.register import RegistrationInput, build_problem
@@ -25,7 +26,7 @@ from lumbar_ext.registration.terms.shape_prior import ShapePriorTerm
 from lumbar_ext.registration.terms.similarity import Huber
 from lumbar_ext.registration.terms.view_fields import ViewFields
 from lumbar_ext.shape.model.frame import world_from_vertebra
-from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes
+from lumbar_ext.shape.model.level_shape import LevelShape, SurfaceModes
 
 RIGID_STAGES = (
     GaussNewtonStage(4, None, Varying.POSE, 15, 0.3),
@@ -118,9 +119,9 @@ def register_rigidly(
     return config.optimiser.run(replace(problem, vertebrae=tuple(moved)), progress, max_seconds)
 
 
-def _as_mixtures(vertices: np.ndarray, points: np.ndarray) -> LandmarkVertices:
+def _as_mixtures(vertices: np.ndarray, points: np.ndarray) -> MaterialPoints:
     """Points [7, 3] as mixtures of four far vertices: exact wherever they lie, also inside the bone."""
     corners = [int(np.argmax(vertices @ axis)) for axis in ((1, 0, -1), (-1, 0, -1), (0, 1, 0.5), (0, -1, 1))]
     system = np.concatenate([vertices[corners].T, np.ones((1, 4))])
     weights = np.linalg.solve(system, np.concatenate([points.T, np.ones((1, len(points)))])).T
-    return LandmarkVertices(np.tile(corners, (len(points), 1)), weights)
+    return MaterialPoints(np.tile(corners, (len(points), 1)), weights)

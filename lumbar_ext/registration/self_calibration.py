@@ -26,8 +26,8 @@ from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, tria
 
 _MOST_MISFIT = 2.0
 """Weighted root mean square misfit, in standard deviations, from which on the films do not show one spine."""
-_ANGLES_DEG = (50.0, 130.0)
-_FAR_SD = 4.0
+_ANGLES_DEG = (50.0, 130.0)  # between the films of an AP and a lateral view, however badly set up
+_FAR_SD = 4.0  # from its prior, where nothing measured lies any more
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from lumbar_ext.io.json_document import read_document
 from lumbar_ext.measurements.document import INTENDED_USE, SCHEMA, read_measurements
 from lumbar_ext.measurements.follow_up import Change, changes
 from lumbar_ext.mesh.files import read_mesh, read_stored_mesh
+from lumbar_ext.mesh.rendering import ColouredMesh, render
 from lumbar_ext.report.content import MISSING, UNITS, number_text, unit_decimals
 from lumbar_ext.report.html import png_uri, template
-from lumbar_ext.report.rendering import ColouredMesh, render
 
 _COLOURS = ((150, 158, 166), (0, 114, 178), (213, 94, 0), (0, 158, 115))
 """The first study grey, later ones in the palette of Okabe and Ito (2008), over again from the fifth."""
@@ -160,7 +160,7 @@ def _overlays(places: list[Path]) -> tuple[str, list[tuple[str, np.ndarray]]]:
             colours = np.broadcast_to(_colour(index), vertices.shape).astype(float)
             meshes.append(ColouredMesh(first_from_this.apply(vertices), triangles, colours))
     up = np.array([0.0, 0.0, 1.0])
-    return anchor, [(caption, render(meshes, np.array(towards), up, _STILL_PX)) for caption, towards in _VIEWS]
+    return anchor, [(caption, render(meshes, towards, up, _STILL_PX)) for caption, towards in _VIEWS]
 
 
 def _poses(place: Path) -> dict[str, RigidTransform]:

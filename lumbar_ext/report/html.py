@@ -12,13 +12,14 @@ from functools import cache
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
 from lumbar_ext.report.colours import VIRIDIS
 from lumbar_ext.report.content import VIEW_TITLES, ReportContent
 from lumbar_ext.report.film_marks import SCALE_MM
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
-from lumbar_ext.report.scene3d import plotly_figure, plotly_library
+from lumbar_ext.report.scene3d import vertebrae_figure
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         content: words and numbers.
         pictures: the figures.
     """
-    figure = plotly_figure(
+    figure = vertebrae_figure(
         pictures.meshes_mm,
         pictures.triangles,
         pictures.vertex_sd_mm,
@@ -66,8 +67,8 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         scale_mm=SCALE_MM,
         colours={level: "rgb({},{},{})".format(*colour) for level, colour in LEVEL_COLOURS.items()},
         scale=", ".join("rgb({},{},{})".format(*colour) for colour in VIRIDIS),
-        figure_json=_script_json(figure),
-        plotly=plotly_library(),
+        figure_json=_script_json(figure.to_dict()),
+        plotly=get_plotlyjs(),
     )
 
 

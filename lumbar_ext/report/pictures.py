@@ -10,17 +10,17 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
+from lumbar_ext.mesh.rendering import ColouredMesh, in_one_colour, render
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.report.colours import viridis
 from lumbar_ext.report.html import Pictures
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import radiograph_figure
-from lumbar_ext.report.rendering import ColouredMesh, render
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 _STILL_PX = (420, 620)  # columns and rows
 _FROM_FRONT_LEFT = (1.0, 1.0, 0.3)  # directions from the spine to the eye, world axes
-_FROM_LEFT = (0.0, 1.0, 0.0)
-_UP = (0.0, 0.0, 1.0)
+_FROM_LEFT, _UP = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)  # world axes
 _SCALE_QUANTILE = 0.98  # of all vertices: single tips do not stretch the colour scale
 
 
@@ -60,19 +60,17 @@ def build_pictures(
     )
     scale = _scale_mm(vertex_sd_mm)
     by_level = [
-        ColouredMesh(vertices, triangles, np.broadcast_to(LEVEL_COLOURS[level], vertices.shape).astype(float))
-        for level, vertices in meshes_mm.items()
+        in_one_colour(Surface(vertices, triangles), LEVEL_COLOURS[level]) for level, vertices in meshes_mm.items()
     ]
     if sacral_rim_mm is not None:
-        disc = sacral_disc(sacral_rim_mm)
-        by_level.append(ColouredMesh(*disc, np.broadcast_to(LEVEL_COLOURS["S1"], disc[0].shape).astype(float)))
-    renderings = [("From the front left", render(by_level, np.array(_FROM_FRONT_LEFT), np.array(_UP), _STILL_PX))]
+        by_level.append(in_one_colour(Surface(*sacral_disc(sacral_rim_mm)), LEVEL_COLOURS["S1"]))
+    renderings = [("From the front left", render(by_level, _FROM_FRONT_LEFT, _UP, _STILL_PX))]
     if vertex_sd_mm:
         by_sd = [ColouredMesh(meshes_mm[level], triangles, viridis(own, scale)) for level, own in vertex_sd_mm.items()]
-        picture = render(by_sd, np.array(_FROM_LEFT), np.array(_UP), _STILL_PX)
+        picture = render(by_sd, _FROM_LEFT, _UP, _STILL_PX)
         renderings.append((f"From the left, coloured by uncertainty from 0 (dark) to {scale:.1f} mm (bright)", picture))
     else:
-        renderings.append(("From the left", render(by_level, np.array(_FROM_LEFT), np.array(_UP), _STILL_PX)))
+        renderings.append(("From the left", render(by_level, _FROM_LEFT, _UP, _STILL_PX)))
     return Pictures(figures, tuple(renderings), dict(meshes_mm), triangles, dict(vertex_sd_mm), scale, sacral_rim_mm)
 
 

@@ -1,8 +1,6 @@
 """One picture of a finished reconstruction: both overlays and the meshes, for a README or a slide.
 
-    lumbar-ext picture --output_dir out/sample --picture reconstruction.png
-
-Needs the extra `[build]` (pyvista).
+lumbar-ext picture --output_dir out/sample --picture reconstruction.png
 """
 
 from __future__ import annotations
@@ -14,7 +12,10 @@ from PIL import Image
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.mesh.rendering import in_one_colour, render
+from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 
 _PANEL_PX = 640  # side of each of the three pictures
@@ -42,7 +43,8 @@ def draw_picture(output_dir: str, picture: str) -> None:
     sheet = Image.new("RGB", (_PANEL_PX * len(panels), _PANEL_PX), "white")
     for place, panel in enumerate(panels):
         sheet.paste(panel, (place * _PANEL_PX, 0))
-    sheet.save(picture)
+    with atomic_path(picture) as temporary:
+        sheet.save(temporary, "PNG")
 
 
 def _square(image: Image.Image) -> Image.Image:
@@ -55,18 +57,5 @@ def _square(image: Image.Image) -> Image.Image:
 
 def _rendered_meshes(meshes: dict[str, Path]) -> np.ndarray:
     """The meshes seen from the left front and above, uint8 [rows, columns, 3]."""
-    import pyvista
-
-    plotter = pyvista.Plotter(off_screen=True, window_size=(_PANEL_PX, _PANEL_PX))
-    plotter.background_color = "white"
-    for level, path in meshes.items():
-        vertices, triangles = read_mesh(path)
-        surface = pyvista.PolyData(vertices, np.column_stack([np.full(len(triangles), 3), triangles]))
-        colour = tuple(channel / 255 for channel in LEVEL_COLOURS[level])
-        plotter.add_mesh(surface.compute_normals(), color=colour, smooth_shading=True, specular=0.2)
-    plotter.view_vector((0.35, 0.85, 0.3), viewup=(0, 0, 1))
-    plotter.reset_camera()
-    plotter.camera.zoom(1.05)
-    image = plotter.screenshot(return_img=True)
-    plotter.close()
-    return image
+    coloured = [in_one_colour(Surface(*read_mesh(path)), LEVEL_COLOURS[level]) for level, path in meshes.items()]
+    return render(coloured, (0.35, 0.85, 0.3), (0, 0, 1), (_PANEL_PX, _PANEL_PX))

@@ -1,13 +1,11 @@
-"""The interactive view of the vertebrae: traces and layout for Plotly, whose library the page carries with it."""
+"""The interactive view of the vertebrae: a Plotly figure, whose library the page carries with it."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from importlib import resources
-from typing import Any
 
 import numpy as np
+from plotly import graph_objects
 
 from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.report.colours import VIRIDIS
@@ -18,19 +16,14 @@ _LIGHT = {"x": 3e4, "y": 6e4, "z": -1e5}  # mm, as Plotly's `lightposition` take
 _SHORT = 65536  # vertices that 16 bits number
 
 
-def plotly_library() -> str:
-    """The JavaScript of Plotly, MIT licence, from its Python package."""
-    return resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
-
-
-def plotly_figure(
+def vertebrae_figure(
     meshes_mm: Mapping[str, np.ndarray],
     triangles: np.ndarray,
     vertex_sd_mm: Mapping[str, np.ndarray],
     high_mm: float,
     sacral_rim_mm: np.ndarray | None = None,
-) -> dict[str, Any]:
-    """A figure of JSON values: one mesh a vertebra, coloured by level or by uncertainty.
+) -> graph_objects.Figure:
+    """One mesh a vertebra in the colour of its level; what colours it by uncertainty lies in its `meta`.
 
     Args:
         meshes_mm: by level, vertices [V, 3] in world mm.
@@ -39,8 +32,7 @@ def plotly_figure(
         high_mm: the end of the colour scale.
         sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm, drawn as a disc.
     """
-    names = [name for name in meshes_mm]
-    centre = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0) if names else np.zeros(3)
+    centre = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0) if meshes_mm else np.zeros(3)
     traces = [
         _trace(name, vertices - centre, triangles, vertex_sd_mm.get(name), high_mm)
         for name, vertices in meshes_mm.items()
@@ -48,39 +40,36 @@ def plotly_figure(
     if sacral_rim_mm is not None:
         vertices, own = sacral_disc(sacral_rim_mm)
         traces.append(_trace("S1", vertices - centre, own, None, high_mm))
-    return {"data": traces, "layout": _layout()}
+    return graph_objects.Figure(traces, _layout())
 
 
 def _trace(
     name: str, vertices: np.ndarray, triangles: np.ndarray, deviations: np.ndarray | None, high_mm: float
-) -> dict[str, Any]:
+) -> graph_objects.Mesh3d:
     index = np.uint16 if len(vertices) < _SHORT else np.uint32
-    trace: dict[str, Any] = {
-        "type": "mesh3d",
-        "name": name,
-        "showlegend": True,
-        "color": "rgb({},{},{})".format(*LEVEL_COLOURS[name]),
-        "hoverinfo": "name",
-        "flatshading": False,
-        "lighting": {"ambient": 0.3, "diffuse": 0.7, "specular": 0.1, "roughness": 0.7, "fresnel": 0.1},
-        "lightposition": _LIGHT,
-        **{axis: _typed(vertices[:, k].astype(np.float32)) for k, axis in enumerate("xyz")},
-        **{axis: _typed(triangles[:, k].astype(index)) for k, axis in enumerate("ijk")},
-    }
-    if deviations is not None:
-        stops = [[place / (len(VIRIDIS) - 1), "rgb({},{},{})".format(*colour)] for place, colour in enumerate(VIRIDIS)]
-        trace["meta"] = {
-            "intensity": _typed(deviations.astype(np.float32)),
-            "colorscale": stops,
-            "cmin": 0,
-            "cmax": high_mm,
-        }
-    return trace
+    return graph_objects.Mesh3d(
+        name=name,
+        showlegend=True,
+        color="rgb({},{},{})".format(*LEVEL_COLOURS[name]),
+        hoverinfo="name",
+        flatshading=False,
+        lighting={"ambient": 0.3, "diffuse": 0.7, "specular": 0.1, "roughness": 0.7, "fresnel": 0.1},
+        lightposition=_LIGHT,
+        meta=None if deviations is None else _uncertainty_colours(deviations, high_mm),
+        **{axis: vertices[:, k].astype(np.float32) for k, axis in enumerate("xyz")},
+        **{axis: triangles[:, k].astype(index) for k, axis in enumerate("ijk")},
+    )
 
 
-def _layout() -> dict[str, Any]:
+def _uncertainty_colours(deviations: np.ndarray, high_mm: float) -> dict:
+    stops = [[place / (len(VIRIDIS) - 1), "rgb({},{},{})".format(*colour)] for place, colour in enumerate(VIRIDIS)]
+    return {"intensity": deviations.astype(np.float32), "colorscale": stops, "cmin": 0, "cmax": high_mm}
+
+
+def _layout() -> dict:
     axis = {"visible": False}
     return {
+        "template": "none",
         "scene": {
             "aspectmode": "data",
             "xaxis": axis,
@@ -92,9 +81,3 @@ def _layout() -> dict[str, Any]:
         "legend": {"orientation": "h", "y": 1, "font": {"size": 15}, "itemsizing": "constant"},
         "paper_bgcolor": "rgba(0,0,0,0)",
     }
-
-
-def _typed(values: np.ndarray) -> dict[str, str]:
-    """An array as Plotly takes it without parsing numbers."""
-    kind = {"float32": "f4", "uint16": "u2", "uint32": "u4"}[values.dtype.name]
-    return {"dtype": kind, "bdata": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()}

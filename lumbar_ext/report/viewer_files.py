@@ -43,7 +43,7 @@ def write_gltf_scene(
         mesh = trimesh.Trimesh(vertices @ GLTF_FROM_WORLD.T / _MM_PER_M, own, process=False)
         colour = [*(channel / 255 for channel in LEVEL_COLOURS[level]), 1.0]
         material = trimesh.visual.material.PBRMaterial(
-            name=level, baseColorFactor=colour, metallicFactor=0.0, roughnessFactor=0.8
+            name=level, baseColorFactor=colour, metallicFactor=0.0, roughnessFactor=0.8, doubleSided=level == "S1"
         )
         mesh.visual = trimesh.visual.TextureVisuals(material=material)
         scene.add_geometry(mesh, node_name=level, geom_name=level)

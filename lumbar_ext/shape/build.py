@@ -13,7 +13,8 @@ runs the bundle's `build_ssm.json`. A data folder is scanned as `sources.folder`
 | `scree.csv`, `quality.csv`, `quality_summary.csv` | variance of the modes; generality and specificity |
 | `scree.png`, `compactness.png`, `generality.png`, `specificity.png` | the same as plots |
 
-Finished registrations stay in `--work_dir`, so an interrupted run continues where it stopped.
+The files appear together. Finished registrations stay in `--work_dir`, so an interrupted run continues where it stopped;
+`registration.csv` is there as soon as all are done.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.shape.correspondence.choose_reference import choose_reference
 from lumbar_ext.shape.correspondence.cohort_registration import RegisteredShape, register_cohort
 from lumbar_ext.shape.correspondence.mirror import mirror_map
@@ -45,6 +47,11 @@ from lumbar_ext.shape.sources.folder import scan_folder
 
 _LOG = logging.getLogger(__name__)
 PUBLIC_COHORT = Path(__file__).parent / "cohorts" / "public_lumbar.json"
+_FILES = (
+    *("anatomy.pt", "model.pt", "registration.csv", "scree.csv", "quality.csv", "quality_summary.csv"),
+    *("scree.png", "compactness.png", "generality.png", "specificity.png"),
+)
+"""What a build may write: an older one's are removed with it."""
 _LEAVE_ONE_OUT_SUBJECTS = 200
 """Simulated subjects behind a model with one real subject left out; with 400 generality changes by 0.01 mm or less."""
 
@@ -119,21 +126,28 @@ class ShapeModelBuild:
         with logging_redirect_tqdm():
             cohort, reference = choose_reference(self.cohort, data, work, self.options.n_vertices, orientation)
             registered = register_cohort(cohort, reference, data, work)
-            write_registration_csv(output / "registration.csv", registration_rows(cohort, registered))
+            table = registration_rows(cohort, registered)
+            write_registration_csv(work / "registration.csv", table)  # for who has too few usable shapes
             shapes = registered.shapes
             _refuse_too_few({s.shape.subject for s in shapes if s.shape.split == "train" and s.shape.weight > 0})
             atlas = build_atlas(cohort, reference, shapes, data, self.options)
             model = build_model(atlas, self.options, shapes)
-            atlas.save(output / "anatomy.pt")
-            model.save(output / "model.pt")
-            _LOG.info("wrote %s and %s", output / "anatomy.pt", output / "model.pt")
-            scree = scree_rows(model)
-            write_registration_csv(output / "scree.csv", scree)
+            if model.n_modes < self.options.n_modes:
+                _LOG.warning(
+                    "the shapes have %d modes, fewer than the %d asked for", model.n_modes, self.options.n_modes
+                )
             quality = measure(cohort, reference, shapes, atlas, model, self.options) if self.options.quality else []
+        with staged_output(output, _FILES) as folder:
+            atlas.save(folder / "anatomy.pt")
+            model.save(folder / "model.pt")
+            scree = scree_rows(model)
+            write_registration_csv(folder / "registration.csv", table)
+            write_registration_csv(folder / "scree.csv", scree)
             if quality:
-                write_registration_csv(output / "quality.csv", quality)
-                write_registration_csv(output / "quality_summary.csv", summary_rows(quality))
-            plot_quality(output, scree, quality)
+                write_registration_csv(folder / "quality.csv", quality)
+                write_registration_csv(folder / "quality_summary.csv", summary_rows(quality))
+            plot_quality(folder, scree, quality)
+        _LOG.info("wrote %s and %s", output / "anatomy.pt", output / "model.pt")
 
 
 def find_cohort(

@@ -32,8 +32,8 @@ from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import PersonInBeam, person_in_beam
 from lumbar_ext.simulation.study_spec import StudySpec
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
+from lumbar_ext.studies.truth_volume import TruthVolume, truth_grid, values_at
 from lumbar_ext.transforms.tissue import TISSUE_LABELS
-from lumbar_ext.volumes.truth_volume import TruthVolume, truth_grid, values_at
 
 _SAME_MM = 0.01  # landmarks of a person made again; those in files are rounded to 1e-5
 _TISSUE_FROM_HU = -400.0  # between lung or gas and fat, in which a voxel of half air counts as air

@@ -12,7 +12,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.biplanar import BiplanarGeometry
 from lumbar_ext.io.calibration import CameraUncertainty, read_calibration, read_camera_uncertainty
-from lumbar_ext.radiographs.dicom_header import refused_slot_scan
+from lumbar_ext.io.dicom_header import refused_slot_scan
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import Polarity, Radiograph, with_bone_bright
 

@@ -54,7 +54,7 @@ class TruthFolder:
 
     @property
     def volume(self) -> Path:
-        """CT numbers of the lumbar box, see `volumes.truth_volume`."""
+        """CT numbers of the lumbar box, see `studies.truth_volume`."""
         return self.path / "volume.nii.gz"
 
     @property

@@ -25,10 +25,10 @@ from lumbar_ext.losses.field_loss import field_target
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
+from lumbar_ext.studies.truth_volume import TruthVolume, read_truth_volume
 from lumbar_ext.transforms.field_views import FIELD_SIZE_PX, POSITION_MM, FieldViews
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, as_uint16, from_uint16, normalise_intensity
 from lumbar_ext.transforms.tissue import NO_HU, NO_LUMBAR_INDEX, TISSUES, UNASKED_INDEX, tissue_index
-from lumbar_ext.volumes.truth_volume import TruthVolume, read_truth_volume
 
 _LOGGER = logging.getLogger(__name__)
 _LUMBAR = [TISSUES.index(level) for level in LEVELS]

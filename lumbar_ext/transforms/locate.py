@@ -39,7 +39,7 @@ _REACH_CELLS = 2.0
 _CLEAR_PX = 12
 _MOST_PLACES = 3
 _LEAST_PROBABILITY = 0.01
-"""Of a place that is worth a look where a likelier one shows no whole lumbar spine."""
+"""Of a place that is worth a look beside the likeliest one."""
 _APART_CELLS = 12
 """160 mm: half the height of a crop."""
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.anatomy import VERSE_LABELS, VIEWS
 from lumbar_ext.io.volume import Volume
 from lumbar_ext.simulation.body.materials import CT_ENERGY_KEV, MATERIALS, attenuation_per_mm
 from lumbar_ext.simulation.ct.ct_materials import AIR_HU
 from lumbar_ext.simulation.ct.ct_projection import ct_paths
 from lumbar_ext.transforms.field_views import FieldViews
+from lumbar_ext.transforms.tissue import NOT_SEEN_LABEL
 from lumbar_ext.volumes.study_field import ReconstructedVolume
 
 _DETAIL_MM = 12.0  # on the detector: what is smoother is soft tissue around the box, and processing
-_SHOWN_SHARE = 0.5  # of the longest way through the box, above which a pixel counts
+_BESIDE_MM = 8.0  # on the detector, of the vertebrae's outlines: what counts, so that these do
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class BackProjection:
 
     Args:
         attenuation: float32 [rows, columns], line integrals of the box at the CT energy, on the network's grid.
-        residual: float32, the film's detail that is not explained, in standard deviations of that detail; NaN outside.
+        residual: float32, the film's detail that is not explained, in standard deviations of that detail; NaN elsewhere than
+            on and beside the lumbar vertebrae (on the box, where there are none).
         unexplained: share of the variance of the film's detail that the volume's detail leaves, in [0, 1].
     """
 
@@ -43,15 +45,20 @@ def back_projections(volume: ReconstructedVolume, views: FieldViews) -> dict[str
     """
     values = np.where(volume.values_hu < AIR_HU, AIR_HU, volume.values_hu).astype(np.float32)
     body = Volume(values, volume.grid.world_from_voxel)
-    box = Volume(np.zeros_like(values), volume.grid.world_from_voxel)
+    lumbar = np.isin(volume.labels, list(VERSE_LABELS.values()))
+    if not lumbar.any():
+        lumbar = volume.labels != NOT_SEEN_LABEL
+    # water where a vertebra is and air elsewhere: its ways are the vertebrae's
+    solid = Volume(np.where(lumbar, 0, AIR_HU).astype(np.float32), volume.grid.world_from_voxel)
     found = {}
     for view in VIEWS:
         camera = views.seen[view].camera
         weights = np.array([attenuation_per_mm(name, CT_ENERGY_KEV) for name in MATERIALS], np.float32)
         attenuation = np.tensordot(weights, ct_paths(body, camera), 1)
-        through = ct_paths(box, camera).sum(0)
-        shown = (through > _SHOWN_SHARE * through.max()) & views.seen[view].inside
-        found[view] = _compared(attenuation, views.images[view], shown, _DETAIL_MM / camera.pixel_spacing_mm[0])
+        spacing = camera.pixel_spacing_mm[0]
+        behind = ct_paths(solid, camera).sum(0) > volume.grid.voxel_mm
+        near = distance_transform_edt(~behind) * spacing < _BESIDE_MM if behind.any() else behind
+        found[view] = _compared(attenuation, views.images[view], near & views.seen[view].inside, _DETAIL_MM / spacing)
     return found
 
 

@@ -11,7 +11,7 @@ from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.transforms.tissue import TISSUES
 from lumbar_ext.volumes.study_field import StudyField
 
-_COARSE_MM = 8.0
+_COARSE_MM = 8.0  # of the grid on which the box is looked for
 _REACH_MM = np.array([200.0, 200.0, 280.0])
 """Half of what is looked at around the crossing of the middle rays: more than a film of 43 cm shows."""
 _LEAST_VOXELS = 20  # of 8 mm: a fifth of a vertebra

@@ -8,20 +8,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
+from lumbar_ext.mesh.rendering import ColouredMesh, render
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.report.overlay import LEVEL_COLOURS, stretched_radiograph
-from lumbar_ext.report.rendering import ColouredMesh, render
 from lumbar_ext.transforms.field_views import FieldViews
 from lumbar_ext.transforms.tissue import NOT_SEEN_LABEL, TISSUE_LABELS
 from lumbar_ext.volumes.back_projection import BackProjection
 from lumbar_ext.volumes.study_field import ReconstructedVolume
 
 _PANEL_PX = 420  # side of a panel
-_TITLE_PX = 26
+_TITLE_PX = 26  # height of a row of titles
 _WINDOW_HU = (-250.0, 750.0)  # of the slices: fat dark, dense bone bright
 _OPACITY = 0.45  # of the labels' colours
 _OTHER_COLOURS = {"sacrum": (213, 94, 0), "other_bone": (150, 150, 150)}
-_NOT_SEEN_COLOUR = (40, 0, 60)
+_NOT_SEEN_COLOUR = (40, 0, 60)  # red, green, blue
 _RESIDUAL_RANGE = 3.0  # standard deviations, black to white
 _VIEW_NAMES = {"ap": "AP", "lat": "lateral"}
 

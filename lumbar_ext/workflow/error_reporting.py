@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import logging
+import re
 import signal
 import sys
 import threading
@@ -143,18 +144,38 @@ _EXTRAS = {
     "dicomweb_client": "pacs",
     "tensorboard": "train",
 }
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
 def _missing_extra(error: BaseException | None) -> str | None:
     """Which extra brings the package whose import failed, in words."""
-    for own in _causes(error):
-        package = (getattr(own, "name", None) or "").split(".")[0]
-        if isinstance(own, ImportError) and package in _EXTRAS:
+    for failed in _failed_imports(error):
+        named = _NO_MODULE.search(str(failed))
+        package = (getattr(failed, "name", None) or (named[1] if named else "")).split(".")[0]
+        if package in _EXTRAS:
             extra = _EXTRAS[package]
             return (
                 f"{package} is not installed; this command needs the extra [{extra}]: pip install 'lumbar_ext[{extra}]'"
             )
     return None
+
+
+def _failed_imports(error: BaseException | None) -> Iterator[ImportError]:
+    """The failed imports behind an exception.
+
+    For a name that a config's `imports` cannot give, MONAI hands out a stand-in: called, it raises an ImportError that tells
+    of the first one in words; used otherwise, it is a TypeError or AttributeError about `_LazyRaise`, raised in the config's
+    expression, among whose names the stand-in is.
+    """
+    for own in _causes(error):
+        if isinstance(own, ImportError):
+            yield own
+        elif "_LazyRaise" in str(own):
+            frames = [
+                frame for frame, _ in traceback.walk_tb(own.__traceback__) if frame.f_code.co_filename == "<string>"
+            ]
+            names = [value for frame in frames for value in (frame.f_globals | frame.f_locals).values()]
+            yield from (value._exception for value in names if type(value).__name__ == "_LazyRaise")
 
 
 def full_disk_behind(error: BaseException | None) -> str | None:

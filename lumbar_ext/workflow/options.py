@@ -65,7 +65,7 @@ class ReconstructionOptions(Options):
         looks: second looks after the first registration; 0 for none.
         refine_cameras: whether small errors of the calibration, 1 mm and 0.3 deg, are corrected along the way; null where it
             says that it is uncertain.
-        max_seconds: limit of the search; null for none.
+        max_seconds: limit of the search, processor time; null for none.
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
     """

@@ -25,6 +25,7 @@ from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.uncertainty.grade import Grade, vertebra_quality
 from lumbar_ext.mesh.files import write_stl
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.surface import Surface, surface_distance_mm
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.png import write_png
@@ -128,7 +129,7 @@ def subject_vertebra(shape_model: nn.Module, level: str, surface: Surface, name:
             f"average, expected less than {NOT_A_VERTEBRA_MM:g} mm"
         )
     vertices, weights = shape_model.landmark_vertices.cpu().numpy(), shape_model.landmark_weights.cpu().numpy()
-    landmarks = (fitted.vertices_mm[vertices] * weights[..., None]).sum(1)
+    landmarks = MaterialPoints(vertices, weights).of(fitted.vertices_mm)
     return SubjectVertebra(surface.vertices_mm, surface.triangles, landmarks)
 
 

@@ -13,8 +13,8 @@ from lumbar_ext.anatomy import VERSE_LABELS
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.networks.field_network import FieldNet
 from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.studies.truth_volume import TruthVolume
 from lumbar_ext.transforms.tissue import TISSUE_LABELS
-from lumbar_ext.volumes.truth_volume import TruthVolume
 from lumbar_ext.workflow.network_bundle import load_weights
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction" / "configs"

@@ -7,9 +7,9 @@ from lumbar_ext.evaluation.volume_scores import ALL_LUMBAR, SCORE_WINDOW_HU, mas
 from lumbar_ext.evaluation.volume_tables import ScoredVolume, about_vertebrae, scored_study, volume_tables
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.studies.truth_volume import TruthVolume
 from lumbar_ext.transforms.tissue import NO_HU, NOT_SEEN_LABEL, TISSUE_LABELS, UNKNOWN_LABEL
 from lumbar_ext.volumes.study_field import ReconstructedVolume
-from lumbar_ext.volumes.truth_volume import TruthVolume
 
 GRID = VoxelGrid(np.array([-30.0, -30, -45]), 1.5, (40, 40, 60))
 

@@ -4,13 +4,15 @@
 
 Each command runs in a child process of its own, which is forked from one that has loaded everything, over an older set of
 results. Half of the kills come at any moment of the run, the others while results are published. The law: afterwards the older
-set is there, or the new one, whole; files of others are untouched; and the next run that ends well leaves nothing hidden.
+set is there, or the new one, whole; what is there can be read; files of others are untouched; and the next run, in the folder
+that the last kill left, ends well and leaves nothing hidden.
 Prints each violation with what repeats it, and exits with 1 if there is any.
 """
 
 import argparse
 import contextlib
 import io
+import json
 import os
 import random
 import shutil
@@ -23,8 +25,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.cli.command import main as lumbar_ext
 from lumbar_ext.io import atomic
+from lumbar_ext.mesh.files import load_surface, write_stl
 from tests.radiographs.dicom_study import write_sample_study
 
 OLD, STRANGER = "old", "notes.txt"
@@ -59,6 +66,18 @@ def _simulate(folder: Path) -> list[str]:
     return ["simulate", "--output_dir", str(folder / "out"), "--n", "2", "--size_px", "128", "--parameters", "plain"]
 
 
+def _train(folder: Path) -> list[str]:
+    words = ["train", "--max_epochs", "2", "--val_interval", "1", "--batch_size", "2", "--downsample", "2"]
+    words += ["--size_px", "[64,64]", "--shift_px", "4", "--tensorboard", "false", "--mlflow", "false"]
+    words += ["--train_dir", str(folder / "cohort"), "--validation_dir", str(folder / "cohort")]
+    return [*words, "--ckpt_dir", str(folder / "out"), "--output_dir", str(folder / "out")]
+
+
+def _build_shape_model(folder: Path) -> list[str]:
+    words = ["build-shape-model", str(folder / "meshes"), str(folder / "out"), "--work_dir", str(folder / "work")]
+    return [*words, "--n_vertices", "1000", "--n_modes", "2", "--n_subjects", "4", "--quality", "false"]
+
+
 COMMANDS = (
     Command("reconstruct", lambda folder: _reconstruct(folder, "out")),
     Command(
@@ -75,6 +94,8 @@ COMMANDS = (
         "evaluate",
         lambda folder: ["evaluate", str(folder / "cohort"), str(folder / "out"), "--max_seconds", "0.01"],
     ),
+    Command("train", _train, grows=True),
+    Command("build-shape-model", _build_shape_model),
 )
 
 
@@ -140,6 +161,24 @@ def broken(command: Command, place: Path, whole: dict[str, bytes]) -> str | None
     return None if old in (set(), set(seen)) and set(seen) == set(whole) else f"{len(old)} of {len(seen)} are old"
 
 
+def unreadable(place: Path) -> str | None:
+    """What of the weights and documents there cannot be read."""
+    for path in [place] if place.is_file() else sorted(place.rglob("[!.]*")):
+        try:
+            if path.is_file() and path.read_bytes() != OLD.encode():
+                _READERS.get(path.suffix, lambda path: None)(path)
+        except Exception as error:
+            return f"{path.name} cannot be read: {error}"
+    return None
+
+
+_READERS: dict[str, Callable] = {
+    ".pt": lambda path: torch.load(path, weights_only=True),
+    ".json": lambda path: json.loads(path.read_text()),
+    ".npz": lambda path: dict(np.load(path)),
+}
+
+
 def plant(command: Command, place: Path, whole: dict[str, bytes]) -> None:
     """An older set of results, and a file of somebody else."""
     if place.is_dir():
@@ -182,11 +221,11 @@ def violations(command: Command, folder: Path, kills: int, seed: int) -> list[st
     for number in range(kills):
         plant(command, place, whole)
         early += kill_once(words, seconds, rng, aimed=number % 2 == 1)
-        wrong = broken(command, place, whole)
+        wrong = broken(command, place, whole) or unreadable(place)
         if wrong:
             found.append(f"--only {command.name} --seed {seed}: kill {number}: {wrong}")
-    plant(command, place, whole)
-    os.waitpid(start(words), 0)
+    if os.waitpid(start(words), 0)[1]:
+        found.append(f"--only {command.name} --seed {seed}: the next run fails")
     left = hidden(folder)
     if left:
         found.append(f"--only {command.name} --seed {seed}: the next run leaves {left[:5]}")
@@ -202,6 +241,11 @@ def prepare(folder: Path) -> None:
     run(_reconstruct(folder, "results"))
     cohort = [word.replace(str(folder / "out"), str(folder / "cohort")) for word in _simulate(folder)]
     run([*cohort[:4], "1", *cohort[5:], "--meshes", "true"])
+    (folder / "meshes").mkdir()
+    for subject, stretch in (("a", [1, 1, 1]), ("b", [1.03, 0.97, 1])):
+        for level in LEVELS:
+            surface = load_surface(folder / "results" / f"{level}.stl")
+            write_stl(folder / "meshes" / f"{subject}_{level}.stl", surface.vertices_mm * stretch, surface.triangles)
 
 
 def main() -> int:

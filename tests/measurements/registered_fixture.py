@@ -4,8 +4,9 @@ import numpy as np
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.registration.result import Curvature, LevelSearch, RegistrationResult, StopReason, VertebraFit
-from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes
+from lumbar_ext.shape.model.level_shape import LevelShape, SurfaceModes
 from tests.measurements.solids import HEIGHT_MM, body, landmarks
 
 SIZE = 8
@@ -26,7 +27,7 @@ def shape():
         points.astype(np.float32), modes.reshape(2, -1).astype(np.float32), triangles.astype(np.int32)
     )
     where = np.arange(len(vertices), len(points))[:, None]
-    return LevelShape(surface, LandmarkVertices(where, np.ones((len(LANDMARKS), 1))))
+    return LevelShape(surface, MaterialPoints(where, np.ones((len(LANDMARKS), 1))))
 
 
 def registration(deviations=None, levels=LEVELS, coefficients=(0.0, 0.0)):

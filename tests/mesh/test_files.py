@@ -55,6 +55,23 @@ def test_impossible_meshes_are_not_written(tmp_path, vertices, faces, message):
     assert not any(tmp_path.iterdir())
 
 
+TEXT = trimesh.Trimesh(TETRAHEDRON, FACES, process=False).export(file_type="stl_ascii")
+
+
+def test_of_damaged_normals_in_a_text_nothing_is_heard(tmp_path, caplog, capfd):
+    (tmp_path / "a.stl").write_text(TEXT.replace("normal 0.", "normal x", 1))
+    vertices, triangles = read_mesh(tmp_path / "a.stl")
+    np.testing.assert_allclose(vertices[triangles], TETRAHEDRON[FACES], atol=1e-5)
+    assert caplog.records == [] and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("text", [TEXT[: len(TEXT) // 2], TEXT + TEXT[: len(TEXT) // 2]])
+def test_a_text_that_is_cut_short_is_refused(tmp_path, text):
+    (tmp_path / "a.stl").write_text(text)
+    with pytest.raises(InputError, match=r"a\.stl: cut short"):
+        read_mesh(tmp_path / "a.stl")
+
+
 @pytest.mark.parametrize("name, content", [("a.stl", b"solid nothing"), ("a.obj", b""), ("a.xyz", b"?")])
 def test_files_that_are_no_mesh_are_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)

@@ -11,6 +11,7 @@ import monai.bundle
 import nibabel
 import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
@@ -142,13 +143,18 @@ def test_changed_data_are_registered_again(data, cohort, output, caplog):
     assert "t_L3:" in caplog.text and "b_L1:" not in caplog.text
 
 
-def test_modes_can_come_from_the_registered_shapes(output, cohort, data):
+def test_modes_can_come_from_the_registered_shapes(output, cohort, data, caplog):
     ShapeModelBuild(
         cohort, data, data / "real", output / "work", options=BuildOptions(1000, 14, 0, quality=False)
     ).run()
     model = VertebraShapeModel.load(data / "real" / "model.pt")
     # Two subjects show one mode.
-    assert model.n_modes == 1
+    assert model.n_modes == 1 and "the shapes have 1 modes, fewer than the 14 asked for" in caplog.text
+    parser = ConfigParser()
+    parser.read_config(BUNDLE / "configs" / "inference.json")
+    parser.update({"bundle_root": str(BUNDLE), "shape_model_weights": str(data / "real" / "model.pt")})
+    assert parser.get_parsed_content("shape_model").n_modes == 1
+    assert not (data / "real" / "quality.csv").exists() and (data / "real" / "registration.csv").is_file()
 
 
 def run_bundle(**options):

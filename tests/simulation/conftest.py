@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.surface import Surface, tube
 from lumbar_ext.shape.model.reference import LANDMARK_VERTICES, Reference
 from lumbar_ext.shape.population.atlas import BackgroundBones
@@ -70,7 +71,7 @@ class ToyPopulation:
         distances = np.linalg.norm(self._vertebra.vertices_mm[None] - toy_landmarks()[:, None], axis=2)
         nearest = np.repeat(distances.argmin(axis=1)[:, None], LANDMARK_VERTICES, axis=1)
         surface = Surface(self._vertebra.vertices_mm, self.triangles)
-        self.reference = Reference(surface, nearest, np.full(nearest.shape, 1 / LANDMARK_VERTICES))
+        self.reference = Reference(surface, MaterialPoints(nearest, np.full(nearest.shape, 1 / LANDMARK_VERTICES)))
         steps = np.linspace(0, 1, 15)[:, None]
         coccyx = sweep(np.array([-10.0, 0, -25]) + steps * [-70, 0, -67], np.linspace(12, 4, 15))
         promontory = toy_body()

@@ -10,8 +10,8 @@ from lumbar_ext.mesh.voxels import occupancy
 from lumbar_ext.simulation.parameter_file import parameters_document, read_parameters
 from lumbar_ext.simulation.simulated_volume import recorded_spec, simulated_volume, write_simulated_volumes
 from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.studies.truth_volume import read_truth_volume
 from lumbar_ext.transforms.tissue import TISSUE_LABELS
-from lumbar_ext.volumes.truth_volume import read_truth_volume
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from lumbar_ext.losses.field_loss import FieldLoss
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.networks.field_network import FieldNet
 from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.studies.truth_volume import TruthVolume
 from lumbar_ext.training.field_samples import (
     FieldDraws,
     FieldLattice,
@@ -22,7 +23,6 @@ from lumbar_ext.training.field_samples import (
     prepare_field_batch,
 )
 from lumbar_ext.transforms.tissue import NO_HU, TISSUE_LABELS, TISSUES, UNASKED_INDEX, UNKNOWN_LABEL
-from lumbar_ext.volumes.truth_volume import TruthVolume
 
 CENTRES_MM = {"L2": np.array([0.0, 0, 25]), "L3": np.array([0.0, 0, -20])}
 RADIUS_MM = 18.4

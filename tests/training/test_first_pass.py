@@ -5,7 +5,8 @@ import pytest
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes
+from lumbar_ext.mesh.material_points import MaterialPoints
+from lumbar_ext.shape.model.level_shape import LevelShape, SurfaceModes
 from lumbar_ext.training.first_pass import (
     FirstPassErrors,
     a_level_off,
@@ -38,7 +39,7 @@ def shapes():
     rng = np.random.default_rng(0)
     mean = (rng.normal(size=(N_VERTICES, 3)) * [15, 20, 12]).astype(np.float32)
     modes = np.stack([0.05 * mean * [1, 0, 0], 0.05 * mean * [0, 0, 1]]).astype(np.float32)
-    marks = LandmarkVertices(np.zeros((7, 1), int), np.ones((7, 1)))
+    marks = MaterialPoints(np.zeros((7, 1), int), np.ones((7, 1)))
     surface = SurfaceModes(mean, modes.reshape(2, -1), np.zeros((1, 3), np.int32))
     return tuple(LevelShape(surface, marks) for _ in LEVELS)
 

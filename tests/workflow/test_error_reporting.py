@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from monai.bundle import ConfigParser
 
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.workflow.error_reporting import (
@@ -67,6 +68,33 @@ def test_ctrl_c_is_one_line_and_other_errors_keep_their_traceback(reporting, cap
     assert ended(KeyboardInterrupt(), capsys) == ("interrupted: no result was written\n", ExitStatus.INTERRUPTED)
     shown, status = ended(wrapped(KeyError("x")), capsys)
     assert "Traceback" in shown and status == ExitStatus.CRASH
+
+
+class Uninstalled:
+    """A finder for which a package is not there."""
+
+    def __init__(self, package):
+        self.package = package
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.package:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+
+@pytest.mark.parametrize("use", ["$len(LEVELS)", "$make()", "$LEVELS.index('L1')"])
+def test_a_package_that_a_config_lacks_is_named_with_its_extra(reporting, capsys, tmp_path, monkeypatch, use):
+    (tmp_path / "needs_skimage.py").write_text("import skimage\nLEVELS = ['L1']\nmake = list\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "skimage", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Uninstalled("skimage"), *sys.meta_path])
+    parser = ConfigParser(
+        {"imports": ["$from needs_skimage import LEVELS", "$from needs_skimage import make"], "use": use}
+    )
+    with pytest.raises(Exception) as caught:
+        parser.get_parsed_content("use")
+    line, status = ended(caught.value, capsys)
+    assert line.startswith("error: skimage is not installed") and "'lumbar_ext[build]'" in line
+    assert line.count("\n") == 1 and status == ExitStatus.BAD_INPUT
 
 
 @pytest.mark.parametrize("package, extra", [("skimage", "build"), ("pydicom", "dicom"), ("onnx", "export")])

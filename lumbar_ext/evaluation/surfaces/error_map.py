@@ -7,14 +7,19 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.mesh.rendering import ColouredMesh, Framing, render, tiled
 
 LARGEST_MM = 3.0
 """The end of the colour scale."""
 _PX_PER_MM = 2.1  # a lumbar vertebra, up to 100 mm wide, fills a cell
 _CELL_PX = (270, 200)  # width and height of a vertebra's cell
 _HEAD_PX = 64  # height of the legend above the cells
-_VIEWS = {"from above": (1, 0, 2, 1), "from behind": (1, 2, 0, -1), "from the left": (0, 2, 1, 1)}
-"""By name: horizontal axis, vertical axis, axis towards the viewer and its sign, in the vertebra frame."""
+_VIEWS = {
+    "from above": ((0, 0, 1), (1, 0, 0)),
+    "from behind": ((-1, 0, 0), (0, 0, 1)),
+    "from the left": ((0, 1, 0), (0, 0, 1)),
+}
+"""By name: direction to the viewer and what is up, in the vertebra frame."""
 _COLOURS = np.array([(49, 54, 149), (116, 173, 209), (224, 243, 248), (254, 224, 144), (244, 109, 67), (165, 0, 38)])
 """Blue to red of ColorBrewer's RdYlBu, which colour-blind readers can tell apart."""
 
@@ -44,43 +49,24 @@ class ErrorMap:
 
     def draw(self, title: str) -> Image.Image:
         """A picture: one row a level, one column a direction of view, with its colour scale."""
-        width, height = _CELL_PX
-        picture = Image.new("RGB", (width * len(_VIEWS), height * len(LEVELS) + _HEAD_PX), "white")
+        cells = tiled([[self._cell(level, name) for name in _VIEWS] for level in LEVELS])
+        picture = Image.new("RGB", (cells.width, cells.height + _HEAD_PX), "white")
+        picture.paste(cells, (0, _HEAD_PX))
         draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
         draw.text((8, 6), f"mean distance to the true surface: {title}", fill=0, font=font)
         for x in range(240):
             draw.line([(8 + x, 30), (8 + x, 44)], fill=tuple(colours(np.array([x / 239 * LARGEST_MM]))[0]))
         draw.text((256, 30), f"0 to {LARGEST_MM:g} mm and more", fill=0, font=font)
-        for row, level in enumerate(LEVELS):
-            for column, (name, axes) in enumerate(_VIEWS.items()):
-                origin = (column * width, _HEAD_PX + row * height)
-                self._paint(draw, level, axes, origin)
-                draw.text((origin[0] + 6, origin[1] + 4), f"{level} {name}", fill=(90, 90, 90), font=font)
         return picture
 
-    def _paint(
-        self, draw: ImageDraw.ImageDraw, level: str, axes: tuple[int, int, int, int], origin: tuple[int, int]
-    ) -> None:
-        """Paints the triangles of a level that face the viewer, far ones first."""
-        right, up, toward, sign = axes
+    def _cell(self, level: str, view: str) -> tuple[str, np.ndarray]:
+        """Title and picture of a level; white where no vertebra was added."""
         vertices, errors = self._means[LEVELS.index(level)], self.mean_mm(level)
         if not np.isfinite(errors).all():
-            return
-        # Seen from behind the left side is on the left: looking along an axis or against it mirrors the picture.
-        mirror = sign * np.linalg.det(np.eye(3)[[right, up, toward]])
-        flat = np.stack([mirror * vertices[:, right], -vertices[:, up]], axis=1)
-        middle = (flat.min(0) + flat.max(0)) / 2
-        flat = (flat - middle) * _PX_PER_MM + np.array(origin) + np.array(_CELL_PX) / 2
-        corners = vertices[self._triangles]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        facing = np.flatnonzero(sign * normals[:, toward] > 0)
-        order = facing[np.argsort(sign * corners[facing][:, :, toward].mean(1))]
-        shade = 0.55 + 0.45 * sign * normals[:, toward]
-        painted = colours(errors[self._triangles].mean(1)) * shade[:, None]
-        for triangle in order:
-            points = [tuple(point) for point in flat[self._triangles[triangle]]]
-            draw.polygon(points, fill=tuple(int(c) for c in painted[triangle]))
+            return f"{level} {view}", np.full((*_CELL_PX[::-1], 3), 255, dtype=np.uint8)
+        middle = tuple((vertices.min(0) + vertices.max(0)) / 2)
+        mesh = ColouredMesh(vertices, self._triangles, colours(errors))
+        return f"{level} {view}", render([mesh], *_VIEWS[view], _CELL_PX, Framing(middle, _PX_PER_MM))
 
 
 def colours(distances_mm: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbar_ext.measurements.marks.pedicle_marks import paired, section_area_mm2, surrounds
-from lumbar_ext.mesh.plane_cut import Hit, MaterialPoints, WalkableSurface
+from lumbar_ext.mesh.material_points import MaterialPoints
+from lumbar_ext.mesh.plane_cut import Hit, WalkableSurface
 
 _HEIGHTS_MM = np.arange(-6.0, 4.5, 1.0)
 _AXIAL = np.array([0.0, 0.0, 1.0])  # axes of the vertebra frame

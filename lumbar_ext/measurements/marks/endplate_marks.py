@@ -14,7 +14,8 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import savgol_coeffs
 
-from lumbar_ext.mesh.plane_cut import Hit, MaterialPoints, WalkableSurface
+from lumbar_ext.mesh.material_points import MaterialPoints
+from lumbar_ext.mesh.plane_cut import Hit, WalkableSurface
 
 N_AZIMUTHS = 120
 """Profiles of an endplate: index k looks at `360 k / 120` degrees from the front, over the left."""

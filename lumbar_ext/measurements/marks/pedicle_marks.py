@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from lumbar_ext.mesh.plane_cut import Cut, Hit, MaterialPoints, WalkableSurface
+from lumbar_ext.mesh.material_points import MaterialPoints
+from lumbar_ext.mesh.plane_cut import Cut, Hit, WalkableSurface
 
 SCREW_RADIUS_MM = 3.25
 """Half of 6.5 mm, the usual diameter of a lumbar pedicle screw."""

@@ -30,11 +30,10 @@ def sacral_rim_mm(points_mm: np.ndarray, count: int = N_AZIMUTHS) -> np.ndarray:
 
 
 def sacral_disc(rim_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [N + 1, 3] and triangles [2 N, 3] of the surface inside a rim [N, 3], seen from both sides."""
-    count = len(rim_mm)
-    here, following = np.arange(count), np.roll(np.arange(count), -1)
-    above = np.column_stack([here, following, np.full(count, count)])
-    return np.vstack([rim_mm, rim_mm.mean(0)]), np.vstack([above, above[:, ::-1]])
+    """Vertices [N + 1, 3] and triangles [N, 3] of the surface inside a rim [N, 3], counter-clockwise seen from above."""
+    here = np.arange(len(rim_mm))
+    triangles = np.column_stack([here, np.roll(here, -1), np.full(len(here), len(here))])
+    return np.vstack([rim_mm, rim_mm.mean(0)]), triangles
 
 
 def mark_sacrum(points_mm: np.ndarray) -> MarkedVertebra:

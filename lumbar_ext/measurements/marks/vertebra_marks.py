@@ -16,7 +16,8 @@ from lumbar_ext.measurements.marks.arch_marks import mark_canal, mark_spinous_ti
 from lumbar_ext.measurements.marks.endplate_marks import EndplateMarks, mark_endplate
 from lumbar_ext.measurements.marks.pedicle_marks import mark_pedicle, paired
 from lumbar_ext.measurements.marks.vertebra_frame import Axes, axes_of_landmarks
-from lumbar_ext.mesh.plane_cut import MaterialPoints, WalkableSurface
+from lumbar_ext.mesh.material_points import MaterialPoints
+from lumbar_ext.mesh.plane_cut import WalkableSurface
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.model.frame import world_from_vertebra
 

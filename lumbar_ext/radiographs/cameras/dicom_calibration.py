@@ -8,9 +8,9 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import write_calibration
 from lumbar_ext.io.calibration import states_slot_scans
+from lumbar_ext.io.dicom_header import refused_slot_scan, slot_scanner
 from lumbar_ext.radiographs.cameras.dicom_cameras import calibration_from_tags, missing_for_calibration
 from lumbar_ext.radiographs.cameras.dicom_slot_scan import missing_for_slot_scans, slot_scans_from_tags
-from lumbar_ext.radiographs.dicom_header import refused_slot_scan, slot_scanner
 from lumbar_ext.radiographs.dicom_pairing import RadiographPair
 
 SIDECAR = "calibration.json"

@@ -13,8 +13,8 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, Camera, ConeBeam
+from lumbar_ext.io.dicom_header import element_numbers
 from lumbar_ext.radiographs.dicom_folder import DicomRadiograph
-from lumbar_ext.radiographs.dicom_header import element_numbers
 from lumbar_ext.radiographs.dicom_pairing import RadiographPair
 
 NEEDED = (

@@ -21,9 +21,9 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, SlotScan
 from lumbar_ext.io import write_calibration
+from lumbar_ext.io.dicom_header import element_numbers, slot_scanner
 from lumbar_ext.radiographs.cameras.dicom_cameras import WORLD_DIRECTIONS
 from lumbar_ext.radiographs.dicom_folder import DicomRadiograph, read_header
-from lumbar_ext.radiographs.dicom_header import element_numbers, slot_scanner
 from lumbar_ext.radiographs.dicom_pairing import RadiographPair
 
 SPACING_PLANES = ("isocentre", "detector")

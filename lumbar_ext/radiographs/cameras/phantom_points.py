@@ -15,7 +15,7 @@ from lumbar_ext.io.input_file import MAX_DOCUMENT_BYTES, require_file
 from lumbar_ext.radiographs.formats import read_radiograph
 
 _COLUMNS = ("view", "x_mm", "y_mm", "z_mm", "u_px", "v_px")
-_WORST_MM = 2.0
+_WORST_MM = 2.0  # on the film: ten times what a careful mark is off
 
 
 def write_phantom_calibration(

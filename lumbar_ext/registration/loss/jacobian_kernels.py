@@ -12,7 +12,8 @@ import math
 import numpy as np
 
 from lumbar_ext.compiled import compiled
-from lumbar_ext.drr.coverage import piece_steepness
+from lumbar_ext.drr.adjoint import plane_steepness
+from lumbar_ext.drr.coverage import EDGE_ON
 
 
 @compiled(fastmath=True)
@@ -117,7 +118,7 @@ def accumulate_jacobian(
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         inverse = (uvw[a, 2] + uvw[b, 2] + uvw[c, 2]) / 3.0
         row = (uvw[a, 1] + uvw[b, 1] + uvw[c, 1]) / 3.0
-        steepness = piece_steepness(vertices, source, source_step, row, a, b, c, normal) / inverse
+        steepness = plane_steepness(vertices, source, source_step, row, a, b, c, EDGE_ON, normal) / inverse
         for p in range(first[t], first[t + 1]):
             target = rows[pixels[p]]
             if target < 0:

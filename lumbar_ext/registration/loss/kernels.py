@@ -14,34 +14,35 @@ from lumbar_ext.drr.rasteriser import accumulate_signed_depth, project_vertices
 
 @compiled()
 def covered_window(uvw, columns, rows):
-    """The pixels (first column, first row, end column, end row) that a projected mesh can touch inside the image."""
-    low_u, high_u, low_v, high_v = np.inf, -np.inf, np.inf, -np.inf
-    for i in range(uvw.shape[0]):
-        low_u = min(low_u, uvw[i, 0])
-        high_u = max(high_u, uvw[i, 0])
-        low_v = min(low_v, uvw[i, 1])
-        high_v = max(high_v, uvw[i, 1])
+    """The pixels (first column, first row, end column, end row) whose centres a projected mesh can cover inside the image."""
+    low_u, low_v, high_u, high_v = _projected_box(uvw)
     first_u = math.ceil(min(max(low_u, 0.0), columns))
     first_v = math.ceil(min(max(low_v, 0.0), rows))
-    end_u = math.ceil(min(max(high_u, first_u), columns))
-    end_v = math.ceil(min(max(high_v, first_v), rows))
-    return first_u, first_v, end_u, end_v
+    return first_u, first_v, _window_end(high_u, first_u, columns), _window_end(high_v, first_v, rows)
 
 
 @compiled()
 def touched_window(uvw, columns, rows):
     """The pixels (first column, first row, end column, end row) whose area a projected mesh can touch inside the image."""
-    low_u, high_u, low_v, high_v = np.inf, -np.inf, np.inf, -np.inf
-    for i in range(uvw.shape[0]):
-        low_u = min(low_u, uvw[i, 0])
-        high_u = max(high_u, uvw[i, 0])
-        low_v = min(low_v, uvw[i, 1])
-        high_v = max(high_v, uvw[i, 1])
+    low_u, low_v, high_u, high_v = _projected_box(uvw)
     first_u = math.floor(min(max(low_u + 0.5, 0.0), columns))
     first_v = math.floor(min(max(low_v + 0.5, 0.0), rows))
-    end_u = math.ceil(min(max(high_u + 0.5, first_u), columns))
-    end_v = math.ceil(min(max(high_v + 0.5, first_v), rows))
-    return first_u, first_v, end_u, end_v
+    return first_u, first_v, _window_end(high_u + 0.5, first_u, columns), _window_end(high_v + 0.5, first_v, rows)
+
+
+@compiled()
+def _projected_box(uvw):
+    """Smallest column and row, largest column and row of projected vertices [V, 3]."""
+    low_u, low_v, high_u, high_v = np.inf, np.inf, -np.inf, -np.inf
+    for i in range(uvw.shape[0]):
+        low_u, high_u = min(low_u, uvw[i, 0]), max(high_u, uvw[i, 0])
+        low_v, high_v = min(low_v, uvw[i, 1]), max(high_v, uvw[i, 1])
+    return low_u, low_v, high_u, high_v
+
+
+@compiled()
+def _window_end(high, first, size):
+    return math.ceil(min(max(high, first), size))
 
 
 @compiled()

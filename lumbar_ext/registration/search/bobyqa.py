@@ -176,22 +176,24 @@ class BoxSearch:
         """The best point met from `start`, which is clipped to the box."""
         import nlopt  # only who searches this way needs the library
 
-        best = _Best(objective, np.clip(start, -self.limits, self.limits), self.steps, self.limits, record)
         optimiser = nlopt.opt(nlopt.LN_BOBYQA, len(start))
+        best = _Best(
+            objective, np.clip(start, -self.limits, self.limits), self.steps, self.limits, record, optimiser.force_stop
+        )
         scaled_limits = self.limits / self.steps
         optimiser.set_lower_bounds(-scaled_limits)
         optimiser.set_upper_bounds(scaled_limits)
         optimiser.set_initial_step(min(self.first_step, 0.9 * float(scaled_limits.min())))
         optimiser.set_xtol_abs(self.last_step)
         optimiser.set_maxeval(self.max_evaluations)
-        if np.isfinite(record.seconds_left):
-            optimiser.set_maxtime(max(record.seconds_left, 1e-3))
         optimiser.set_min_objective(best.evaluate)
         try:
             optimiser.optimize(best.position / self.steps)
             code = optimiser.last_optimize_result()
         except nlopt.RoundoffLimited:
             code = nlopt.XTOL_REACHED
+        except nlopt.ForcedStop:
+            code = nlopt.MAXTIME_REACHED
         record.report(level, best.loss)
         return SearchOutcome(best.position, best.loss, _reason(code, best.loss))
 
@@ -206,14 +208,17 @@ class _Best:
         steps: np.ndarray,
         limits: np.ndarray,
         record: Record,
+        stop: Callable[[], None],
     ) -> None:
-        self.position, self.loss = start, np.inf
+        self.position, self.loss, self._stop = start, np.inf, stop
         self._objective, self._steps, self._limits, self._record = objective, steps, limits, record
 
     def evaluate(self, scaled: np.ndarray, _gradient: np.ndarray) -> float:
         position = np.clip(scaled * self._steps, -self._limits, self._limits)
         loss = self._objective(position)
         self._record.evaluations += 1
+        if self._record.out_of_time:  # nlopt's own limit is by the wall clock
+            self._stop()
         if not np.isfinite(loss):
             return _WORST
         if loss < self.loss:

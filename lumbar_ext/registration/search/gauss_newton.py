@@ -60,7 +60,7 @@ DEFAULT_STAGES = (
     GaussNewtonStage(2, 5000, Varying.ALL, 7, 0.1, reuse=6),
 )
 
-_MAX_REJECTIONS = 6
+_MAX_REJECTIONS = 6  # of a step, damped six times as strongly each time
 _EXPLAINED = 1e-8
 """A loss below this is that of the rounding of the pixels' float32: there is nothing left to explain."""
 _NEWTON_DAMPING = 1e-2

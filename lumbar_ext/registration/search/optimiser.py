@@ -25,7 +25,7 @@ class Optimiser(ABC):
         Args:
             problem: targets, starts and bounds.
             progress: called with (level, evaluations, loss).
-            max_seconds: wall-clock limit; the best found so far is returned when it is reached.
+            max_seconds: limit, processor time of this process; the best found so far is returned when it is reached.
 
         Returns:
             A result within the bounds, never worse than the start.

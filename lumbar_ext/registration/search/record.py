@@ -17,7 +17,11 @@ ReportProgress = Callable[[str, int, float], None]
 
 
 class Record:
-    """Counts evaluations and seconds and tells the caller about progress."""
+    """Counts evaluations and seconds and tells the caller about progress.
+
+    Seconds are processor time of this process: what a search finds within a limit does not depend on what else the machine
+    does.
+    """
 
     def __init__(self, progress: ReportProgress | None, max_seconds: float | None) -> None:
         if max_seconds is not None and not max_seconds > 0:
@@ -27,13 +31,13 @@ class Record:
         self.curvature: Curvature | None = None
         self.levels: dict[str, LevelSearch] = {}
         self._progress = progress
-        self._begin, self._compiling = time.perf_counter(), seconds_compiling()
+        self._begin, self._compiling = time.process_time(), seconds_compiling()
         self.limit_seconds = np.inf if max_seconds is None else float(max_seconds)
 
     @property
     def seconds(self) -> float:
         """Since the start, without the time in which kernels were compiled, so that it does not use up a limit."""
-        return time.perf_counter() - self._begin - (seconds_compiling() - self._compiling)
+        return time.process_time() - self._begin - (seconds_compiling() - self._compiling)
 
     @property
     def seconds_left(self) -> float:

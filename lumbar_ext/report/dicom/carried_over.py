@@ -14,7 +14,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.radiographs.dicom_header import element_name, element_text
+from lumbar_ext.io.dicom_header import element_name, element_text
 
 UTF_8 = "ISO_IR 192"
 _LONGEST = {"SH": 16, "LO": 64}  # characters, PS3.5 6.2

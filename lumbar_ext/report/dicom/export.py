@@ -18,8 +18,8 @@ from pydicom.dataset import Dataset
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.dicom_header import is_dicom, read_dataset
 from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, require_file
-from lumbar_ext.radiographs.dicom_header import is_dicom, read_dataset
 from lumbar_ext.report.dicom.encapsulated_pdf import encapsulated_report
 from lumbar_ext.report.dicom.encapsulated_stl import encapsulated_meshes
 from lumbar_ext.report.dicom.ownership import check_ownership

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.io.atomic import atomic_path
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.shape.correspondence.array_cache import store_arrays, stored_arrays
 from lumbar_ext.shape.model.alignment import align_from_starts, axis_starts
 from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
@@ -77,27 +78,26 @@ def _reference(
     shape: CohortShape, data_dir: Path, work_dir: Path, n_vertices: int, orientation: VertebraShapeModel | None
 ) -> Reference:
     """The reference made from one shape, from the cache if its data are the same."""
-    key = hashlib.sha1(f"{content_key(shape, data_dir)} {n_vertices} {shape.unit} {shape.landmarks}".encode())
+    content = f"{content_key(shape, data_dir)} {n_vertices} {shape.unit} {shape.landmarks}"
+    key = hashlib.sha1(content.encode()).hexdigest()
     cache = work_dir / f"reference_{shape.name}_{n_vertices}.npz"
-    if cache.is_file():
-        stored = np.load(cache)
-        if str(stored["key"]) == key.hexdigest():
-            surface = Surface(stored["vertices"], stored["triangles"])
-            return Reference(surface, stored["landmarks"], stored["weights"])
+    stored = stored_arrays(cache, key)
+    if stored is not None:
+        surface = Surface(stored["vertices"], stored["triangles"])
+        return Reference(surface, MaterialPoints(stored["landmarks"], stored["weights"]))
     target = load_target(shape, data_dir)
     vertebra_from_target = _rough_frame(shape, target, orientation)
     reference = build_reference(
         target.surface.with_vertices(vertebra_from_target.apply(target.surface.vertices_mm)), n_vertices
     )
-    with atomic_path(cache) as temporary:
-        np.savez(
-            temporary,
-            key=key.hexdigest(),
-            vertices=reference.surface.vertices_mm,
-            triangles=reference.surface.triangles,
-            landmarks=reference.landmark_vertices,
-            weights=reference.landmark_weights,
-        )
+    store_arrays(
+        cache,
+        key,
+        vertices=reference.surface.vertices_mm,
+        triangles=reference.surface.triangles,
+        landmarks=reference.landmarks.vertices,
+        weights=reference.landmarks.weights,
+    )
     return reference
 
 

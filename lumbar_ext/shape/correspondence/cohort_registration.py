@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.shape.correspondence.array_cache import store_arrays, stored_arrays
 from lumbar_ext.shape.correspondence.nonrigid import (
     MASK_TARGET_STAGES,
     SMOOTH_TARGET_STAGES,
@@ -250,37 +250,30 @@ def _key(shape: CohortShape, template: Surface, data_dir: Path, content: str) ->
 
 
 def _store(registered: RegisteredShape, path: Path, key: str) -> None:
-    """Writes a result to the cache, atomically."""
-    with atomic_path(path) as temporary:
-        np.savez(
-            temporary,
-            key=key,
-            vertices=registered.vertices_mm.astype(np.float32),
-            pose=registered.world_from_vertebra,
-            forth=registered.template_to_target_mm,
-            back=registered.target_to_template_mm,
-            crossings=registered.n_self_intersections,
-            notes=json.dumps(registered.notes),
-        )
+    """Keeps a result for the next build."""
+    store_arrays(
+        path,
+        key,
+        vertices=registered.vertices_mm.astype(np.float32),
+        pose=registered.world_from_vertebra,
+        forth=registered.template_to_target_mm,
+        back=registered.target_to_template_mm,
+        crossings=registered.n_self_intersections,
+        notes=json.dumps(registered.notes),
+    )
 
 
 def _cached(shape: CohortShape, path: Path, key: str) -> RegisteredShape | None:
     """A result of an earlier run, if it was made from the same."""
-    if not path.is_file():
+    stored = stored_arrays(path, key)
+    if stored is None:
         return None
-    try:
-        stored = np.load(path)
-        if str(stored["key"]) != key:
-            return None
-        return RegisteredShape(
-            shape,
-            stored["vertices"].astype(np.float64),
-            stored["pose"],
-            stored["forth"],
-            stored["back"],
-            int(stored["crossings"]),
-            tuple(json.loads(str(stored["notes"]))),
-        )
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        _LOG.warning("%s cannot be read and is made again (%s)", path, error)
-        return None
+    return RegisteredShape(
+        shape,
+        stored["vertices"].astype(np.float64),
+        stored["pose"],
+        stored["forth"],
+        stored["back"],
+        int(stored["crossings"]),
+        tuple(json.loads(str(stored["notes"]))),
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.shape.correspondence.nonrigid import SMOOTH_TARGET_STAGES, NonrigidRegistration
 from lumbar_ext.shape.model.reference import Reference
@@ -18,18 +19,15 @@ class MirrorMap:
     """Each vertex's partner on the other side: a point in a triangle, as remeshing does not keep symmetry.
 
     Args:
-        vertices: [V, 3] corners of the triangle.
-        weights: [V, 3] barycentric weights in it.
+        partners: [V] the points.
     """
 
-    vertices: np.ndarray
-    weights: np.ndarray
+    partners: MaterialPoints
 
     def apply(self, vertices_mm: np.ndarray) -> np.ndarray:
         """The mirror image [..., V, 3] of vertices or of displacements, vertebra frame, mm."""
         vertices = np.asarray(vertices_mm)
-        partner = (vertices[..., self.vertices, :] * self.weights[..., None].astype(vertices.dtype)).sum(axis=-2)
-        return partner * _FLIP.astype(vertices.dtype)
+        return (self.partners.of(vertices) * _FLIP).astype(vertices.dtype)
 
 
 def mirror_map(reference: Reference) -> MirrorMap:
@@ -37,5 +35,5 @@ def mirror_map(reference: Reference) -> MirrorMap:
     surface = reference.surface
     mirrored = Surface(surface.vertices_mm * _FLIP, surface.triangles[:, ::-1])
     registration = NonrigidRegistration(surface, SMOOTH_TARGET_STAGES[:4])
-    located = locate(mirrored, registration.register(surface.vertices_mm, mirrored).vertices_mm)
-    return MirrorMap(located.vertices, located.weights)
+    _, partners = locate(mirrored, registration.register(surface.vertices_mm, mirrored).vertices_mm)
+    return MirrorMap(partners)

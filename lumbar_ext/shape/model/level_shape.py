@@ -10,30 +10,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.mesh.coarse_mesh import CoarseMesh
-
-
-@dataclass(frozen=True)
-class LandmarkVertices:
-    """Landmarks as weighted means of vertices.
-
-    Args:
-        vertices: [7, k] indices.
-        weights: [7, k], each row adding up to one.
-    """
-
-    vertices: np.ndarray
-    weights: np.ndarray
-
-    def __post_init__(self) -> None:
-        if self.vertices.shape != self.weights.shape or len(self.vertices) != len(LANDMARKS):
-            raise ValueError(
-                f"vertices and weights must both be [{len(LANDMARKS)}, k], "
-                f"found {self.vertices.shape}, {self.weights.shape}"
-            )
-
-    def of(self, fields: np.ndarray) -> np.ndarray:
-        """Values [..., 7, 3] at the landmarks of values [..., V, 3] at the vertices."""
-        return (fields[..., self.vertices, :].astype(np.float64) * self.weights[..., None]).sum(-2)
+from lumbar_ext.mesh.material_points import MaterialPoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +102,15 @@ class LevelShape:
 
     Args:
         surface: the surface.
-        landmark_vertices: where its landmarks are.
+        landmark_vertices: where its seven landmarks are.
     """
 
     surface: SurfaceModes
-    landmark_vertices: LandmarkVertices
+    landmark_vertices: MaterialPoints
+
+    def __post_init__(self) -> None:
+        if len(self.landmark_vertices) != len(LANDMARKS):
+            raise ValueError(f"a level has {len(LANDMARKS)} landmarks, found {len(self.landmark_vertices)}")
 
     @property
     def n_modes(self) -> int:
@@ -186,7 +167,8 @@ def _level_shapes(model, n_modes: int | None) -> tuple[LevelShape, ...]:
     modes = model.modes[:, :n_modes].detach().cpu().float().numpy() * deviations[:, :, None, None]
     means = model.mean.detach().cpu().float().numpy()
     triangles = np.ascontiguousarray(model.triangles.cpu().numpy().astype(np.int32))
-    landmarks = LandmarkVertices(model.landmark_vertices.cpu().numpy(), model.landmark_weights.cpu().numpy())
+    weights = model.landmark_weights.cpu().numpy().astype(np.float64)  # so that sums over single precision lose nothing
+    landmarks = MaterialPoints(model.landmark_vertices.cpu().numpy(), weights)
     return tuple(
         LevelShape(SurfaceModes(means[i], modes[i].reshape(modes.shape[1], means[i].size), triangles), landmarks)
         for i in range(len(LEVELS))

@@ -64,7 +64,7 @@ class VertebraShapeModel(nn.Module):
             n_modes: keep only the first modes; all when omitted.
 
         Raises:
-            InputError: if the file cannot be read as a shape model.
+            InputError: if the file cannot be read as a shape model, or holds numbers that are not finite.
         """
         try:
             state = read_tensors(path, "a vertebra shape model")
@@ -77,6 +77,9 @@ class VertebraShapeModel(nn.Module):
             model.load_state_dict(state)
         except (KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:
             raise InputError(f"{path}: cannot be read as a vertebra shape model ({one_line(error)})") from error
+        for name, value in model.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise InputError(f"{path}: {name} holds numbers that are not finite, expected a vertebra shape model")
         return model if n_modes is None else model.truncate(n_modes)
 
     def save(self, path: str | Path) -> None:
@@ -209,15 +212,18 @@ def fit_level_shapes(shapes_mm: Sequence[np.ndarray], reference: Reference, n_mo
         components.append(principal_components(vertebra_from_mean.apply(alignment.shapes_mm), n_modes))
     kept = min(len(c.modes) for c in components)
     model = VertebraShapeModel(
-        len(reference.surface.vertices_mm), len(reference.surface.triangles), kept, reference.landmark_vertices.shape[1]
+        len(reference.surface.vertices_mm),
+        len(reference.surface.triangles),
+        kept,
+        reference.landmarks.vertices.shape[1],
     )
     state = {
         "mean": np.stack([c.mean_mm for c in components]),
         "modes": np.stack([c.modes[:kept] for c in components]),
         "standard_deviations": np.stack([c.standard_deviations_mm[:kept] for c in components]),
         "triangles": reference.surface.triangles,
-        "landmark_vertices": reference.landmark_vertices,
-        "landmark_weights": reference.landmark_weights,
+        "landmark_vertices": reference.landmarks.vertices,
+        "landmark_weights": reference.landmarks.weights,
     }
     model.load_state_dict({name: torch.as_tensor(np.ascontiguousarray(value)) for name, value in state.items()})
     return model

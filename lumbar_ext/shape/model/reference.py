@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from lumbar_ext.anatomy import LANDMARKS
 from lumbar_ext.errors import InputError
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.remeshing import remesh
 from lumbar_ext.mesh.sampling import spread_points
 from lumbar_ext.mesh.surface import Surface
@@ -33,26 +34,19 @@ class Reference:
 
     Args:
         surface: watertight, one foramen, vertebra frame, mm.
-        landmark_vertices: [7, k] vertex indices.
-        landmark_weights: [7, k] non-negative weights, each row sums to one.
+        landmarks: [7] means of vertices with weights that are not negative.
     """
 
     surface: Surface
-    landmark_vertices: np.ndarray
-    landmark_weights: np.ndarray
+    landmarks: MaterialPoints
 
     def landmarks_mm(self, vertices_mm: np.ndarray) -> np.ndarray:
         """Landmarks [..., 7, 3] of vertices [..., V, 3] in this topology."""
-        return landmarks_of(vertices_mm, self.landmark_vertices, self.landmark_weights)
+        return self.landmarks.of(vertices_mm)
 
     def in_vertebra_frame(self, vertices_mm: np.ndarray) -> np.ndarray:
         """Brings vertices [V, 3] of this topology from any world frame to their own vertebra frame."""
         return world_from_vertebra(self.landmarks_mm(vertices_mm)).inverse().apply(vertices_mm)
-
-
-def landmarks_of(vertices_mm: np.ndarray, landmark_vertices: np.ndarray, landmark_weights: np.ndarray) -> np.ndarray:
-    """Landmarks [..., 7, 3] as weighted means of vertices [..., V, 3]."""
-    return np.einsum("...lkc,lk->...lc", np.asarray(vertices_mm)[..., landmark_vertices, :], landmark_weights)
 
 
 def build_reference(surface: Surface, n_vertices: int = 10_000) -> Reference:
@@ -68,14 +62,14 @@ def build_reference(surface: Surface, n_vertices: int = 10_000) -> Reference:
     mesh = remesh(surface, n_vertices)
     # Two rounds: the rules look along the axes, and the first round's landmarks straighten the axes.
     for _ in range(2):
-        vertices, weights = _define_landmarks(mesh)
-        pose = world_from_vertebra(landmarks_of(mesh.vertices_mm, vertices, weights))
+        landmarks = _define_landmarks(mesh)
+        pose = world_from_vertebra(landmarks.of(mesh.vertices_mm))
         mesh = mesh.with_vertices(pose.inverse().apply(mesh.vertices_mm))
-    return Reference(mesh, vertices, weights)
+    return Reference(mesh, landmarks)
 
 
-def _define_landmarks(mesh: Surface) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex sets [7, k] and weights [7, k] by the rules below, for a mesh with X front, Y left, Z up."""
+def _define_landmarks(mesh: Surface) -> MaterialPoints:
+    """The seven landmarks by the rules below, for a mesh with X front, Y left, Z up."""
     wall_x, mid_z = _posterior_wall(mesh)
     patches = {
         "superior_endplate": _endplate(mesh, wall_x, mid_z, +1),
@@ -87,7 +81,7 @@ def _define_landmarks(mesh: Surface) -> tuple[np.ndarray, np.ndarray]:
         "spinous_process": np.flatnonzero(mesh.vertices_mm[:, 0] < mesh.vertices_mm[:, 0].min() + _SPINOUS_BORDER_MM),
     }
     rows = [_thin_out(mesh, patches[name], name) for name in LANDMARKS]
-    return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
+    return MaterialPoints(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]))
 
 
 def _thin_out(mesh: Surface, patch: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -116,18 +116,17 @@ def _equations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives [R, 6 + K] and values [R] of the point-to-plane distances, instance minus target, model frame."""
     instance = Surface(model.instance(b), model.triangles)
-    forth = locate(target, instance.vertices_mm[own])
-    normals = _unit((target.normals[forth.vertices] * forth.weights[..., None]).sum(axis=1))
+    ahead, forth = locate(target, instance.vertices_mm[own])
+    normals = _unit(forth.of(target.normals))
     facing = (normals * instance.normals[own]).sum(axis=1) > _COMPATIBLE_COSINE
-    first = _rows(normals, forth.points_mm, model.modes_mm[:, own])
-    first_residual = (normals * (instance.vertices_mm[own] - forth.points_mm)).sum(axis=1)
-    back = locate(instance, target.vertices_mm[theirs])
-    met = _unit((instance.normals[back.vertices] * back.weights[..., None]).sum(axis=1))
+    first = _rows(normals, ahead, model.modes_mm[:, own])
+    first_residual = (normals * (instance.vertices_mm[own] - ahead)).sum(axis=1)
+    behind, back = locate(instance, target.vertices_mm[theirs])
+    met = _unit(back.of(instance.normals))
     normals = target.normals[theirs]
     meeting = (normals * met).sum(axis=1) > _COMPATIBLE_COSINE
-    modes = (model.modes_mm[:, back.vertices] * back.weights[..., None]).sum(axis=2)
-    second = _rows(normals, target.vertices_mm[theirs], modes)
-    second_residual = (normals * (back.points_mm - target.vertices_mm[theirs])).sum(axis=1)
+    second = _rows(normals, target.vertices_mm[theirs], back.of(model.modes_mm))
+    second_residual = (normals * (behind - target.vertices_mm[theirs])).sum(axis=1)
     rows = np.concatenate([first[facing], second[meeting]])
     return rows, np.concatenate([first_residual[facing], second_residual[meeting]])
 

@@ -31,6 +31,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.io.input_file import one_line
 from lumbar_ext.io.weights import read_tensors
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.mirror import MirrorMap
 from lumbar_ext.shape.model.reference import Reference
@@ -92,27 +93,27 @@ class Atlas:
             arrays = {name: value.numpy() for name, value in stored.items()}
             surface = Surface(arrays["means"][2], arrays["triangles"])
             return cls(
-                reference=Reference(surface, arrays["landmark_vertices"], arrays["landmark_weights"]),
+                reference=Reference(surface, MaterialPoints(arrays["landmark_vertices"], arrays["landmark_weights"])),
                 means_mm=arrays["means"],
                 deviations_mm=arrays["deviations"].astype(np.float32),
                 deviation_names=_names(arrays["deviation_names"]),
                 bases_mm=arrays["bases"],
                 base_names=_names(arrays["base_names"]),
                 base_splits=_names(arrays["base_splits"]),
-                mirror=MirrorMap(arrays["mirror_vertices"].astype(np.int64), arrays["mirror_weights"]),
+                mirror=MirrorMap(MaterialPoints(arrays["mirror_vertices"].astype(np.int64), arrays["mirror_weights"])),
                 background=_background(arrays),
             )
-        except (KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise InputError(f"{path}: cannot be read as an anatomy file ({one_line(error)})") from error
 
     def save(self, path: str | Path) -> None:
         """Writes the anatomy file atomically."""
         arrays = {
             "triangles": self.reference.surface.triangles.astype(np.int32),
-            "landmark_vertices": self.reference.landmark_vertices.astype(np.int64),
-            "landmark_weights": self.reference.landmark_weights.astype(np.float32),
-            "mirror_vertices": self.mirror.vertices.astype(np.int32),
-            "mirror_weights": self.mirror.weights.astype(np.float32),
+            "landmark_vertices": self.reference.landmarks.vertices.astype(np.int64),
+            "landmark_weights": self.reference.landmarks.weights.astype(np.float32),
+            "mirror_vertices": self.mirror.partners.vertices.astype(np.int32),
+            "mirror_weights": self.mirror.partners.weights.astype(np.float32),
             "means": self.means_mm.astype(np.float32),
             "deviations": self.deviations_mm.astype(np.float16),
             "deviation_names": _encoded(self.deviation_names),

@@ -5,11 +5,8 @@ lumbar-ext pathology-sheet --output pathologies.png --seed 4
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-
-from lumbar_ext.mesh.surface import Surface
+from lumbar_ext.io.atomic import atomic_path
+from lumbar_ext.mesh.rendering import ColouredMesh, Framing, in_one_colour, render, tiled
 from lumbar_ext.simulation.bones.pathology import Pathology
 from lumbar_ext.simulation.bones.person import posed_person
 from lumbar_ext.simulation.bones.simulated_population import Population
@@ -32,8 +29,9 @@ EXAMPLES: tuple[Pathology | None, ...] = (
 )
 
 _TILE_PX = (230, 430)  # columns and rows of a person
-_CAMERA_MM = 620.0  # from the spine's middle
-_MIDDLE_MM = (-20.0, 0.0, -10.0)  # of what is shown, world
+_FRAMING = Framing((-20.0, 0.0, -10.0), 1.3)  # world; a tile holds 330 mm of height: T12 to the sacrum
+_LIGHT_GREY, _IVORY, _TAN = (211.0, 211.0, 211.0), (255.0, 255.0, 240.0), (210.0, 180.0, 140.0)
+"""Red, green, blue, as the web calls them."""
 
 
 def pathology_sheet(output: str, seed: int = 4, *, split: str = "train", anatomy: str = str(DEFAULT_ANATOMY)) -> None:
@@ -48,37 +46,28 @@ def pathology_sheet(output: str, seed: int = 4, *, split: str = "train", anatomy
     Raises:
         InputError: for an unknown split or a missing anatomy file.
     """
-    import pyvista
-
     population = Population.load(anatomy)
-    width, height = _TILE_PX
-    plotter = pyvista.Plotter(
-        off_screen=True, shape=(2, len(EXAMPLES)), window_size=(width * len(EXAMPLES), 2 * height), border=False
-    )
-    for column, pathology in enumerate(EXAMPLES):
-        posture = posed_person(population, StudySpec(seed, split, pathology=pathology, direction="neutral"))
-        for row, side in enumerate(((0.0, 1.0), (1.0, 0.0))):
-            plotter.subplot(row, column)
-            for solid, colour in _bones(posture):
-                faces = np.concatenate([np.full((len(solid.triangles), 1), 3), solid.triangles], axis=1)
-                plotter.add_mesh(pyvista.PolyData(solid.vertices_mm, faces.ravel()), color=colour)
-            eye = np.array(_MIDDLE_MM) + _CAMERA_MM * np.array([*side, 0.0])
-            plotter.camera_position = [eye, _MIDDLE_MM, (0, 0, 1)]
-        plotter.subplot(0, column)
-        plotter.add_text(_title(pathology), font_size=8, color="black")
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    plotter.screenshot(output)
+    people = [posed_person(population, StudySpec(seed, split, pathology=own, direction="neutral")) for own in EXAMPLES]
+    rows = [
+        [
+            (_title(pathology) if row == 0 else "", render(_bones(posture), towards, (0, 0, 1), _TILE_PX, _FRAMING))
+            for pathology, posture in zip(EXAMPLES, people, strict=True)
+        ]
+        for row, towards in enumerate(((0, 1, 0), (1, 0, 0)))
+    ]
+    with atomic_path(output) as temporary:
+        tiled(rows).save(temporary, "PNG")
     print(output)
 
 
-def _bones(posture: Posture) -> list[tuple[Surface, str]]:
+def _bones(posture: Posture) -> list[ColouredMesh]:
     """T12 to the sacrum in the upright person's frame, with colours."""
     person_from_world = posture.world_from_person.inverse()
     skeleton = posture.skeleton
-    placed = [(skeleton.thoracic[0].solid, posture.world_from_thoracic[0], "lightgrey")]
-    placed += [(v.solid, p, "ivory") for v, p in zip(skeleton.lumbar, posture.world_from_vertebra, strict=True)]
-    placed.append((skeleton.sacrum, posture.world_from_sacrum, "tan"))
-    return [(solid.moved(person_from_world @ pose), colour) for solid, pose, colour in placed]
+    placed = [(skeleton.thoracic[0].solid, posture.world_from_thoracic[0], _LIGHT_GREY)]
+    placed += [(v.solid, p, _IVORY) for v, p in zip(skeleton.lumbar, posture.world_from_vertebra, strict=True)]
+    placed.append((skeleton.sacrum, posture.world_from_sacrum, _TAN))
+    return [in_one_colour(solid.moved(person_from_world @ pose), colour) for solid, pose, colour in placed]
 
 
 def _title(pathology: Pathology | None) -> str:

@@ -33,8 +33,8 @@ from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.simulation.simulated_study import SimulatedStudy, Truth, refuse_no_picture
 from lumbar_ext.simulation.study_files import is_complete, write_study
 from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.studies.truth_volume import TruthVolume, truth_grid, values_at
 from lumbar_ext.transforms.tissue import NO_HU, NOT_SEEN_LABEL, TISSUE_LABELS, UNKNOWN_LABEL
-from lumbar_ext.volumes.truth_volume import TruthVolume, truth_grid, values_at
 
 # A whole trunk is this wide and deep; less is filled up.
 _WHOLE_MM = (180.0, 260.0)

@@ -10,8 +10,8 @@ from lumbar_ext.geometry import BiplanarGeometry, SlotScan, euler_rotation
 from lumbar_ext.simulation.imaging.exposure import Exposure
 from lumbar_ext.simulation.ranges import AppearanceParameters, SimulationParameters, SlotParameters
 
-_MARGIN_MM = 6.0
-_NETWORK_SIZE_PX = 512
+_MARGIN_MM = 6.0  # around what must be on the films
+_NETWORK_SIZE_PX = 512  # columns for which pixel_mm is stated
 
 
 def sample_slot_scans(

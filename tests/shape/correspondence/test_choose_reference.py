@@ -39,7 +39,7 @@ def test_the_mesh_nearest_to_the_wanted_number_is_taken(tmp_path, monkeypatch, r
         if shape.name == "d":
             raise InputError("not a vertebra")
         points = np.resize(cube.vertices_mm, (counts[shape.name], 3))
-        return Reference(Surface(points, cube.triangles), reference.landmark_vertices, reference.landmark_weights)
+        return Reference(Surface(points, cube.triangles), reference.landmarks)
 
     monkeypatch.setattr("lumbar_ext.shape.correspondence.choose_reference._reference", made)
     cohort = Cohort(tuple(entry(n) for n in "abcd"), None, None)
@@ -57,4 +57,4 @@ def test_a_finished_reference_is_kept(tmp_path, monkeypatch):
     )
     second = choose_reference(cohort, tmp_path, tmp_path, 1200)[1]
     assert np.array_equal(first.surface.vertices_mm, second.surface.vertices_mm)
-    assert np.array_equal(first.landmark_weights, second.landmark_weights)
+    assert np.array_equal(first.landmarks.weights, second.landmarks.weights)

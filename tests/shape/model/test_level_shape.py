@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.shape.model.level_shape import LandmarkVertices, LevelShape, SurfaceModes, level_shapes
+from lumbar_ext.mesh.material_points import MaterialPoints
+from lumbar_ext.shape.model.level_shape import LevelShape, SurfaceModes, level_shapes
 
 
 def test_instances_are_the_mean_plus_modes_in_standard_deviations(toy_model, shapes):
@@ -51,5 +52,5 @@ def test_shapes_of_arrays_are_checked(shapes):
     surface = shapes[0].surface
     with pytest.raises(ValueError, match=r"modes_mm must be \[K, 7686\]"):
         SurfaceModes(surface.mean_mm, surface.modes_mm[:, :-3], surface.triangles)
-    with pytest.raises(ValueError, match=r"must both be \[7, k\]"):
-        LandmarkVertices(np.zeros((6, 4), dtype=int), np.zeros((6, 4)))
+    with pytest.raises(ValueError, match="7 landmarks, found 6"):
+        LevelShape(surface, MaterialPoints(np.zeros((6, 4), dtype=int), np.zeros((6, 4))))

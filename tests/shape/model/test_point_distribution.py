@@ -74,3 +74,10 @@ def test_wrong_coefficients_and_files_are_refused(model, tmp_path):
     (tmp_path / "no.pt").write_text("no model")
     with pytest.raises(InputError, match=r"no\.pt"):
         VertebraShapeModel.load(tmp_path / "no.pt")
+
+
+def test_numbers_that_are_not_finite_are_refused(model, tmp_path):
+    state = model.state_dict() | {"mean": torch.full_like(model.mean, torch.nan)}
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: mean holds numbers that are not finite"):
+        VertebraShapeModel.load(tmp_path / "model.pt")

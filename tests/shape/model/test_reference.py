@@ -29,8 +29,8 @@ def test_landmarks_of_a_symmetric_vertebra_are_symmetric(reference):
 
 
 def test_weights_are_means(reference):
-    assert np.allclose(reference.landmark_weights.sum(axis=1), 1)
-    assert (reference.landmark_weights >= 0).all()
+    assert np.allclose(reference.landmarks.weights.sum(axis=1), 1)
+    assert (reference.landmarks.weights >= 0).all()
 
 
 def test_a_sphere_is_no_vertebra():

@@ -23,7 +23,7 @@ POSE = RigidTransform.from_euler(0.2, -0.3, 0.4, np.array([10.0, -20, 30]))
 def slid(linear, vertices):
     """The same surface under other vertices: each moves about 2 mm and is put back onto it."""
     surface = Surface(vertices, linear.triangles)
-    return locate(surface, vertices + 2 * np.sin(vertices[:, [2, 0, 1]] / 5), candidates=40).points_mm
+    return locate(surface, vertices + 2 * np.sin(vertices[:, [2, 0, 1]] / 5), candidates=40)[0]
 
 
 def test_an_instance_is_found_again_by_its_vertices(linear):

@@ -3,6 +3,7 @@ import pytest
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
+from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.correspondence.mirror import MirrorMap
 from lumbar_ext.shape.model.reference import LANDMARK_VERTICES, Reference
@@ -34,7 +35,7 @@ def population():
     )
     nearest = np.argmin(((surface.vertices_mm[:, None] - targets) ** 2).sum(-1), axis=0)
     vertices = np.repeat(nearest[:, None], LANDMARK_VERTICES, axis=1)
-    reference = Reference(surface, vertices, np.full(vertices.shape, 1 / LANDMARK_VERTICES))
+    reference = Reference(surface, MaterialPoints(vertices, np.full(vertices.shape, 1 / LANDMARK_VERTICES)))
     mean = reference.in_vertebra_frame(surface.vertices_mm)
     means = np.repeat(mean[None], len(LEVELS), axis=0)
     return Population(
@@ -46,7 +47,9 @@ def population():
             bases_mm=(1.2 * means)[None],
             base_names=("someone",),
             base_splits=("test",),
-            mirror=MirrorMap(np.repeat(np.arange(len(mean))[:, None], 3, axis=1), np.full((len(mean), 3), 1 / 3)),
+            mirror=MirrorMap(
+                MaterialPoints(np.repeat(np.arange(len(mean))[:, None], 3, axis=1), np.full((len(mean), 3), 1 / 3))
+            ),
             background=None,
         )
     )

@@ -18,8 +18,8 @@ from lumbar_ext.simulation.ct.ct_surroundings import missing_voxels, with_surrou
 from lumbar_ext.simulation.ct.from_ct import ct_subject, simulate_ct_study, write_ct_studies
 from lumbar_ext.simulation.ranges import SimulationParameters
 from lumbar_ext.studies.study_folder import StudyFolder
+from lumbar_ext.studies.truth_volume import read_truth_volume
 from lumbar_ext.transforms.tissue import NO_HU, NOT_SEEN_LABEL
-from lumbar_ext.volumes.truth_volume import read_truth_volume
 
 SPACING = 2.0
 SHAPE = (50, 70, 90)  # right, anterior, superior

@@ -6,8 +6,8 @@ from lumbar_ext.io.volume import read_volume, write_volume
 from lumbar_ext.mesh.surface import tube
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.studies.study_folder import TruthFolder
+from lumbar_ext.studies.truth_volume import TRUTH_SHAPE, TRUTH_VOXEL_MM, TruthVolume, read_truth_volume, truth_grid
 from lumbar_ext.transforms.tissue import NO_HU
-from lumbar_ext.volumes.truth_volume import TRUTH_SHAPE, TRUTH_VOXEL_MM, TruthVolume, read_truth_volume, truth_grid
 
 
 def ring(height):

@@ -14,7 +14,7 @@ from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.studies.study_folder import TruthFolder
 
-TRUTH_VOXEL_MM = 1.5
+TRUTH_VOXEL_MM = 1.5  # along all axes: about that of the CTs behind the studies
 TRUTH_SHAPE = (144, 128, 192)
 """216 x 192 x 288 mm: L1 to L5 of tall and of crooked people, with what lies about them."""
 

@@ -12,9 +12,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.compressed_image import SYNTAXES, StreamHeader, decode_stream
+from lumbar_ext.io.dicom_header import element_integer, element_text
 from lumbar_ext.io.input_file import one_line, require_image_size
-from lumbar_ext.radiographs.compressed_image import SYNTAXES, StreamHeader, decode_stream
-from lumbar_ext.radiographs.dicom_header import element_integer, element_text
 
 _IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 _PLAIN = {_IMPLICIT, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN}

@@ -1,16 +1,20 @@
-"""Shaded pictures of meshes for paper: an orthographic z-buffer with one light at the viewer, no display needed."""
+"""Shaded pictures of meshes: an orthographic z-buffer with one light at the viewer; needs no display and no graphics card."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from lumbar_ext.compiled import compiled
+from lumbar_ext.mesh.surface import Surface
 
 _OVERSAMPLING = 2  # along each axis: smooth edges
 _MARGIN = 0.04  # of the picture's size around the meshes
 _AMBIENT = 0.35  # share of light that comes from everywhere
+_TITLE_GREY = (90, 90, 90)  # red, green, blue
 
 
 @dataclass(frozen=True)
@@ -28,21 +32,50 @@ class ColouredMesh:
     colours: np.ndarray
 
 
-def render(meshes: list[ColouredMesh], towards: np.ndarray, up: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
+@dataclass(frozen=True)
+class Framing:
+    """What a picture shows, where several are to be compared.
+
+    Args:
+        centre_mm: [3] in its middle.
+        px_per_mm: its scale.
+    """
+
+    centre_mm: tuple[float, float, float]
+    px_per_mm: float
+
+
+def in_one_colour(surface: Surface, colour: tuple[float, float, float]) -> ColouredMesh:
+    """A surface in a colour, 0..255."""
+    return ColouredMesh(surface.vertices_mm, surface.triangles, np.broadcast_to(colour, surface.vertices_mm.shape))
+
+
+def render(
+    meshes: Sequence[ColouredMesh],
+    towards: Sequence[float],
+    up: Sequence[float],
+    size_px: tuple[int, int],
+    framing: Framing | None = None,
+) -> np.ndarray:
     """A picture on white, uint8 [rows, columns, 3].
 
     Args:
         meshes: all in one frame; at least one.
         towards: [3] direction from the meshes to the viewer.
         up: [3] direction that points up in the picture.
-        size_px: (columns, rows); the meshes fill it but for a margin.
+        size_px: (columns, rows).
+        framing: what of the meshes' frame it shows; by default they fill it but for a margin.
     """
     view = _view_axes(np.asarray(towards, dtype=np.float64), np.asarray(up, dtype=np.float64))
     columns, rows = (n * _OVERSAMPLING for n in size_px)
     placed = [mesh.vertices_mm @ view.T for mesh in meshes]
-    low, high = (f([f(points[:, :2], axis=0) for points in placed], axis=0) for f in (np.min, np.max))
-    scale = min(np.array([columns, rows]) * (1 - 2 * _MARGIN) / np.maximum(high - low, 1e-9))
-    offset = np.array([columns, rows]) / 2 - scale * np.array([1, -1]) * (low + high) / 2
+    if framing is None:
+        low, high = (f([f(points[:, :2], axis=0) for points in placed], axis=0) for f in (np.min, np.max))
+        scale = min(np.array([columns, rows]) * (1 - 2 * _MARGIN) / np.maximum(high - low, 1e-9))
+        middle = (low + high) / 2
+    else:
+        scale, middle = framing.px_per_mm * _OVERSAMPLING, (view @ framing.centre_mm)[:2]
+    offset = np.array([columns, rows]) / 2 - scale * np.array([1, -1]) * middle
     picture = np.full((rows, columns, 3), 255.0)
     depth = np.full((rows, columns), -np.inf)
     for mesh, points in zip(meshes, placed, strict=True):
@@ -52,6 +85,18 @@ def render(meshes: list[ColouredMesh], towards: np.ndarray, up: np.ndarray, size
         _paint(uvz, np.ascontiguousarray(mesh.triangles), lit, picture, depth)
     blocks = picture.reshape(size_px[1], _OVERSAMPLING, size_px[0], _OVERSAMPLING, 3)
     return blocks.mean((1, 3)).round().astype(np.uint8)
+
+
+def tiled(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
+    """Pictures uint8 [h, w, 3] of one size in rows of equal length, each under its title."""
+    height, width = rows[0][0][1].shape[:2]
+    sheet = Image.new("RGB", (width * len(rows[0]), height * len(rows)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    for i, row in enumerate(rows):
+        for j, (title, picture) in enumerate(row):
+            sheet.paste(Image.fromarray(picture), (j * width, i * height))
+            draw.text((j * width + 6, i * height + 4), title, fill=_TITLE_GREY, font=font)
+    return sheet
 
 
 def _view_axes(towards: np.ndarray, up: np.ndarray) -> np.ndarray:
