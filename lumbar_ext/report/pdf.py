@@ -25,6 +25,10 @@ _OUT = FontFace(fill_color=(253, 240, 230))
 _LINE_PX = 3  # thickness of an outline
 _ROW_ROOM_MM = 14
 """Height of a row of texts in two columns, three lines of them at most."""
+_CAPTION_MM = 3.6
+"""Height of a line of a caption."""
+_CAPTION_LINES = 4
+"""As many as a caption has at most."""
 _SMALLEST_FIGURE_MM = 55
 """Lower figures go to the next page, where there is room for larger ones."""
 _NOTICE = "Research only - not a medical device, not for diagnosis or treatment."
@@ -129,10 +133,11 @@ def _figures(paper: FPDF, content: ReportContent, pictures: Pictures) -> None:
         width = (paper.epw - 6) / 2
         tallest = max(picture.shape[0] / picture.shape[1] for _, picture in figures)
         # Both rows fit on the first page where the words above are few: what is left decides how large the second is.
-        room = paper.h - paper.get_y() - 14 - 18
+        captions = _CAPTION_LINES * _CAPTION_MM
+        room = paper.h - paper.get_y() - 14 - 12 - captions
         width = min(width, room / tallest) if room > _SMALLEST_FIGURE_MM else width
         height = tallest * width
-        if paper.will_page_break(height + 16):
+        if paper.will_page_break(height + 10 + captions):
             paper.add_page()
         _title(paper, title, 11)
         top = paper.get_y()
@@ -141,8 +146,8 @@ def _figures(paper: FPDF, content: ReportContent, pictures: Pictures) -> None:
             paper.image(_jpeg(picture), x=left, y=top, w=width, alt_text=_latin(caption))
             paper.set_xy(left, top + height + 1)
             paper.set_font(_FONT, "", 8)
-            paper.multi_cell((paper.epw - 6) / 2, 3.6, _latin(caption))
-        paper.set_y(top + height + 9)
+            paper.multi_cell((paper.epw - 6) / 2, _CAPTION_MM, _latin(caption))
+        paper.set_y(top + height + 1 + captions)
 
 
 def _overlay(figure: RadiographFigure) -> np.ndarray:

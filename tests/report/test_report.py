@@ -1,13 +1,16 @@
 """The page and the paper of a made-up study: complete, self-contained, and safe against what a header may hold."""
 
 import base64
+import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
@@ -260,3 +263,19 @@ def test_without_s1_its_values_say_why(whole, page):
     assert dict(content.headlines)["Sacral slope"].hint == "S1: the network of this run does not see S1"
     assert "does not see S1" in page and "S1" not in pictures.radiographs[0].outlines
     assert [line.name for line in pictures.radiographs[1].marks.lines][-1] == "L5 inferior endplate"
+
+
+def test_a_long_caption_does_not_leave_a_page_of_the_paper_empty(sacral):
+    content, pictures = sacral
+    tall = io.BytesIO()
+    Image.new("L", (300, 700)).save(tall, "JPEG")
+    films = tuple(replace(film, jpeg=tall.getvalue(), size_px=(300, 700)) for film in pictures.radiographs)
+    long = "White: L1 superior endplate, S1 superior endplate and horizontal; Sacral slope 36.9 ± 12.0°, measured in 3D"
+
+    def pages(caption):
+        paper = report_pdf(
+            replace(content, captions={"ap": "AP", "lat": caption}), replace(pictures, radiographs=films)
+        )
+        return len(re.findall(rb"/Type /Page\b", paper))
+
+    assert pages(long) == pages("Lateral") > 1
