@@ -14,9 +14,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def store_arrays(path: Path, key: str, **arrays: object) -> None:
-    """Writes arrays (.npz) with their key."""
+    """Writes arrays (.npz) with their key, and their names: a damaged directory of the archive can lose one in silence."""
     with atomic_path(path) as temporary:
-        np.savez(temporary, key=key, **arrays)
+        np.savez(temporary, key=key, names=sorted(arrays), **arrays)
 
 
 def stored_arrays(path: Path, key: str) -> dict[str, np.ndarray] | None:
@@ -26,7 +26,10 @@ def stored_arrays(path: Path, key: str) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path) as stored:
             arrays = dict(stored)
-        return arrays if str(arrays["key"]) == key else None
+        found, names = str(arrays.pop("key")), arrays.pop("names").tolist()
+        if names != sorted(arrays):
+            raise ValueError(f"holds {', '.join(arrays)}, expected {', '.join(names)}")
+        return arrays if found == key else None
     except Exception as error:  # numpy, zipfile and zlib have errors of their own
         _LOG.warning("%s cannot be read and is made again (%s)", path, one_line(error))
         return None
