@@ -30,6 +30,9 @@ S1_LANDMARKS = ("superior_centre", "superior_anterior", "superior_posterior", "s
 S1_LEFT_RIGHT_SWAP = (0, 1, 2, 4, 3)
 """Index of each of them in the mirrored person."""
 
+ANCHOR_POINTS = (("T12", "centre"), *(("S1", name) for name in S1_LANDMARKS))
+"""Level and name of the points that are located beside L1 to L5: the order of arrays over them."""
+
 VERSE_LABELS = {"L1": 20, "L2": 21, "L3": 22, "L4": 23, "L5": 24}
 """Label values of the lumbar vertebrae in VerSe segmentations (Sekuboyina et al. 2021)."""
 

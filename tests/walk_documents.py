@@ -78,6 +78,8 @@ ELSEWHERE = {
     "package-map": "tests/deploy, in the environment of its SDK",
     "pacs": "needs an archive; tests/pacs",
     "posture-statistics": "needs a collection of key points; tests/simulation/posture",
+    "evaluate-anchors": "minutes; tests/evaluation/test_anchor_study.py",
+    "evaluate-shape-values": "minutes; tests/evaluation/test_closest_instances.py",
     "evaluate-volumes": "needs a trained field network; tests/evaluation",
     "volume": "needs a trained field network; tests/volumes",
     "simulate-ct": "needs a CT; tests/simulation/ct",

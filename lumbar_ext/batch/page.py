@@ -72,7 +72,7 @@ class Histogram:
     """One distribution as a picture.
 
     Args:
-        subject: "L3", "L3-L4" or "L1-L5".
+        subject: "L3", "L3-L4", "L1-L5" or "S1".
         text: number, mean, standard deviation and how many lie outside of the reference range.
         bars: (x, y, width, height) of each, in a picture of 240 x 64.
         band: (x, width) of the reference range; None without one.

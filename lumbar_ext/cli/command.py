@@ -163,6 +163,12 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb("evaluate-measurements", "cli.bundle_verbs:evaluate_measurements", "errors of measurements of a cohort"),
         Verb(
+            "evaluate-shape-values",
+            "evaluation.closest_instances:evaluate_shape_values",
+            "errors of measurements that the shape model leaves",
+        ),
+        Verb("evaluate-anchors", "evaluation.anchor_study:evaluate_anchors", "errors of values with T12 and S1"),
+        Verb(
             "calibrate-measurements",
             "measurements.uncertainty.interval_calibration:fit_interval_calibration",
             "chooses the factors of their intervals",

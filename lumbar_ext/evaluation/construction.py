@@ -15,15 +15,14 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.measurements.marks.vertebra_frame import Axes, unit
 from lumbar_ext.measurements.values.frames import (
-    Axes,
     angle_between_deg,
     angle_in_plane_deg,
     cardan_rad,
     levelled_axes,
     lumbar_axes,
     relative_rotation,
-    unit,
 )
 from lumbar_ext.measurements.values.spine_values import Key, Mesh
 from lumbar_ext.mesh.surface import Surface

@@ -14,8 +14,12 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.evaluation.construction import constructed_poses, constructed_values
+from lumbar_ext.landmarks.anchors import TrueAnchors, read_anchors
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.measurements.marks.sacral_marks import mark_centre, mark_sacrum
+from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra
 from lumbar_ext.measurements.uncertainty.grade import Grade, Quality, vertebra_quality
 from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX, shipped_calibration
 from lumbar_ext.measurements.uncertainty.registered import measure_registration
@@ -26,7 +30,7 @@ from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.studies.study_folder import TruthFolder
 
 _VERTICES_A_VERTEBRA = 60  # neighbouring vertices err alike, so more add rows and no cases
-_UNSIGNED = ("cobb",)
+_UNSIGNED = ("cobb", "apical_translation")
 # The side of a nearly straight spine is a matter of chance; what counts is how large its angle is.
 
 
@@ -62,19 +66,33 @@ def true_meshes(truth_dir: str | Path) -> dict[str, Mesh]:
     return {level: Mesh(*read_mesh(truth.mesh(level)), landmarks[i]) for i, level in enumerate(LEVELS)}
 
 
-def measure_meshes(meshes: Mapping[str, Mesh]) -> Values:
-    """All values that can be measured on true meshes, by measurement and subject."""
+def measure_meshes(meshes: Mapping[str, Mesh], anchors: TrueAnchors | None = None) -> Values:
+    """All values that can be measured on true meshes and, where they are known, true positions of T12, L6 and S1."""
     marks, broken = mark_spine(meshes)
     placed = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
-    return measure_spine(placed, broken)
+    return measure_spine(placed | true_neighbours(anchors), broken)
+
+
+def true_neighbours(anchors: TrueAnchors | None) -> dict[str, MarkedVertebra]:
+    """T12, L6 and S1 as marked vertebrae, those that are known."""
+    if anchors is None:
+        return {}
+    centres = {"T12": anchors.t12_centre_mm, "L6": anchors.l6_centre_mm}
+    marked = {level: mark_centre(level, centre) for level, centre in centres.items() if np.isfinite(centre).all()}
+    return {**marked, "S1": mark_sacrum(anchors.s1_mm)} if np.isfinite(anchors.s1_mm).all() else marked
 
 
 def measurement_errors(
-    study: str, result: RegistrationResult, triangles: np.ndarray, truth_dir: str | Path
+    study: str,
+    result: RegistrationResult,
+    triangles: np.ndarray,
+    truth_dir: str | Path,
+    anchors: LocatedAnchors | None = None,
 ) -> list[MeasurementError]:
-    """All rows of a registered study."""
+    """All rows of a registered study; `anchors` are T12 and S1 as located."""
     true = true_meshes(truth_dir)
-    truth, measured = measure_meshes(true), measure_registration(result, triangles)
+    truth = measure_meshes(true, read_anchors(TruthFolder(Path(truth_dir)).anchors))
+    measured = measure_registration(result, triangles, anchors)
     poses = constructed_poses(truth_dir)
     construction = {} if poses is None else constructed_values(true, poses)
     rows = []
@@ -85,8 +103,8 @@ def measurement_errors(
                 study,
                 *key,
                 *(None if value is None else float(value) for value in (known, found, built)),
-                _difference(key[1], known, built),
-                _difference(key[1], found, known),
+                signed_error(key[1], known, built),
+                signed_error(key[1], found, known),
                 measured.laplace_sd.get(key),
             )
         )
@@ -149,7 +167,8 @@ def graded_vertebrae(
     return graded
 
 
-def _difference(name: str, a: np.ndarray | None, b: np.ndarray | float | None) -> float | None:
+def signed_error(name: str, a: np.ndarray | None, b: np.ndarray | float | None) -> float | None:
+    """One value less another, of unsigned kinds of their sizes; None where one is missing."""
     if a is None or b is None:
         return None
     return float(abs(a) - abs(b)) if name in _UNSIGNED else float(a - b)

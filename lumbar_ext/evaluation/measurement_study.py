@@ -26,8 +26,9 @@ from lumbar_ext.evaluation.measurement_errors import (
     measurement_errors,
 )
 from lumbar_ext.measurements.uncertainty.grade import Grade
-from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX
+from lumbar_ext.measurements.uncertainty.interval_calibration import LUMBOSACRAL, VERTEX, interval_kind
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
+from lumbar_ext.workflow.outputs import measured_anchors
 
 LARGE_ERROR_MM = 2.0
 """Mean distance to the truth from which on a vertebra's quality grade should raise a doubt."""
@@ -47,7 +48,8 @@ class MeasureErrors(Transform):
         """Adds both."""
         triangles = self.shape_model.triangles.cpu().numpy()
         study = Path(data["truth_dir"]).parent.name
-        errors = measurement_errors(study, data["pred"], triangles, data["truth_dir"])
+        anchors = measured_anchors(data["observed"], data["pred"])
+        errors = measurement_errors(study, data["pred"], triangles, data["truth_dir"], anchors)
         graded = graded_vertebrae(errors, data["pred"], data["landmarks"])
         return {**data, "measurement_errors": errors, "graded_vertebrae": graded}
 
@@ -116,11 +118,12 @@ def format_table(title: str, errors: list[MeasurementError]) -> str:
     ]
     by_kind: dict[str, list[MeasurementError]] = {}
     for error in errors:
-        by_kind.setdefault(error.id, []).append(error)
-    for kind in [definition.id for definition in DEFINITIONS] + [VERTEX]:
+        by_kind.setdefault(interval_kind((error.subject, error.id)), []).append(error)
+    ids = [definition.id for definition in DEFINITIONS]
+    for kind in (*ids, *(interval_kind((LUMBOSACRAL, name)) for name in ids), VERTEX):
         own = by_kind.get(kind, [])
         if own:
-            unit = BY_ID[kind].unit if kind in BY_ID else "mm"
+            unit = BY_ID[own[0].id].unit if kind != VERTEX else "mm"
             lines.append("| " + " | ".join([kind, unit, *_cells(own)]) + " |")
     return "\n".join(lines)
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.transforms import Transform
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.landmarks.anchors import read_anchors
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.studies.study_folder import StudyFolder, TruthFolder, study_folders
 from lumbar_ext.transforms.canonical import CanonicalView
-from lumbar_ext.transforms.decode import DecodedView
+from lumbar_ext.transforms.decode import DecodedView, SpineAnchors
 from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
+
+_TRUE_SCALE_PX = 0.1  # of the error of a true position, which rounding leaves
 
 
 def looks_at(inputs: str, looks: int = 1) -> int:
@@ -131,4 +135,18 @@ def _perfectly_seen(canonical: CanonicalView, original_px: np.ndarray, truth: Tr
         present=present,
         landmark_confidence=np.repeat(present[:, None], landmarks_px.shape[1], axis=1).astype(float),
         order_consistent=True,
+        anchors=_true_anchors(canonical, truth),
     )
+
+
+def _true_anchors(canonical: CanonicalView, truth: TruthFolder) -> SpineAnchors:
+    """T12 and S1 where they are; a sixth lumbar vertebra by its centre."""
+    known = read_anchors(truth.anchors)
+    if known is None:
+        return SpineAnchors.nothing()
+    project = canonical.camera.project
+    positions_px = project(np.vstack([known.t12_centre_mm, known.s1_mm]))
+    sixth_px = np.repeat(project(known.l6_centre_mm)[None], len(LANDMARKS), axis=0)
+    scales_px = np.full(len(positions_px), _TRUE_SCALE_PX)
+    anchors = replace(SpineAnchors.nothing(), l6_landmarks_px=sixth_px)
+    return anchors.with_points(positions_px, scales_px, ("T12", "S1"))

@@ -1,16 +1,17 @@
-"""The landmarks file of a study: seven landmarks of L1 to L5 in world mm and in pixels of both images.
+"""The landmarks file of a study: seven landmarks of L1 to L5, the centre of T12 and five landmarks of S1, in world mm and in
+pixels of both images.
 
 A sixth lumbar vertebra may stand in the file; arrays leave it out."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.io.json_document import check_document, read_document
@@ -22,8 +23,45 @@ _DIGITS = 6  # of mm, px and confidences in the file
 _SHAPE = (len(LEVELS), len(LANDMARKS))
 
 
+class _InFiles:
+    """Landmarks with the arrays that a file has of them."""
+
+    def by_key(self) -> dict[str, np.ndarray]:
+        """The arrays by the keys that a landmark has in the file."""
+        return {
+            "position_mm": self.positions_mm,
+            **{f"{view}_px": self.positions_px[view] for view in VIEWS},
+            **{f"confidence_{view}": self.confidence[view] for view in VIEWS},
+            "gap_mm": self.gap_mm,
+        }
+
+
 @dataclass(frozen=True)
-class StudyLandmarks:
+class AnchorLandmarks(_InFiles):
+    """The points of T12 and S1 in the order of `anatomy.ANCHOR_POINTS`; NaN where unknown.
+
+    Args:
+        positions_mm: [6, 3] in world mm.
+        positions_px: for each view, [6, 2] (u, v) in its image.
+        confidence: for each view, [6] in [0, 1].
+        gap_mm: [6] distance of the two rays at the point.
+    """
+
+    positions_mm: np.ndarray
+    positions_px: dict[str, np.ndarray]
+    confidence: dict[str, np.ndarray]
+    gap_mm: np.ndarray
+
+    @classmethod
+    def unknown(cls) -> AnchorLandmarks:
+        """Points of which nothing is known."""
+        n = len(ANCHOR_POINTS)
+        pixels, confidence = ({view: np.full(size, np.nan) for view in VIEWS} for size in ((n, 2), n))
+        return cls(np.full((n, 3), np.nan), pixels, confidence, np.full(n, np.nan))
+
+
+@dataclass(frozen=True)
+class StudyLandmarks(_InFiles):
     """Landmarks in the order of `anatomy.LEVELS` and `anatomy.LANDMARKS`; NaN where unknown.
 
     Args:
@@ -31,6 +69,7 @@ class StudyLandmarks:
         positions_px: for each view, [5, 7, 2] (u, v) in its image.
         confidence: for each view, [5, 7] in [0, 1].
         gap_mm: [5, 7] distance of the two rays at the landmark.
+        anchors: T12 and S1, unknown by default.
 
     Raises:
         InputError: if a shape is wrong or a view is missing.
@@ -40,6 +79,7 @@ class StudyLandmarks:
     positions_px: dict[str, np.ndarray]
     confidence: dict[str, np.ndarray]
     gap_mm: np.ndarray
+    anchors: AnchorLandmarks = field(default_factory=AnchorLandmarks.unknown)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "positions_mm", _array("positions_mm", self.positions_mm, 3))
@@ -59,27 +99,24 @@ class StudyLandmarks:
         confidence = {view: np.full(_SHAPE, np.nan) for view in VIEWS}
         return cls(np.full((*_SHAPE, 3), np.nan), pixels, confidence, np.full(_SHAPE, np.nan))
 
-    def by_key(self) -> dict[str, np.ndarray]:
-        """The arrays by the keys that a landmark has in the file."""
-        return {
-            "position_mm": self.positions_mm,
-            **{f"{view}_px": self.positions_px[view] for view in VIEWS},
-            **{f"confidence_{view}": self.confidence[view] for view in VIEWS},
-            "gap_mm": self.gap_mm,
-        }
-
 
 def write_landmarks(path: str | Path, landmarks: StudyLandmarks) -> None:
     """Writes the landmarks as JSON, atomically, rounded to 1e-6; unknown values become null.
 
+    T12 and S1 stand in the file where anything is known of them.
+
     Raises:
         InputError: if a confidence is outside [0, 1] or a gap is negative.
     """
-    values = landmarks.by_key()
+    values, others = landmarks.by_key(), landmarks.anchors.by_key()
     vertebrae = {
         level: {name: {key: _plain(value[i, j]) for key, value in values.items()} for j, name in enumerate(LANDMARKS)}
         for i, level in enumerate(LEVELS)
     }
+    for place, (level, name) in enumerate(ANCHOR_POINTS):
+        entry = {key: _plain(value[place]) for key, value in others.items()}
+        if any(value is not None for value in entry.values()):
+            vertebrae.setdefault(level, {})[name] = entry
     document = {"vertebrae": vertebrae}
     try:
         check_document(document, _SCHEMA)
@@ -96,13 +133,20 @@ def read_landmarks(path: str | Path) -> StudyLandmarks:
     """
     vertebrae = read_document(path, _SCHEMA)["vertebrae"]
     landmarks = StudyLandmarks.unknown()
-    values = landmarks.by_key()
+    values, others = landmarks.by_key(), landmarks.anchors.by_key()
     for i, level in enumerate(LEVELS):
         for j, landmark in enumerate(LANDMARKS):
-            for name, value in vertebrae.get(level, {}).get(landmark, {}).items():
-                if value is not None:
-                    values[name][i, j] = value
+            _fill(values, (i, j), vertebrae.get(level, {}).get(landmark, {}))
+    for place, (level, name) in enumerate(ANCHOR_POINTS):
+        _fill(others, place, vertebrae.get(level, {}).get(name, {}))
     return landmarks
+
+
+def _fill(values: dict[str, np.ndarray], place: int | tuple[int, int], entry: dict) -> None:
+    """Puts what a file says of one landmark into the arrays."""
+    for name, value in entry.items():
+        if value is not None:
+            values[name][place] = value
 
 
 def _array(name: str, given: np.ndarray, *components: int) -> np.ndarray:

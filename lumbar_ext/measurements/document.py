@@ -113,9 +113,11 @@ def write_measurements_csv(path: str | Path, assessment: Assessment, patient: st
 
 
 def _levels_of(subject: str) -> tuple[str, ...]:
-    """From "L2" its own, from "L2-L4" L2 to L4."""
+    """Of L1 to L5, from "L2" its own, from "L2-L4" L2 to L4, from "L4-S1" L4 and L5, from "S1" L5, from which S1 is counted."""
     first, _, last = subject.partition("-")
-    return LEVELS[LEVELS.index(first) : LEVELS.index(last or first) + 1]
+    top = LEVELS.index(first) if first in LEVELS else len(LEVELS) - 1 if first == "S1" else 0
+    bottom = LEVELS.index(last or first) if (last or first) in LEVELS else len(LEVELS) - 1
+    return LEVELS[top : bottom + 1]
 
 
 def _measurement_document(m: Measurement) -> dict[str, Any]:

@@ -28,9 +28,9 @@ TRANSLATION_LIMIT_MM = 4.0
 """Sagittal translation from flexion to extension above which a segment is called unstable on radiographs: more than 3 to
 4 mm (Boden and Wiesel, Spine 1990; White and Panjabi 1990, who allow 4.5 mm)."""
 
-ROTATION_LIMIT_DEG = {"L1-L2": 15.0, "L2-L3": 15.0, "L3-L4": 15.0, "L4-L5": 20.0}
-"""Sagittal rotation above which a segment is called unstable: 15 deg at L1-L4, 20 deg at L4-L5 (White and Panjabi,
-Clinical Biomechanics of the Spine, 2nd ed. 1990)."""
+ROTATION_LIMIT_DEG = {"L1-L2": 15.0, "L2-L3": 15.0, "L3-L4": 15.0, "L4-L5": 20.0, "L5-S1": 25.0}
+"""Sagittal rotation above which a segment is called unstable: 15 deg at L1-L4, 20 deg at L4-L5, 25 deg at L5-S1
+(White and Panjabi, Clinical Biomechanics of the Spine, 2nd ed. 1990)."""
 
 THRESHOLD_SOURCE = (
     "White and Panjabi, Clinical Biomechanics of the Spine, 1990; Boden and Wiesel, Spine 1990;15:571; background "
@@ -86,7 +86,7 @@ def compare_studies(first: tuple[Measurement, ...], second: tuple[Measurement, .
         first, second: measurements of each study.
     """
     studies = [{(m.subject, m.id): m for m in values} for values in (first, second)]
-    return tuple(_motion(f"{upper}-{lower}", studies) for upper, lower in pairwise(LEVELS))
+    return tuple(_motion(f"{upper}-{lower}", studies) for upper, lower in pairwise((*LEVELS, "S1")))
 
 
 def compare_postures(first_dir: str, second_dir: str, output: str | None = None) -> None:

@@ -22,7 +22,7 @@ class Change:
     """A value in every study, against the first.
 
     Args:
-        subject: "L3", "L3-L4" or "L1-L5".
+        subject: "L3", "L3-L4", "L1-L5" or "S1".
         id: of its definition.
         values: in each study; None where it cannot be had.
         differences: each later study's less the first's; None where one is missing.

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import INTENDED_USE
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
 from lumbar_ext.measurements.uncertainty.grade import Grade
-from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS, Scope
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS, Scope, subject_name
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 Flag = Literal["above", "below"]
@@ -25,7 +24,7 @@ VIEW_TITLES = {"ap": "Anteroposterior", "lat": "Lateral"}
 MISSING = "\N{EN DASH}"
 """What a cell shows where there is no value."""
 
-HEADLINES = ("lordosis_l1_l5", "cobb")
+HEADLINES = ("lordosis_l1_l5", "cobb", "lordosis_l1_s1", "sacral_slope")
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ LIMITS = (
     INTENDED_USE,
     "Values describe a reconstruction from two radiographs; what neither view shows is filled in from a statistical shape "
     'model. "Outside reference" compares a number with a published range; it is not a diagnosis.',
-    "The sacrum is not reconstructed: nothing is said of L5-S1, L1-S1 lordosis or the pelvis.",
+    "Of S1 only the superior endplate is located, by its five landmarks, and of T12 only the centre; neither has a mesh. "
+    "Nothing is said of the pelvis.",
     "Rotations are relative to the X-ray system; a turn of the whole person is part of them.",
 )
 
@@ -139,7 +139,7 @@ def report_content(
         doubts.append("Uncertainties are not calibrated for this shape model and are left out.")
     return ReportContent(
         header=_header(study, run),
-        headlines=tuple((BY_ID[name].title, _cell(assessment.get("L1-L5", name))) for name in HEADLINES),
+        headlines=tuple((BY_ID[name].title, _cell(_of_spine(assessment, name))) for name in HEADLINES),
         flagged=tuple(_flag_sentence(m) for m in assessment.measurements if _flag(m)),
         captions={view: _caption(view, assessment) for view in VIEWS},
         quality=tuple(_quality_row(level, assessment) for level in LEVELS),
@@ -152,38 +152,56 @@ def report_content(
 
 def landmark_marks(landmarks: StudyLandmarks, view: str) -> list[dict[str, Any]]:
     """The landmarks of a view that the network saw: level, name, u, v in pixels and confidence."""
-    pixels, confidence = landmarks.positions_px[view], landmarks.confidence[view]
+    names = [(level, name) for level in LEVELS for name in LANDMARKS]
+    pixels, confidence = landmarks.positions_px[view].reshape(-1, 2), landmarks.confidence[view].ravel()
+    beside = landmarks.anchors
+    pixels = np.concatenate([pixels, beside.positions_px[view]])
+    confidence = np.concatenate([confidence, beside.confidence[view]])
     return [
         {
             "level": level,
             "name": name.replace("_", " "),
-            "u": float(pixels[i, j, 0]),
-            "v": float(pixels[i, j, 1]),
-            "confidence": float(np.nan_to_num(confidence[i, j])),
+            "u": float(place[0]),
+            "v": float(place[1]),
+            "confidence": float(np.nan_to_num(sure)),
         }
-        for i, level in enumerate(LEVELS)
-        for j, name in enumerate(LANDMARKS)
-        if np.isfinite(pixels[i, j]).all()
+        for (level, name), place, sure in zip((*names, *ANCHOR_POINTS), pixels, confidence, strict=True)
+        if np.isfinite(place).all()
     ]
 
 
 def _tables(assessment: Assessment) -> list[Table]:
-    by_key = {(m.subject, m.id): m for m in assessment.measurements}
-    segments = tuple(f"{upper}-{lower}" for upper, lower in pairwise(LEVELS))
     return [
-        _table("Alignment", Scope.SPINE, ("L1-L5",), by_key),
-        _table("Motion segments", Scope.SEGMENT, segments, by_key),
-        _table("Vertebrae", Scope.VERTEBRA, LEVELS, by_key),
+        _table("Alignment", Scope.SPINE, ("spine",), assessment),
+        _table("Motion segments", Scope.SEGMENT, _columns(Scope.SEGMENT), assessment),
+        _table("Vertebrae", Scope.VERTEBRA, _columns(Scope.VERTEBRA), assessment),
     ]
 
 
-def _table(title: str, scope: Scope, columns: tuple[str, ...], by_key: Mapping[tuple[str, str], Measurement]) -> Table:
+def _columns(scope: Scope) -> tuple[str, ...]:
+    """What all definitions of a scope belong to."""
+    first = next(d for d in DEFINITIONS if d.scope is scope)
+    return tuple(subject_name(levels) for levels in first.subjects)
+
+
+def _table(title: str, scope: Scope, columns: tuple[str, ...], assessment: Assessment) -> Table:
     rows = tuple(
-        Row(d.title, UNITS[d.unit], d.text, tuple(_cell(by_key[column, d.id]) for column in columns))
+        Row(
+            d.title,
+            UNITS[d.unit],
+            d.text,
+            tuple(_cell(assessment.get(subject_name(levels), d.id)) for levels in d.subjects),
+        )
         for d in DEFINITIONS
         if d.scope is scope
     )
     return Table(title, columns, rows)
+
+
+def _of_spine(assessment: Assessment, name: str) -> Measurement:
+    """The value of a definition that has one subject."""
+    (levels,) = BY_ID[name].subjects
+    return assessment.get(subject_name(levels), name)
 
 
 def _cell(m: Measurement) -> Cell:
@@ -221,9 +239,16 @@ def _caption(view: str, assessment: Assessment) -> str:
     lines = assessment.lines.get(view, ())
     if not lines:
         return title
-    angle = assessment.get("L1-L5", {"ap": "cobb", "lat": "lordosis_l1_l5"}[view])
-    between = " and ".join(line.name for line in lines)
-    return f"{title}. White: {between}; {BY_ID[angle.id].title} {_cell(angle).text}°, measured in 3D"
+    sacral = any(line.name.startswith("S1") for line in lines)
+    names = {"ap": ("cobb",), "lat": ("lordosis_l1_s1", "sacral_slope") if sacral else ("lordosis_l1_l5",)}[view]
+    told = (_of_spine(assessment, name) for name in names)
+    angles = ", ".join(f"{BY_ID[angle.id].title} {_cell(angle).text}°" for angle in told)
+    return f"{title}. White: {_listed([line.name for line in lines])}; {angles}, measured in 3D"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Such as "a, b and c"."""
+    return " and ".join((", ".join(names[:-1]), names[-1]))
 
 
 def _flag(m: Measurement) -> Flag | None:

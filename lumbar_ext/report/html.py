@@ -33,6 +33,7 @@ class Pictures:
         triangles: [M, 3], shared by all meshes.
         vertex_sd_mm: by level, [V]; may be empty.
         sd_scale_mm: end of the colour scale of uncertainty.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it is unknown.
     """
 
     radiographs: tuple[RadiographFigure, ...]
@@ -41,6 +42,7 @@ class Pictures:
     triangles: np.ndarray
     vertex_sd_mm: Mapping[str, np.ndarray]
     sd_scale_mm: float
+    sacral_rim_mm: np.ndarray | None = None
 
 
 def report_html(content: ReportContent, pictures: Pictures) -> str:
@@ -50,7 +52,13 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         content: words and numbers.
         pictures: the figures.
     """
-    figure = vertebrae_figure(pictures.meshes_mm, pictures.triangles, pictures.vertex_sd_mm, pictures.sd_scale_mm)
+    figure = vertebrae_figure(
+        pictures.meshes_mm,
+        pictures.triangles,
+        pictures.vertex_sd_mm,
+        pictures.sd_scale_mm,
+        pictures.sacral_rim_mm,
+    )
     return template("report.html.j2").render(
         content=content,
         pictures=pictures,

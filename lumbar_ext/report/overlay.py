@@ -16,6 +16,8 @@ LEVEL_COLOURS = {
     "L3": (0, 158, 115),
     "L4": (240, 228, 66),
     "L5": (204, 121, 167),
+    "S1": (213, 94, 0),
+    "T12": (0, 114, 178),
 }
 """One colour a level from the colour-blind-safe palette of Okabe and Ito (2008)."""
 
@@ -24,15 +26,20 @@ _LINE_PX = 2.0  # thickness of an outline
 
 
 def draw_overlay(
-    radiograph: np.ndarray, camera: Camera, meshes_mm: dict[str, np.ndarray], triangles: np.ndarray
+    radiograph: np.ndarray,
+    camera: Camera,
+    meshes_mm: dict[str, np.ndarray],
+    triangles: np.ndarray,
+    sacral_rim_mm: np.ndarray | None = None,
 ) -> Image.Image:
-    """Draws the outline and the name of each vertebra on a radiograph, and the letters of the person's sides.
+    """Draws the outline and the name of each vertebra on a radiograph, the rim of S1, and the letters of the person's sides.
 
     Args:
         radiograph: [rows, columns], bone bright, any range; contrast is stretched between the 1st and 99th percentile.
         camera: the view of `radiograph`.
         meshes_mm: level name to vertices [V, 3], world mm.
         triangles: [M, 3], shared by all meshes.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it is unknown.
 
     Returns:
         An RGB picture in the radiograph's own orientation, its longer side 1024 px.
@@ -49,10 +56,20 @@ def draw_overlay(
             _paint_outline(picture, silhouette, LEVEL_COLOURS[level])
             centres[level] = ndimage.center_of_mass(silhouette)
     image = Image.fromarray(picture.round().astype(np.uint8))
+    if sacral_rim_mm is not None:
+        rim_px = view.project(sacral_rim_mm)
+        draw_rim(image, rim_px, round(_LINE_PX))
+        centres["S1"] = tuple(rim_px.mean(0)[::-1])
     _write_labels(image, centres)
     if meshes_mm:
         write_sides(image, film_marks(view, meshes_mm).sides)
     return image
+
+
+def draw_rim(image: Image.Image, rim_px: np.ndarray, width_px: int) -> None:
+    """Draws the rim of S1's endplate [N, 2] (u, v) as a closed line."""
+    points = [tuple(point) for point in rim_px.tolist()]
+    ImageDraw.Draw(image).line([*points, points[0]], fill=LEVEL_COLOURS["S1"], width=width_px, joint="curve")
 
 
 def stretched_radiograph(radiograph: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:

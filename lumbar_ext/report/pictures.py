@@ -8,6 +8,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
+from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.mesh.rendering import ColouredMesh, in_one_colour, render
 from lumbar_ext.mesh.surface import Surface
@@ -30,6 +31,7 @@ def build_pictures(
     triangles: np.ndarray,
     vertex_sd_mm: Mapping[str, np.ndarray],
     lines: Mapping[str, Sequence[EndplateLine]] | None = None,
+    sacral_rim_mm: np.ndarray | None = None,
 ) -> Pictures:
     """All pictures of a report.
 
@@ -40,11 +42,19 @@ def build_pictures(
         triangles: [M, 3], shared by all meshes.
         vertex_sd_mm: by level, [V]; may be empty.
         lines: by view, endplates to draw on the film.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it is unknown.
     """
     lines = lines or {}
     figures = tuple(
         radiograph_figure(
-            view, study[view].pixels, study.geometry[view], meshes_mm, triangles, landmarks, lines.get(view, ())
+            view,
+            study[view].pixels,
+            study.geometry[view],
+            meshes_mm,
+            triangles,
+            landmarks,
+            lines.get(view, ()),
+            sacral_rim_mm,
         )
         for view in VIEWS
     )
@@ -52,6 +62,8 @@ def build_pictures(
     by_level = [
         in_one_colour(Surface(vertices, triangles), LEVEL_COLOURS[level]) for level, vertices in meshes_mm.items()
     ]
+    if sacral_rim_mm is not None:
+        by_level.append(in_one_colour(Surface(*sacral_disc(sacral_rim_mm)), LEVEL_COLOURS["S1"]))
     renderings = [("From the front left", render(by_level, _FROM_FRONT_LEFT, _UP, _STILL_PX))]
     if vertex_sd_mm:
         by_sd = [ColouredMesh(meshes_mm[level], triangles, viridis(own, scale)) for level, own in vertex_sd_mm.items()]
@@ -59,7 +71,7 @@ def build_pictures(
         renderings.append((f"From the left, coloured by uncertainty from 0 (dark) to {scale:.1f} mm (bright)", picture))
     else:
         renderings.append(("From the left", render(by_level, _FROM_LEFT, _UP, _STILL_PX)))
-    return Pictures(figures, tuple(renderings), dict(meshes_mm), triangles, dict(vertex_sd_mm), scale)
+    return Pictures(figures, tuple(renderings), dict(meshes_mm), triangles, dict(vertex_sd_mm), scale, sacral_rim_mm)
 
 
 def _scale_mm(vertex_sd_mm: Mapping[str, np.ndarray]) -> float:

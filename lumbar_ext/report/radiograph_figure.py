@@ -75,6 +75,7 @@ def radiograph_figure(
     triangles: np.ndarray,
     landmarks: StudyLandmarks,
     lines: Sequence[EndplateLine] = (),
+    sacral_rim_mm: np.ndarray | None = None,
 ) -> RadiographFigure:
     """Draws a view.
 
@@ -86,6 +87,7 @@ def radiograph_figure(
         triangles: [M, 3], shared by all meshes.
         landmarks: of the study, in pixels of `radiograph`.
         lines: endplates to draw.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm, drawn as the outline of "S1".
     """
     scale = _LONG_SIDE_PX / max(camera.size_px)
     size_px = tuple(max(1, round(n * scale)) for n in camera.size_px)
@@ -95,6 +97,8 @@ def radiograph_figure(
     outlines = {
         level: mask_outlines(path_length(vertices, triangles, small) > 0) for level, vertices in meshes_mm.items()
     }
+    if sacral_rim_mm is not None:
+        outlines["S1"] = [small.project(sacral_rim_mm)]
     # The centre of the first pixel is (0, 0) in both grids.
     marks = tuple(
         {**mark, "u": (mark["u"] + 0.5) * shares[0] - 0.5, "v": (mark["v"] + 0.5) * shares[1] - 0.5}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from plotly import graph_objects
 
+from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.report.colours import VIRIDIS
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 
@@ -16,7 +17,11 @@ _SHORT = 65536  # vertices that 16 bits number
 
 
 def vertebrae_figure(
-    meshes_mm: Mapping[str, np.ndarray], triangles: np.ndarray, vertex_sd_mm: Mapping[str, np.ndarray], high_mm: float
+    meshes_mm: Mapping[str, np.ndarray],
+    triangles: np.ndarray,
+    vertex_sd_mm: Mapping[str, np.ndarray],
+    high_mm: float,
+    sacral_rim_mm: np.ndarray | None = None,
 ) -> graph_objects.Figure:
     """One mesh a vertebra in the colour of its level; what colours it by uncertainty lies in its `meta`.
 
@@ -25,12 +30,16 @@ def vertebrae_figure(
         triangles: [M, 3], shared by all meshes.
         vertex_sd_mm: by level, [V]; levels without are never coloured by uncertainty.
         high_mm: the end of the colour scale.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm, drawn as a disc.
     """
     centre = np.mean([vertices.mean(0) for vertices in meshes_mm.values()], axis=0) if meshes_mm else np.zeros(3)
     traces = [
         _trace(name, vertices - centre, triangles, vertex_sd_mm.get(name), high_mm)
         for name, vertices in meshes_mm.items()
     ]
+    if sacral_rim_mm is not None:
+        vertices, own = sacral_disc(sacral_rim_mm)
+        traces.append(_trace("S1", vertices - centre, own, None, high_mm))
     return graph_objects.Figure(traces, _layout())
 
 

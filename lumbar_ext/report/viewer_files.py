@@ -10,6 +10,7 @@ import numpy as np
 from lumbar_ext.anatomy import VERSE_LABELS
 from lumbar_ext.geometry.axes import GLTF_FROM_WORLD, RAS_FROM_WORLD
 from lumbar_ext.io.atomic import atomic_path, write_bytes
+from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.mesh.voxels import VoxelGrid, occupancy
 from lumbar_ext.report.overlay import LEVEL_COLOURS
@@ -18,22 +19,31 @@ _MM_PER_M = 1000.0  # glTF 2.0 counts in metres
 _MARGIN_MM = 3.0  # of empty voxels around the vertebrae
 
 
-def write_gltf_scene(path: str | Path, meshes_mm: Mapping[str, np.ndarray], triangles: np.ndarray) -> None:
+def write_gltf_scene(
+    path: str | Path,
+    meshes_mm: Mapping[str, np.ndarray],
+    triangles: np.ndarray,
+    sacral_rim_mm: np.ndarray | None = None,
+) -> None:
     """Writes all vertebrae as one binary glTF scene: metres, Y up, Z to the front, one named node and colour a level.
 
     Args:
         path: the `.glb` file.
         meshes_mm: by level, vertices [V, 3] in world mm.
         triangles: [M, 3], shared by all meshes.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm, which becomes the node S1, a disc.
     """
     import trimesh
 
     scene = trimesh.Scene()
-    for level, vertices in meshes_mm.items():
-        mesh = trimesh.Trimesh(vertices @ GLTF_FROM_WORLD.T / _MM_PER_M, triangles, process=False)
+    parts = {level: (vertices, triangles) for level, vertices in meshes_mm.items()}
+    if sacral_rim_mm is not None:
+        parts["S1"] = sacral_disc(sacral_rim_mm)
+    for level, (vertices, own) in parts.items():
+        mesh = trimesh.Trimesh(vertices @ GLTF_FROM_WORLD.T / _MM_PER_M, own, process=False)
         colour = [*(channel / 255 for channel in LEVEL_COLOURS[level]), 1.0]
         material = trimesh.visual.material.PBRMaterial(
-            name=level, baseColorFactor=colour, metallicFactor=0.0, roughnessFactor=0.8
+            name=level, baseColorFactor=colour, metallicFactor=0.0, roughnessFactor=0.8, doubleSided=level == "S1"
         )
         mesh.visual = trimesh.visual.TextureVisuals(material=material)
         scene.add_geometry(mesh, node_name=level, geom_name=level)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
-from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LEFT_RIGHT_SWAP
+from lumbar_ext.anatomy import LANDMARKS, LEFT_RIGHT_SWAP, LEVELS, S1_LANDMARKS, S1_LEFT_RIGHT_SWAP
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.transforms.level_naming.level_choice import (
     CONFIDENCE_THRESHOLD,
@@ -29,13 +30,40 @@ class SpineAnchors:
         t12_centre_px: [2] (u, v).
         l6_landmarks_px: [7, 2], of a sixth lumbar vertebra.
         s1_landmarks_px: [5, 2], `anatomy.S1_LANDMARKS`.
+        t12_scale_px: scale b of the centre's error, see `networks.spine_packing`.
+        s1_scale_px: [5] the same of each landmark of S1.
         confidence: of "T12", "L6" and "S1", as `DecodedView.confidence`.
     """
 
     t12_centre_px: np.ndarray
     l6_landmarks_px: np.ndarray
     s1_landmarks_px: np.ndarray
+    t12_scale_px: float
+    s1_scale_px: np.ndarray
     confidence: dict[str, float]
+
+    @classmethod
+    def nothing(cls) -> SpineAnchors:
+        """None of them is there."""
+        return cls(
+            t12_centre_px=np.full(2, np.nan),
+            l6_landmarks_px=np.full((len(LANDMARKS), 2), np.nan),
+            s1_landmarks_px=np.full((len(S1_LANDMARKS), 2), np.nan),
+            t12_scale_px=np.nan,
+            s1_scale_px=np.full(len(S1_LANDMARKS), np.nan),
+            confidence={"T12": 0.0, "L6": 0.0, "S1": 0.0},
+        )
+
+    def with_points(self, positions_px: np.ndarray, scales_px: np.ndarray, certain: Collection[str]) -> SpineAnchors:
+        """The same with other positions [6, 2] and scales [6] of `anatomy.ANCHOR_POINTS`; levels that are certain are so."""
+        return replace(
+            self,
+            t12_centre_px=positions_px[0],
+            s1_landmarks_px=positions_px[1:],
+            t12_scale_px=float(scales_px[0]),
+            s1_scale_px=scales_px[1:],
+            confidence={**self.confidence, **dict.fromkeys(certain, 1.0)},
+        )
 
     def with_sides_exchanged(self) -> SpineAnchors:
         """Left and right landmarks exchanged."""
@@ -43,6 +71,7 @@ class SpineAnchors:
             self,
             l6_landmarks_px=self.l6_landmarks_px[list(LEFT_RIGHT_SWAP)],
             s1_landmarks_px=self.s1_landmarks_px[list(S1_LEFT_RIGHT_SWAP)],
+            s1_scale_px=self.s1_scale_px[list(S1_LEFT_RIGHT_SWAP)],
         )
 
 

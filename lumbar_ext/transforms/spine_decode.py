@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, S1_LANDMARKS, SPINE_LEVELS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LANDMARKS, LEVELS, S1_LANDMARKS, SPINE_LEVELS
+from lumbar_ext.landmarks.located_anchors import AnchorView
 from lumbar_ext.networks.spine_packing import LOG_SCALE_RANGE, SPINE_PACK, SpineMaps
-from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
+from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, SpineAnchors
 from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.spine_targets import S1
@@ -36,22 +37,29 @@ class Candidate:
         level: name, one of `anatomy.SPINE_LEVELS`.
         probability: heatmap at the refined peak, at most 1.
         centre_px: [2] (u, v), the refined peak.
+        centre_scale_px: Laplace scale b of the centre, see `spine_packing`.
         landmarks_px: [7, 2] for a vertebra, [5, 2] for S1, by vote.
-        scale_px: [7] or [5] Laplace scale b of each, see `spine_packing`.
+        scale_px: [7] or [5] the same of each landmark.
         cell: (row, column) of the peak.
     """
 
     level: str
     probability: float
     centre_px: np.ndarray
+    centre_scale_px: float
     landmarks_px: np.ndarray
     scale_px: np.ndarray
     cell: tuple[int, int]
 
     def landmark_confidence(self, radius_mm: float = CONFIDENCE_RADIUS_MM) -> np.ndarray:
         """The probability of the level times that of each landmark lying within `radius_mm` on the detector."""
-        ratio = radius_mm / NETWORK_SPACING_MM / self.scale_px
-        return self.probability * (1 - (1 + ratio) * np.exp(-ratio))
+        return self.probability * probability_within(self.scale_px, radius_mm)
+
+
+def probability_within(scale_px: np.ndarray, radius_mm: float = CONFIDENCE_RADIUS_MM) -> np.ndarray:
+    """The probability that an error of a scale b (see `spine_packing`) is smaller than `radius_mm` on the detector."""
+    ratio = radius_mm / NETWORK_SPACING_MM / scale_px
+    return 1 - (1 + ratio) * np.exp(-ratio)
 
 
 def refined_peak(heatmap: np.ndarray, row: int, column: int) -> tuple[np.ndarray, float]:
@@ -121,10 +129,13 @@ def _candidate(maps: SpineMaps, heat: np.ndarray, level: int, row: int, column: 
     else:
         offsets, scales, centre_offset = maps.landmark_offsets[0], maps.landmark_scales[0], maps.centre_offset[0]
     positions, b = voted(offsets.numpy(), scales.numpy(), centre_offset.numpy(), centre)
+    # S1 has no centre of its own: the first of its landmarks is.
+    own = b[0] if level == S1 else np.exp(np.clip(float(maps.centre_scale[0, 0, row, column]), *LOG_SCALE_RANGE))
     return Candidate(
         SPINE_LEVELS[level],
         probability,
         SPINE_PACK.px_from_cells(centre),
+        float(own) * SPINE_PACK.stride,
         SPINE_PACK.px_from_cells(positions),
         b * SPINE_PACK.stride,
         (row, column),
@@ -218,6 +229,8 @@ def _anchors(chosen: dict[str, Candidate], confidence: dict[str, float]) -> Spin
         t12_centre_px=_or_nan(t12 and t12.centre_px, (2,)),
         l6_landmarks_px=_or_nan(l6 and l6.landmarks_px, (len(LANDMARKS), 2)),
         s1_landmarks_px=_or_nan(s1 and s1.landmarks_px, (len(S1_LANDMARKS), 2)),
+        t12_scale_px=t12.centre_scale_px if t12 else np.nan,
+        s1_scale_px=_or_nan(s1 and s1.scale_px, (len(S1_LANDMARKS),)),
         confidence={name: float(confidence[name]) for name in ("T12", "L6", "S1")},
     )
 
@@ -228,3 +241,25 @@ def _stacked(values: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> np.
 
 def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     return np.full(shape, np.nan) if value is None else np.asarray(value, float)
+
+
+def anchor_view(anchors: SpineAnchors, canonical: CanonicalView) -> AnchorView:
+    """The points of T12 and S1 that one view shows, in pixels of its network grid.
+
+    Args:
+        anchors: as decoded.
+        canonical: the radiograph on that grid.
+    """
+    positions_px = np.vstack([anchors.t12_centre_px, anchors.s1_landmarks_px])
+    scales_px = np.array([anchors.t12_scale_px, *anchors.s1_scale_px])
+    named = np.array([anchors.confidence[level] for level, _ in ANCHOR_POINTS])
+    confidence = np.nan_to_num(named * probability_within(scales_px))
+    return AnchorView(positions_px, scales_px, confidence, _on_film(positions_px, canonical))
+
+
+def _on_film(positions_px: np.ndarray, canonical: CanonicalView) -> np.ndarray:
+    columns, rows = canonical.camera.size_px
+    nearest = np.rint(np.nan_to_num(positions_px, nan=-1.0)).astype(int)
+    on_grid = ((nearest >= 0) & (nearest < (columns, rows))).all(-1)
+    u, v = np.clip(nearest, 0, (columns - 1, rows - 1)).T
+    return on_grid & canonical.inside[v, u]

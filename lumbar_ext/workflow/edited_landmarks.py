@@ -7,18 +7,21 @@ has set three points of a vertebra or more, its pose follows from these alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.axes import world_from_lps
-from lumbar_ext.landmarks.markups import NAMES, read_points
+from lumbar_ext.landmarks.markups import ANCHOR_NAMES, NAMES, read_anchor_points, read_points
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, Landmarks3D, ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.transforms.decode import SpineAnchors
+from lumbar_ext.transforms.spine_decode import anchor_view
 from lumbar_ext.workflow.observe import ObservedStudy
 
 OVERRULED_MM = 1.5
@@ -27,6 +30,7 @@ left is how exactly a landmark can be set: about a millimetre."""
 
 _MOVED_MM = 0.05  # a point that lies closer to the network's was not touched: files round to 0.0001
 _MARGIN = 0.25  # of the radiograph's size: how far outside of it a point may lie
+_BY_HAND_SCALE_PX = 0.5  # scale b of the error of a point of T12 or S1 that a user set: a millimetre along an axis
 _LEAST_STEP_MM = 10.0
 """Neighbouring lumbar vertebrae lie 25-45 mm apart; landmarks of the same name less than this below each other are misnamed."""
 _LEAST_SPREAD_MM = 2.0
@@ -42,11 +46,13 @@ class EditedLandmarks:
             for those that they supersede.
         landmarks: in space, marked where they were set by hand.
         by_hand: [5, 7] the landmarks that were set by hand.
+        anchors_by_hand: [6] the points of T12 and S1 that were (`anatomy.ANCHOR_POINTS`); none by default.
     """
 
     observed: ObservedStudy
     landmarks: Landmarks3D
     by_hand: np.ndarray
+    anchors_by_hand: np.ndarray = field(default_factory=lambda: np.zeros(len(ANCHOR_NAMES), dtype=bool))
 
 
 def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks3D) -> EditedLandmarks:
@@ -72,16 +78,40 @@ def edited_landmarks(path: str | Path, observed: ObservedStudy, found: Landmarks
     for view in VIEWS:
         seen = observed.decoded[view]
         pixels = observed.geometry[view].project(np.nan_to_num(points_mm))
-        _check_inside(path, view, pixels, by_hand, observed.canonical[view].camera.size_px)
+        _check_inside(path, view, pixels, by_hand, NAMES, observed.canonical[view].camera.size_px)
         placed = np.where(by_hand[..., None], pixels, seen.landmarks_px)
         placed[deleted] = np.nan
         confidence = np.where(by_hand, 1.0, np.where(superseded | deleted, 0.0, seen.landmark_confidence))
         decoded[view] = replace(seen, landmarks_px=placed, landmark_confidence=confidence)
-    edited = replace(observed, decoded=decoded)
+    edited, anchors_by_hand = _with_anchors(path, replace(observed, decoded=decoded))
     landmarks = triangulate_landmarks(edited.geometry, edited.landmarks)
     # What is superseded keeps its place, so that the file that is written next still shows it.
     kept_mm = np.where((superseded & stayed)[..., None], found.positions_mm, landmarks.positions_mm)
-    return EditedLandmarks(edited, replace(landmarks, positions_mm=kept_mm, by_hand=by_hand), by_hand)
+    found = replace(landmarks, positions_mm=kept_mm, by_hand=by_hand)
+    return EditedLandmarks(edited, found, by_hand, anchors_by_hand)
+
+
+def _with_anchors(path: str | Path, observed: ObservedStudy) -> tuple[ObservedStudy, np.ndarray]:
+    """The study with a user's points of T12 and S1 in place of the network's, and which [6] these are."""
+    points_mm, found_mm = world_from_lps(read_anchor_points(path)), observed.located_anchors().positions_mm
+    given, known = np.isfinite(points_mm).all(-1), np.isfinite(found_mm).all(-1)
+    by_hand = given & ~(known & (np.linalg.norm(points_mm - found_mm, axis=-1) < _MOVED_MM))
+    deleted = known & ~given
+    if not (by_hand | deleted).any():
+        return observed, by_hand
+    certain = {level for (level, _), own in zip(ANCHOR_POINTS, by_hand, strict=True) if own}
+    decoded = {}
+    for view in VIEWS:
+        seen, canonical = observed.decoded[view], observed.canonical[view]
+        anchors = seen.anchors or SpineAnchors.nothing()
+        own = anchor_view(anchors, canonical)
+        pixels = observed.geometry[view].project(np.nan_to_num(points_mm))
+        _check_inside(path, view, pixels, by_hand, ANCHOR_NAMES, canonical.camera.size_px)
+        positions_px = np.where(by_hand[:, None], pixels, own.positions_px)
+        positions_px[deleted] = np.nan
+        scales_px = np.where(by_hand, _BY_HAND_SCALE_PX, own.scales_px)
+        decoded[view] = replace(seen, anchors=anchors.with_points(positions_px, scales_px, certain))
+    return replace(observed, decoded=decoded), by_hand
 
 
 def marked_by_hand(
@@ -127,18 +157,23 @@ def overruled(landmarks: Landmarks3D, by_hand: np.ndarray, result: RegistrationR
     return tuple(doubts)
 
 
-def landmark_names(which: np.ndarray) -> list[str]:
-    """The landmarks of a mask [5, 7], as a markups file names them."""
-    return [name for name, own in zip(NAMES, which.ravel(), strict=True) if own]
+def landmark_names(which: np.ndarray, anchors: np.ndarray) -> list[str]:
+    """The landmarks of the masks [5, 7] and [6], as a markups file names them."""
+    return [name for name, own in zip((*NAMES, *ANCHOR_NAMES), (*which.ravel(), *anchors), strict=True) if own]
 
 
 def _check_inside(
-    path: str | Path, view: str, pixels: np.ndarray, by_hand: np.ndarray, size_px: tuple[int, int]
+    path: str | Path,
+    view: str,
+    pixels: np.ndarray,
+    by_hand: np.ndarray,
+    names: Sequence[str],
+    size_px: tuple[int, int],
 ) -> None:
     size = np.array(size_px)
     away = by_hand & ((pixels < -_MARGIN * size) | (pixels > (1 + _MARGIN) * size)).any(-1)
     if away.any():
-        name = NAMES[int(np.flatnonzero(away.ravel())[0])]
+        name = names[int(np.flatnonzero(away.ravel())[0])]
         raise InputError(
             f"{path}: {name}: lies far outside of the {view} radiograph, expected the landmarks.mrk.json "
             "(LPS axes) of a reconstruction of these radiographs; is it the file of another study, or of an earlier version?"

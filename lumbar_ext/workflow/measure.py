@@ -24,7 +24,7 @@ from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
-from lumbar_ext.workflow.outputs import missing_levels
+from lumbar_ext.workflow.outputs import measured_anchors, missing_levels
 from lumbar_ext.workflow.progress import Progress
 
 STAGE = "measure the spine"
@@ -45,14 +45,16 @@ class MeasureSpine(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `assessment`."""
         with self.progress.stage(STAGE):
+            observed, result = data["observed"], data["pred"]
+            missing, anchors = missing_levels(observed, result), measured_anchors(observed, result)
             triangles = self.triangles.cpu().numpy()
-            missing = missing_levels(data["observed"], data["pred"])
             unsure = data["study"].uncertainty
             assessment = assess_registration(
-                data["pred"],
+                result,
                 triangles,
                 data["landmarks"],
                 missing=missing,
+                anchors=anchors,
                 size_sd=0.0 if unsure is None else unsure.size_sd,
             )
             return {**data, "assessment": assessment}
@@ -106,7 +108,7 @@ def write_measurement_files(
         write_ply(
             folder / f"{level}.ply", lps_from_world(vertices), triangles, {} if spread is None else {"sd_mm": spread}
         )
-    write_gltf_scene(folder / "scene.glb", meshes, triangles)
+    write_gltf_scene(folder / "scene.glb", meshes, triangles, assessment.sacral_rim_mm)
     if (options or ReportOptions()).label_map:
         write_label_map(folder / "labels.nii.gz", meshes, triangles)
 
@@ -131,7 +133,13 @@ def write_report(
     content = report_content(measured.study, assessment, result.missing_levels, run, seconds, measured.doubts)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
     pictures = build_pictures(
-        measured.study, measured.landmarks, meshes, measured.triangles, assessment.vertex_sd_mm, assessment.lines
+        measured.study,
+        measured.landmarks,
+        meshes,
+        measured.triangles,
+        assessment.vertex_sd_mm,
+        assessment.lines,
+        assessment.sacral_rim_mm,
     )
     write_text(folder / "report.html", report_html(content, pictures))
     if (options or ReportOptions()).pdf:

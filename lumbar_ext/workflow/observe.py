@@ -16,6 +16,7 @@ from torch import nn
 from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.camera import Camera
+from lumbar_ext.landmarks.located_anchors import AnchorView, LocatedAnchors, locate_anchors
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.radiographs.radiograph import Radiograph
@@ -31,6 +32,7 @@ from lumbar_ext.transforms.decode import DecodedView, PackedView, decode_view, r
 from lumbar_ext.transforms.intensity import normalise_intensity
 from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment, assign_levels
 from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, LevelChoice, choose_levels
+from lumbar_ext.transforms.spine_decode import anchor_view
 
 _NEGLIGIBLE_PX = 32
 """What a film may have beyond the grid, both sides together, before the rest is looked at: plates of 43 cm are 516 px."""
@@ -61,6 +63,22 @@ class ObservedStudy:
     def landmarks(self) -> dict[str, ViewLandmarks]:
         """For each view, landmarks on the network grid."""
         return {view: ViewLandmarks(seen.landmarks_px, seen.landmark_confidence) for view, seen in self.decoded.items()}
+
+    @property
+    def anchors(self) -> dict[str, AnchorView] | None:
+        """For each view, T12 and S1 on the network grid; None from a network that does not name them."""
+        if any(seen.anchors is None for seen in self.decoded.values()):
+            return None
+        return {view: anchor_view(seen.anchors, self.canonical[view]) for view, seen in self.decoded.items()}
+
+    def located_anchors(self, geometry: BiplanarGeometry | None = None) -> LocatedAnchors:
+        """T12 and S1 in space, in cameras of the network grids; by default those of the calibration."""
+        seen = self.anchors
+        if seen is None:
+            return LocatedAnchors.unknown()
+        unseen = {} if self.levels is None else self.levels.missing
+        sixth = all(np.isfinite(own.anchors.l6_landmarks_px[:2]).all() for own in self.decoded.values())
+        return locate_anchors(geometry or self.geometry, seen, unseen, sixth)
 
     @property
     def decompositions(self) -> dict[str, np.ndarray]:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.geometry.axes import lps_from_world
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.markups import SUFFIX, write_points
-from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
+from lumbar_ext.landmarks.study_landmarks import AnchorLandmarks, StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.radiographs.nifti import write_nifti_image
@@ -37,7 +39,25 @@ def study_landmarks(observed: ObservedStudy, landmarks: Landmarks3D) -> StudyLan
     """The network's landmarks in the pixels of the original radiographs, and in space."""
     pixels = {view: observed.canonical[view].to_original_px(observed.decoded[view].landmarks_px) for view in VIEWS}
     confidence = {view: own.confidence for view, own in observed.landmarks.items()}
-    return StudyLandmarks(landmarks.positions_mm, pixels, confidence, landmarks.gap_mm)
+    beside = _anchor_landmarks(observed)
+    return StudyLandmarks(landmarks.positions_mm, pixels, confidence, landmarks.gap_mm, beside)
+
+
+def _anchor_landmarks(observed: ObservedStudy) -> AnchorLandmarks:
+    seen, anchors = observed.anchors, observed.located_anchors()
+    if seen is None:
+        return AnchorLandmarks.unknown()
+    pixels = {view: observed.canonical[view].to_original_px(own.positions_px) for view, own in seen.items()}
+    confidence = {view: np.where(own.found, own.confidence, np.nan) for view, own in seen.items()}
+    return AnchorLandmarks(anchors.positions_mm, pixels, confidence, anchors.gap_mm)
+
+
+def measured_anchors(observed: ObservedStudy, result: RegistrationResult) -> LocatedAnchors:
+    """T12 and S1 in the cameras that the registration ended with."""
+    motions = result.camera_motions
+    cameras = {view: observed.geometry[view] for view in VIEWS}
+    moved = {view: moved_camera(own, motions[view]) if view in motions else own for view, own in cameras.items()}
+    return observed.located_anchors(BiplanarGeometry(**moved))
 
 
 def missing_levels(observed: ObservedStudy, result: RegistrationResult) -> dict[str, str]:
@@ -50,13 +70,18 @@ def missing_levels(observed: ObservedStudy, result: RegistrationResult) -> dict[
 
 
 def registration_document(
-    observed: ObservedStudy, result: RegistrationResult, stage_seconds: dict[str, float]
+    observed: ObservedStudy, result: RegistrationResult, anchors: LocatedAnchors, stage_seconds: dict[str, float]
 ) -> dict[str, Any]:
     """The content of `registration.json`."""
     return {
         "missing_levels": list(result.missing_levels),
         "missing_reasons": missing_levels(observed, result),
         "levels": None if observed.levels is None else observed.levels.document(),
+        "anchors": {
+            "missing": dict(anchors.missing),
+            "s1_misfit_sd": anchors.sacrum and anchors.sacrum.residual,
+            "sixth_lumbar_vertebra": anchors.sixth,
+        },
         "loss": result.loss,
         "loss_per_view": result.loss_per_view,
         "initial_loss": result.initial_loss,
@@ -74,9 +99,10 @@ def write_reconstruction(
     folder: Path,
     study: BiplanarStudy,
     observed: ObservedStudy,
-    landmarks: Landmarks3D,
+    found: StudyLandmarks,
     result: RegistrationResult,
     triangles: np.ndarray,
+    sacral_rim_mm: np.ndarray | None = None,
 ) -> None:
     """Writes meshes, landmarks, decompositions and overlays.
 
@@ -84,17 +110,24 @@ def write_reconstruction(
         folder: an existing folder.
         study: the radiographs.
         observed: what the network saw.
-        landmarks: landmarks in space.
+        found: its landmarks.
         result: the registration.
         triangles: [M, 3] of every mesh of `result`.
+        sacral_rim_mm: [N, 3] of S1's superior endplate, for the overlays.
     """
     meshes = {level: result.vertebrae[level].vertices_mm for level in LEVELS if level in result.vertebrae}
     for level, vertices_mm in meshes.items():
         write_stl(mesh_path(folder, level), vertices_mm, triangles)
-    found = study_landmarks(observed, landmarks)
     write_landmarks(folder / "landmarks.json", found)
     confidence = found.confidence["ap"] * found.confidence["lat"]
-    write_points(folder / f"landmarks{SUFFIX}", lps_from_world(found.positions_mm), confidence)
+    beside = found.anchors
+    write_points(
+        folder / f"landmarks{SUFFIX}",
+        lps_from_world(found.positions_mm),
+        confidence,
+        lps_from_world(beside.positions_mm),
+        beside.confidence["ap"] * beside.confidence["lat"],
+    )
     for view in VIEWS:
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm
@@ -102,7 +135,7 @@ def write_reconstruction(
         camera = study.geometry[view]
         if view in result.camera_motions:
             camera = moved_camera(camera, result.camera_motions[view])
-        overlay = draw_overlay(study[view].pixels, camera, meshes, triangles)
+        overlay = draw_overlay(study[view].pixels, camera, meshes, triangles, sacral_rim_mm)
         overlay.save(folder / f"overlay_{view}.png")
 
 

@@ -41,6 +41,7 @@ from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, w
 from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
 from lumbar_ext.workflow.outputs import (
     RESULT_FILES,
+    measured_anchors,
     missing_levels,
     registration_document,
     study_landmarks,
@@ -127,7 +128,7 @@ class LocateLandmarks(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `landmarks` and `by_hand`, which of them a user has set."""
+        """Adds `landmarks`, and which of them and of T12 and S1 a user has set: `by_hand`, `anchors_by_hand`."""
         with self.progress.stage(STAGES[2]):
             observed = data["observed"]
             landmarks = triangulate_landmarks(observed.geometry, observed.landmarks)
@@ -141,7 +142,8 @@ class LocateLandmarks(Transform):
                     f"{data['ap_image']}, {data['lat_image']}: no lumbar vertebra was found in both views ({why}); "
                     "expected radiographs of a standing person's lumbar spine"
                 )
-            return {**data, "observed": edited.observed, "landmarks": edited.landmarks, "by_hand": edited.by_hand}
+            found = {"observed": edited.observed, "landmarks": edited.landmarks, "by_hand": edited.by_hand}
+            return {**data, **found, "anchors_by_hand": edited.anchors_by_hand}
 
 
 def prepare_registration(
@@ -216,11 +218,12 @@ class WriteReconstruction(Transform):
         if missing:
             text = "; ".join(f"{level}: {reason}" for level, reason in missing.items())
             warnings.warn(f"{text}; no mesh is written", stacklevel=2)
+        data = {**data, "anchors": measured_anchors(data["observed"], data["pred"])}
         with staged_output(data["output_dir"], RESULT_FILES) as folder:
             run = self._run_document(data)
             with self.progress.stage(STAGES[-1]):
                 self._write_results(folder, data, run)
-            document = registration_document(data["observed"], data["pred"], self.progress.seconds)
+            document = registration_document(data["observed"], data["pred"], data["anchors"], self.progress.seconds)
             write_json(folder / "registration.json", document)
             write_json(folder / "run.json", run)
         return dict(data)
@@ -228,10 +231,11 @@ class WriteReconstruction(Transform):
     def _write_results(self, folder: Path, data: Mapping[str, Any], run: dict[str, Any]) -> None:
         study, observed, landmarks, result = (data[name] for name in ("study", "observed", "landmarks", "pred"))
         triangles = self.triangles.cpu().numpy()
-        write_reconstruction(folder, study, observed, landmarks, result, triangles)
+        found = study_landmarks(observed, landmarks)
+        rim_mm = data["assessment"].sacral_rim_mm if "assessment" in data else None
+        write_reconstruction(folder, study, observed, found, result, triangles, rim_mm)
         if "assessment" not in data:
             return
-        found = study_landmarks(observed, landmarks)
         measured = MeasuredReconstruction(
             study, found, result, data["assessment"], triangles, _level_warnings(observed)
         )
@@ -242,7 +246,7 @@ class WriteReconstruction(Transform):
         observed = data["observed"]
         inputs = {name: data[name] for name in (*INPUTS, "landmarks_file") if data.get(name)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
-        document["landmarks_by_hand"] = landmark_names(data["by_hand"])
+        document["landmarks_by_hand"] = landmark_names(data["by_hand"], data["anchors_by_hand"])
         by_hand = overruled(data["landmarks"], data["by_hand"], data["pred"])
         document["warnings"] = [*data["study"].warnings, *_level_warnings(observed), *by_hand, *data["pred"].warnings]
         document["missing_levels"] = list(data["pred"].missing_levels)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.errors import InputError
-from lumbar_ext.landmarks.markups import NAMES, read_points, write_points
+from lumbar_ext.landmarks.markups import NAMES, read_anchor_points, read_points, write_points
 
 POINTS = np.random.default_rng(0).uniform(-200, 200, (5, 7, 3))
 
@@ -28,6 +28,20 @@ def test_what_is_written_is_read_back(written):
     np.testing.assert_allclose(read_points(written), POINTS, atol=1e-4)
     labels = [point["label"] for point in json.loads(written.read_text())["markups"][0]["controlPoints"]]
     assert tuple(labels) == NAMES and labels[:2] == ["L1 superior_endplate", "L1 inferior_endplate"]
+
+
+def test_t12_and_s1_may_follow(tmp_path):
+    path, anchors = tmp_path / "a.mrk.json", POINTS[0, :6] + 5.0
+    anchors[3] = np.nan
+    write_points(path, POINTS, np.full((5, 7), 0.5), anchors, np.ones(6))
+    np.testing.assert_allclose(read_points(path), POINTS, atol=1e-4)
+    np.testing.assert_allclose(read_anchor_points(path), anchors, atol=1e-4)
+    labels = [point["label"] for point in json.loads(path.read_text())["markups"][0]["controlPoints"]]
+    assert labels[35:37] == ["T12 centre", "S1 superior_centre"] and len(labels) == 41
+
+
+def test_a_list_without_t12_and_s1_says_nothing_of_them(written):
+    assert np.isnan(read_anchor_points(written)).all()
 
 
 def test_ras_is_turned_about_the_vertical(written):

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, S1_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, read_landmarks, write_landmarks
+from lumbar_ext.landmarks.study_landmarks import AnchorLandmarks, StudyLandmarks, read_landmarks, write_landmarks
 
 KEYS = ("position_mm", "ap_px", "lat_px", "confidence_ap", "confidence_lat", "gap_mm")
 
@@ -78,3 +78,24 @@ def test_impossible_landmarks_are_not_written(tmp_path):
         replace(landmarks, gap_mm=np.zeros(5))
     with pytest.raises(InputError, match="views"):
         replace(landmarks, confidence={"ap": np.ones((5, 7))})
+
+
+def test_t12_and_s1_stand_in_the_file_where_something_is_known_of_them(tmp_path):
+    rng = np.random.default_rng(1)
+    anchors = AnchorLandmarks(
+        rng.random((6, 3)),
+        {view: rng.random((6, 2)) for view in VIEWS},
+        {view: rng.random(6) for view in VIEWS},
+        rng.random(6),
+    )
+    anchors.positions_mm[2] = np.nan
+    for file, own in (("known", anchors), ("unknown", AnchorLandmarks.unknown())):
+        path = tmp_path / f"{file}.json"
+        write_landmarks(path, replace(StudyLandmarks.unknown(), anchors=own))
+        read = read_landmarks(path).anchors
+        for name, value in own.by_key().items():
+            np.testing.assert_allclose(read.by_key()[name], value, atol=1e-6)
+    document = json.loads((tmp_path / "known.json").read_text())["vertebrae"]
+    assert list(document["T12"]) == ["centre"] and set(document["S1"]) == set(S1_LANDMARKS)
+    assert document["S1"]["superior_anterior"]["position_mm"] is None
+    assert not {"T12", "S1"} & set(json.loads((tmp_path / "unknown.json").read_text())["vertebrae"])

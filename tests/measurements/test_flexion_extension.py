@@ -42,7 +42,7 @@ def test_a_segment_beyond_a_limit_is_flagged(flexion, slip, beyond):
         values(still | {"L4-L5": (0.0, 0.0, 0.0)}, {"L4-L5": 1.0, "L1-L2": 0.0}),
         values(still | {"L4-L5": (0.0, flexion, 0.0)}, {"L4-L5": 1.0 + slip, "L1-L2": 0.0}),
     )
-    segment = motions[-1]
+    segment = next(motion for motion in motions if motion.subject == "L4-L5")
     assert segment.translation_mm == pytest.approx(slip)
     assert segment.flexion_deg == pytest.approx(flexion)
     assert segment.beyond_threshold is beyond

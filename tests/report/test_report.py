@@ -11,6 +11,8 @@ import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors
+from lumbar_ext.landmarks.sacral_endplate import TEMPLATE_MM, SacralEndplate
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.uncertainty.assessment import assess_registration
 from lumbar_ext.measurements.uncertainty.interval_calibration import Calibration
@@ -22,7 +24,8 @@ from lumbar_ext.report.html import report_html
 from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
-from tests.measurements.registered_fixture import SIZE, registration
+from tests.measurements.registered_fixture import PITCH_MM, SIZE, registration
+from tests.measurements.solids import HEIGHT_MM
 
 EVIL = '<script>alert("x")</script>'
 RUN = {
@@ -56,14 +59,32 @@ def seen_landmarks():
     return StudyLandmarks(np.zeros((*shape, 3)), {"ap": places, "lat": places}, both, np.zeros(shape))
 
 
-def made(levels=LEVELS, calibration=None, **header):
+SACRUM_MM = TEMPLATE_MM + np.array([0.0, 0, -4 * PITCH_MM - HEIGHT_MM / 2 - 9.0])
+
+
+def with_sacrum():
+    """S1's endplate a disc's height below L5, and no T12."""
+    positions = np.vstack([np.full((1, 3), np.nan), SACRUM_MM])
+    plate = SacralEndplate(SACRUM_MM, 0.25 * np.eye(15), 0.5)
+    return LocatedAnchors(positions, np.zeros(6), None, plate, {"T12": "the AP film cuts it off"})
+
+
+def made(levels=LEVELS, calibration=None, anchors=None, **header):
     result = registration(np.full(SIZE, 0.02), levels=levels)
     triangles = result.vertebrae[levels[0]].shape.surface.triangles
     calibration = calibration or Calibration({d.id: 1.0 for d in DEFINITIONS} | {"vertex": 1.0}, {})
-    assessment = assess_registration(result, triangles, calibration=calibration)
+    assessment = assess_registration(result, triangles, calibration=calibration, anchors=anchors)
     images = study(**header)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
-    pictures = build_pictures(images, seen_landmarks(), meshes, triangles, assessment.vertex_sd_mm, assessment.lines)
+    pictures = build_pictures(
+        images,
+        seen_landmarks(),
+        meshes,
+        triangles,
+        assessment.vertex_sd_mm,
+        assessment.lines,
+        assessment.sacral_rim_mm,
+    )
     return report_content(images, assessment, result.missing_levels, RUN, {"register": 1.5}), pictures
 
 
@@ -210,3 +231,32 @@ def test_the_paper_has_the_pages_and_pictures(whole):
     assert paper.startswith(b"%PDF-")
     assert 2 <= paper.count(b"/Type /Page\n") <= 8
     assert paper.count(b"/Subtype /Image") >= 4
+
+
+@pytest.fixture(scope="module")
+def sacral():
+    return made(anchors=with_sacrum())
+
+
+def test_s1_is_told_and_drawn_where_it_was_located(sacral):
+    content, pictures = sacral
+    values = dict(content.headlines)
+    # The cylinders and the endplate are all level.
+    assert values["Lumbar lordosis L1-S1"].text.startswith("0.0 ±") and values["Sacral slope"].text.startswith("0.0 ±")
+    lateral = pictures.radiographs[1]
+    assert [line.name for line in lateral.marks.lines] == ["L1 superior endplate", "S1 superior endplate", "horizontal"]
+    assert (
+        "S1 superior endplate and horizontal" in content.captions["lat"] and "Sacral slope" in content.captions["lat"]
+    )
+    rim = np.ptp(pictures.radiographs[0].outlines["S1"][0], axis=0)
+    assert rim[0] > 4 * rim[1]  # seen from the front, an endplate that lies level is a line
+    page = report_html(content, pictures)
+    assert "the AP film cuts it off" in page and '"name":"S1"' in page
+    assert report_pdf(content, pictures).startswith(b"%PDF")
+
+
+def test_without_s1_its_values_say_why(whole, page):
+    content, pictures = whole
+    assert dict(content.headlines)["Sacral slope"].hint == "S1: the network of this run does not see S1"
+    assert "does not see S1" in page and "S1" not in pictures.radiographs[0].outlines
+    assert [line.name for line in pictures.radiographs[1].marks.lines][-1] == "L5 inferior endplate"

@@ -6,12 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbar_ext.anatomy import LANDMARKS, LEVELS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, S1_LANDMARKS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.axes import lps_from_world, world_from_lps
-from lumbar_ext.landmarks.markups import NAMES
+from lumbar_ext.landmarks.markups import ANCHOR_NAMES, NAMES, write_points
+from lumbar_ext.landmarks.sacral_endplate import TEMPLATE_MM
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
+from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.mesh.files import read_mesh
+from lumbar_ext.studies.biplanar_study import read_study
+from lumbar_ext.transforms.decode import DecodedView
+from lumbar_ext.workflow.edited_landmarks import edited_landmarks, landmark_names
+from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
 
 L3 = LEVELS.index("L3")
 MISLED_MM = (20.0, 20.0, 0.0)
@@ -65,7 +71,10 @@ def test_an_untouched_file_reproduces_the_result(true_study, reconstruct, tmp_pa
 
 def test_the_points_lie_where_the_landmarks_are(misled):
     _, folder = misled
-    positions = [point["position"] for point in points_of(folder)["markups"][0]["controlPoints"]]
+    points = points_of(folder)["markups"][0]["controlPoints"]
+    positions = [point["position"] for point in points[: len(NAMES)]]
+    # This network sees neither T12 nor S1; their points wait to be placed.
+    assert [point["positionStatus"] for point in points[len(NAMES) :]] == ["undefined"] * len(ANCHOR_NAMES)
     np.testing.assert_allclose(
         world_from_lps(np.reshape(positions, (5, 7, 3))),
         read_landmarks(folder / "landmarks.json").positions_mm,
@@ -110,7 +119,7 @@ def test_a_missing_file_is_named(true_study, reconstruct, tmp_path):
 def test_exchanged_levels_are_refused(misled, true_study, reconstruct, tmp_path):
     study, folder = misled
     document = points_of(folder)
-    points = document["markups"][0]["controlPoints"]
+    points = document["markups"][0]["controlPoints"][: len(NAMES)]
     places = {point["label"]: point["position"] for point in points}
     for point in points:
         level, landmark = point["label"].split(" ")
@@ -164,3 +173,45 @@ def centre_of(folder, level):
 
 def run_of(folder):
     return json.loads((folder / "run.json").read_text())
+
+
+@pytest.fixture
+def unseen(true_study):
+    """A study of which the network has said nothing, and its landmarks in space."""
+    study = read_study(*(true_study.folder / name for name in ("ap.png", "lat.png", "calibration.json")))
+    canonical = to_network_grids(study)
+    nothing = DecodedView(
+        decomposition=np.zeros((512, 512), np.float32),
+        centres_px=np.full((5, 2), np.nan),
+        landmarks_px=np.full((5, 7, 2), np.nan),
+        confidence=np.zeros(5),
+        present=np.zeros(5, bool),
+        landmark_confidence=np.zeros((5, 7)),
+        order_consistent=True,
+    )
+    observed = ObservedStudy(canonical, {"ap": nothing, "lat": nothing})
+    return observed, triangulate_landmarks(observed.geometry, observed.landmarks)
+
+
+def test_s1_may_be_set_by_hand_where_the_network_does_not_see_it(unseen, true_study, tmp_path):
+    observed, landmarks = unseen
+    assert observed.located_anchors().missing["S1"] == "the network of this run does not see S1"
+    s1_mm = true_study.landmarks_mm[-1].mean(0) + TEMPLATE_MM - [0, 0, 40.0]
+    anchors_mm = np.vstack([np.full((1, 3), np.nan), lps_from_world(s1_mm)])
+    path = tmp_path / "set.mrk.json"
+    write_points(path, lps_from_world(true_study.landmarks_mm), np.ones((5, 7)), anchors_mm, np.ones(6))
+    edited = edited_landmarks(path, observed, landmarks)
+    found = edited.observed.located_anchors()
+    assert found.positions_mm[1:] == pytest.approx(s1_mm, abs=0.05)
+    assert found.missing == {"T12": "neither view shows it"}
+    names = landmark_names(np.zeros((5, 7), bool), edited.anchors_by_hand)
+    assert names == [f"S1 {name}" for name in S1_LANDMARKS]
+
+
+def test_a_point_of_s1_far_from_the_films_is_another_study_s(unseen, true_study, tmp_path):
+    anchors_mm = np.full((6, 3), np.nan)
+    anchors_mm[2] = [0.0, 0.0, 5000.0]
+    path = tmp_path / "set.mrk.json"
+    write_points(path, lps_from_world(true_study.landmarks_mm), np.ones((5, 7)), anchors_mm, np.ones(6))
+    with pytest.raises(InputError, match="S1 superior_anterior: lies far outside of the ap radiograph"):
+        edited_landmarks(path, *unseen)

@@ -15,6 +15,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.measurements.marks.arch_marks import mark_canal, mark_spinous_tip, mark_transverse_tips
 from lumbar_ext.measurements.marks.endplate_marks import EndplateMarks, mark_endplate
 from lumbar_ext.measurements.marks.pedicle_marks import mark_pedicle, paired
+from lumbar_ext.measurements.marks.vertebra_frame import Axes, axes_of_landmarks
 from lumbar_ext.mesh.material_points import MaterialPoints
 from lumbar_ext.mesh.plane_cut import WalkableSurface
 from lumbar_ext.mesh.surface import Surface
@@ -41,7 +42,8 @@ class VertebraMarks:
     def place(self, vertices_mm: np.ndarray, landmarks_mm: np.ndarray) -> MarkedVertebra:
         """The marks' positions on vertices [..., V, 3] with landmarks [..., 7, 3], in the frame of both."""
         points = {name: marks.of(vertices_mm) for name, marks in self.marks.items()}
-        return MarkedVertebra(points, np.asarray(landmarks_mm, dtype=np.float64), self.rim_found, self.reasons)
+        axes = axes_of_landmarks(np.asarray(landmarks_mm, dtype=np.float64))
+        return MarkedVertebra(points, axes, self.rim_found, self.reasons)
 
     def compacted(self) -> tuple[np.ndarray, VertebraMarks]:
         """The vertices [n] that carry marks, and the same marks numbered by their place in that list."""
@@ -60,13 +62,13 @@ class MarkedVertebra:
 
     Args:
         points_mm: by name, [..., n, 3].
-        landmarks_mm: [..., 7, 3].
+        axes: its frame.
         rim_found: see `VertebraMarks`.
         reasons: for absent names, why.
     """
 
     points_mm: dict[str, np.ndarray]
-    landmarks_mm: np.ndarray
+    axes: Axes
     rim_found: dict[str, np.ndarray]
     reasons: dict[str, str]
 
@@ -79,10 +81,6 @@ class MarkedVertebra:
         if name not in self.points_mm:
             raise NotMeasurableError(self.reasons.get(name, f"{name} was not found"))
         return self.points_mm[name]
-
-    def landmark(self, name: str) -> np.ndarray:
-        """[..., 3] one of `anatomy.LANDMARKS`."""
-        return self.landmarks_mm[..., LANDMARKS.index(name), :]
 
 
 class NotMeasurableError(Exception):

@@ -8,11 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, vertebra_quality
-from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, VERTEX, Calibration, shipped_calibration
+from lumbar_ext.measurements.uncertainty.interval_calibration import (
+    NORMAL_90,
+    VERTEX,
+    Calibration,
+    interval_kind,
+    rests_on_landmarks,
+    shipped_calibration,
+)
 from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
-from lumbar_ext.measurements.values.definitions import DEFINITIONS, Scope, subject_name, subjects
+from lumbar_ext.measurements.values.definitions import DEFINITIONS, subject_name
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange, reference_range
 from lumbar_ext.measurements.values.segment import meyerding_grade
@@ -33,7 +41,7 @@ class Measurement:
     """One reported value.
 
     Args:
-        subject: "L3", "L3-L4" or "L1-L5".
+        subject: "L3", "L3-L4", "L1-L5" or "S1".
         id: of its definition.
         value: None where it cannot be had.
         sd: calibrated standard deviation; None where unknown.
@@ -68,6 +76,7 @@ class Assessment:
         calibrated: whether uncertainties are calibrated.
         lines: by view, the endplates between which its angle is told.
         intervals: what is known of the intervals, a sentence.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it cannot be had.
     """
 
     measurements: tuple[Measurement, ...]
@@ -76,6 +85,7 @@ class Assessment:
     calibrated: bool
     lines: Mapping[str, tuple[EndplateLine, ...]] = field(default_factory=dict)
     intervals: str = ""
+    sacral_rim_mm: np.ndarray | None = None
 
     def get(self, subject: str, definition_id: str) -> Measurement:
         """A subject's measurement of a definition; one that could not be had is there too, with its reason."""
@@ -88,6 +98,7 @@ def assess_registration(
     landmarks: Landmarks3D | None = None,
     calibration: Calibration | None = None,
     missing: Mapping[str, str] | None = None,
+    anchors: LocatedAnchors | None = None,
     size_sd: float = 0.0,
 ) -> Assessment:
     """Measures and grades a registration.
@@ -98,11 +109,12 @@ def assess_registration(
         landmarks: what it started from.
         calibration: of the uncertainties, the package's own by default.
         missing: why levels were not registered, where that is known.
+        anchors: T12 and S1; unknown by default.
         size_sd: relative standard deviation of all lengths, of cameras that are not calibrated.
     """
     missing = missing or {}
     calibration = calibration or shipped_calibration()
-    measured = measure_registration(result, triangles)
+    measured = measure_registration(result, triangles, anchors)
     factor = calibration.factor(VERTEX)
     spread = {} if factor is None else {level: factor * own for level, own in measured.vertex_sd_mm.items()}
     quality = {
@@ -114,7 +126,9 @@ def assess_registration(
     deviations = _of_any_size(_calibrated(measured, calibration), measured.values, size_sd)
     values = assess_values(measured.values, deviations)
     statement = calibration.statement() if calibration.factors else ""
-    return Assessment(values, spread, quality, bool(calibration.factors), measured.lines, statement)
+    return Assessment(
+        values, spread, quality, bool(calibration.factors), measured.lines, statement, measured.sacral_rim_mm
+    )
 
 
 def assess_values(values: Values, deviations: dict[Key, float] | None = None) -> tuple[Measurement, ...]:
@@ -127,7 +141,7 @@ def assess_values(values: Values, deviations: dict[Key, float] | None = None) ->
     deviations = deviations or {}
     reported = []
     for definition in DEFINITIONS:
-        for levels in subjects(definition.scope):
+        for levels in definition.subjects:
             key = (subject_name(levels), definition.id)
             reported.append(_reported(key, values, deviations.get(key)))
     return tuple(reported)
@@ -138,7 +152,7 @@ def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> d
     return {
         key: sd * factor
         for key, sd in measured.laplace_sd.items()
-        if (factor := calibration.factor(key[1])) is not None
+        if (factor := calibration.factor(interval_kind(key))) is not None
     }
 
 
@@ -158,7 +172,9 @@ def _reported(key: Key, values: Values, sd: float | None) -> Measurement:
     value = float(values.found[key])
     interval = None if sd is None else (value - NORMAL_90 * sd, value + NORMAL_90 * sd)
     outside = None if reference is None else not reference.reached_by(*(interval or (value, value)))
-    return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values))
+    # Landmarks err by more than a slip that is worth a name.
+    sure = outside is not False or not rests_on_landmarks(interval_kind(key))
+    return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values) if sure else None)
 
 
 def _grade(key: Key, values: Values) -> str | None:
@@ -180,8 +196,3 @@ def _lowest_ratio(subject: str, values: Values) -> str | None:
     """The ratio with the largest height loss, which decides Genant's grade."""
     known = {name: float(values.found[subject, name]) for name in _RATIOS if (subject, name) in values.found}
     return min(known, key=known.get, default=None)
-
-
-def scope_of(subject: str) -> Scope:
-    """Whether a subject ("L3", "L3-L4", "L1-L5") is a vertebra, a segment or the spine."""
-    return Scope.VERTEBRA if "-" not in subject else Scope.SPINE if subject == subject_name(LEVELS) else Scope.SEGMENT

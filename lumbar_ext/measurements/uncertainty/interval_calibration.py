@@ -25,13 +25,16 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
-from lumbar_ext.measurements.values.definitions import DEFINITIONS
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
 
 NORMAL_90 = 1.6448536269514722
 """Half width of the central 90 % of a standard normal distribution."""
 
 VERTEX = "vertex"
 """The kind of value that the position of a vertex along its normal is."""
+
+LUMBOSACRAL = "L5-S1"
+"""The segment whose intervals are of kinds of their own: S1 is located by landmarks, the other vertebrae have meshes."""
 
 # at which stated and observed shares are compared
 LEVELS_OF_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -40,6 +43,8 @@ LEAST_SHARE = 0.85
 
 _MIN_CASES = 15  # of a kind of measurement, to have a factor at all
 _FEW_CASES = 60  # below them a factor is drawn towards that of kinds with the same unit
+_LEAST_OF_LANDMARKS = 1.0
+"""A network was trained to the spread that it states of its landmarks: few cases of one skeleton do not narrow it."""
 _SHIPPED = "interval_calibration.json"
 
 
@@ -48,7 +53,7 @@ class Calibration:
     """Factors by kind of value.
 
     Args:
-        factors: definition id, or "vertex" for the position of a vertex along its normal, to factor.
+        factors: `interval_kind`, or "vertex" for the position of a vertex along its normal, to factor.
         cases: how many errors each was chosen on.
         held: by kind, the share of cases in which the nominal 90 % interval held the truth in the check on other people;
             empty where there was no check.
@@ -92,6 +97,19 @@ def shipped_calibration() -> Calibration:
     return _parsed(file.read_text(encoding="utf-8")) if file.is_file() else Calibration({}, {})
 
 
+def interval_kind(key: tuple[str, str]) -> str:
+    """The kind of value that a (subject, definition id) is: the definition, with the segment for L5-S1."""
+    subject, definition = key
+    return f"{definition} {subject}" if subject == LUMBOSACRAL else definition
+
+
+def rests_on_landmarks(kind: str) -> bool:
+    """Whether a kind of value needs T12 or S1, of which there are landmarks alone."""
+    definition, _, segment = kind.partition(" ")
+    levels = BY_ID[definition].levels if definition in BY_ID else ()
+    return segment == LUMBOSACRAL or bool({"T12", "S1"} & set(levels))
+
+
 def fit_factors(
     errors: dict[str, np.ndarray], deviations: dict[str, np.ndarray], confidence: float = 0.9
 ) -> Calibration:
@@ -113,17 +131,27 @@ def fit_factors(
         scaled = np.abs(errors[kind]) / np.maximum(deviations[kind], 1e-9)
         rank = min(math.ceil((len(scaled) + 1) * confidence), len(scaled))
         factors[kind] = float(np.sort(scaled)[rank - 1] / half_width)
+        if rests_on_landmarks(kind):
+            factors[kind] = max(factors[kind], _LEAST_OF_LANDMARKS)
     return Calibration(_not_below_their_unit(factors, errors), {kind: len(errors[kind]) for kind in kinds})
 
 
 def _not_below_their_unit(factors: dict[str, float], errors: dict[str, np.ndarray]) -> dict[str, float]:
-    """Raises the factors of kinds with few cases to the median over kinds of their unit that have many."""
-    units = {definition.id: definition.unit for definition in DEFINITIONS}
+    """Raises the factors of kinds with few cases to the median over kinds of their unit that have many.
+
+    Not those of kinds that rest on landmarks: these know their spread from the network, not from the registration's parabola.
+    """
+    units = {
+        interval_kind((subject, definition.id)): definition.unit
+        for definition in DEFINITIONS
+        for subject in ("", LUMBOSACRAL)
+    }
     many: dict[str | None, list[float]] = {}
-    for kind, factor in factors.items():
+    own = [kind for kind in factors if not rests_on_landmarks(kind)]
+    for kind in own:
         if len(errors[kind]) >= _FEW_CASES:
-            many.setdefault(units.get(kind), []).append(factor)
-    few = {kind for kind in factors if len(errors[kind]) < _FEW_CASES and units.get(kind) in many}
+            many.setdefault(units.get(kind), []).append(factors[kind])
+    few = {kind for kind in own if len(errors[kind]) < _FEW_CASES and units.get(kind) in many}
     return {
         kind: max(factor, float(np.median(many[units.get(kind)]))) if kind in few else factor
         for kind, factor in factors.items()
@@ -135,20 +163,29 @@ def interval_coverage(errors: np.ndarray, deviations: np.ndarray, confidence: fl
     return float((np.abs(errors) <= _half_width(confidence) * np.maximum(deviations, 1e-9)).mean())
 
 
-def fit_interval_calibration(csv_path: str, calibration: str) -> None:
+def fit_interval_calibration(csv_path: str, calibration: str, landmarks_only: bool = False) -> None:
     """Chooses factors on the errors of a study of validation subjects and writes them.
 
     Args:
         csv_path: a study's `measurement_errors.csv`.
         calibration: JSON file to write.
+        landmarks_only: choose those of values with T12 or S1 alone, of a study whose network sees them; others stay.
+
+    Raises:
+        InputError: if a file cannot be used.
     """
     errors, deviations = read_errors(csv_path)
     chosen = fit_factors(errors, deviations)
-    document = {
-        "made_by": "lumbar-ext calibrate-measurements",
-        "factors": {kind: round(factor, 4) for kind, factor in sorted(chosen.factors.items())},
-        "cases": dict(sorted(chosen.cases.items())),
-    }
+    document = {"made_by": "lumbar-ext calibrate-measurements", "factors": {}, "cases": {}}
+    if landmarks_only:
+        kept = read_interval_calibration(calibration)
+        document = json.loads(Path(calibration).read_text(encoding="utf-8"))
+        wanted = {kind: chosen.factors[kind] for kind in chosen.factors if rests_on_landmarks(kind)}
+        others = {kind: factor for kind, factor in kept.factors.items() if not rests_on_landmarks(kind)}
+        cases = {kind: chosen.cases[kind] if kind in wanted else kept.cases[kind] for kind in (*others, *wanted)}
+        chosen = Calibration({**others, **wanted}, cases)
+    document["factors"] = {kind: round(factor, 4) for kind, factor in sorted(chosen.factors.items())}
+    document["cases"] = dict(sorted(chosen.cases.items()))
     write_text(calibration, json.dumps(document, indent=1) + "\n")
     print(
         f"{len(chosen.factors)} factors, median {np.median(list(chosen.factors.values())):.2f}, written to {calibration}"
@@ -197,7 +234,16 @@ def _record(path: str, people: str, kinds: dict[str, tuple[np.ndarray, np.ndarra
         raise InputError(f"{path}: cannot be read as a calibration ({error})") from error
     held = {kind: round(interval_coverage(*pair, 0.9), 4) for kind, pair in sorted(kinds.items())}
     cases = {kind: len(errors) for kind, (errors, _) in sorted(kinds.items())}
-    document["check"] = {"made_by": "lumbar-ext check-measurements", "people": people, "held": held, "cases": cases}
+    # Kinds that were not measured this time keep what was found of them.
+    before = document.get("check", {"people": people, "held": {}, "cases": {}})
+    kept = [kind for kind in before["held"] if kind not in held]
+    both = {name: {kind: before[name][kind] for kind in kept} for name in ("held", "cases")}
+    document["check"] = {
+        "made_by": "lumbar-ext check-measurements",
+        "people": people if not kept or before["people"] == people else f"{before['people']} and {people}",
+        "held": dict(sorted((both["held"] | held).items())),
+        "cases": dict(sorted((both["cases"] | cases).items())),
+    }
     write_text(path, json.dumps(document, indent=1) + "\n")
 
 
@@ -213,8 +259,9 @@ def read_errors(csv_path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
         with Path(csv_path).open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["pipeline_error"] and row["laplace_sd"]:
-                    errors.setdefault(row["id"], []).append(float(row["pipeline_error"]))
-                    deviations.setdefault(row["id"], []).append(float(row["laplace_sd"]))
+                    kind = interval_kind((row.get("subject") or "", row["id"]))
+                    errors.setdefault(kind, []).append(float(row["pipeline_error"]))
+                    deviations.setdefault(kind, []).append(float(row["laplace_sd"]))
     except OSError as error:
         raise InputError(f"{csv_path}: cannot be read ({error.strerror})") from error
     except KeyError as error:

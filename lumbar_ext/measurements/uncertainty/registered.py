@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from lumbar_ext.measurements.uncertainty.posterior import VertebraSamples, sample_registration, vertex_sd_mm
+from lumbar_ext.landmarks.located_anchors import LocatedAnchors
+from lumbar_ext.measurements.marks.sacral_marks import mark_centre, mark_sacrum, sacral_rim_mm
+from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
+from lumbar_ext.measurements.uncertainty.posterior import N_SAMPLES, VertebraSamples, sample_registration, vertex_sd_mm
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine, endplate_lines
+from lumbar_ext.measurements.values.segment import middle_disc_height_mm
 from lumbar_ext.measurements.values.spine_values import Key, Mesh, Values, mark_spine, measure_spine
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.registration.result import RegistrationResult
+
+_DISC_MM = (-4.0, 30.0)
+"""Heights of the disc L5-S1 between which S1 is taken for L5's neighbour: discs are up to 20 mm high, and landmarks err by a
+few millimetres; the next endplate below or above lies 30 mm and more away."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +31,14 @@ class RegisteredMeasurements:
         laplace_sd: by key, the standard deviation over samples of the registration; empty where it has no curvature.
         vertex_sd_mm: by level, [V] the same for every vertex along its normal.
         lines: by view, the endplates between which its angle is told.
+        sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it cannot be had.
     """
 
     values: Values
     laplace_sd: dict[Key, float]
     vertex_sd_mm: dict[str, np.ndarray]
     lines: dict[str, tuple[EndplateLine, ...]] = field(default_factory=dict)
+    sacral_rim_mm: np.ndarray | None = None
 
 
 def registered_meshes(result: RegistrationResult, triangles: np.ndarray) -> dict[str, Mesh]:
@@ -40,23 +51,67 @@ def registered_meshes(result: RegistrationResult, triangles: np.ndarray) -> dict
     return meshes
 
 
-def measure_registration(result: RegistrationResult, triangles: np.ndarray) -> RegisteredMeasurements:
+def measure_registration(
+    result: RegistrationResult, triangles: np.ndarray, anchors: LocatedAnchors | None = None
+) -> RegisteredMeasurements:
     """Marks and measures the meshes of a registration and the samples around it.
 
     Args:
         result: the registration.
         triangles: [M, 3] of every mesh.
+        anchors: T12 and S1; unknown by default.
     """
     meshes = registered_meshes(result, triangles)
     marks, broken = mark_spine(meshes)
     spine = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
-    values, lines = measure_spine(spine, broken), endplate_lines(spine)
+    anchors = checked_anchors(anchors or LocatedAnchors.unknown(), spine)
+    everything = spine | marked_anchors(anchors, anchors.t12_mm, anchors.sacrum and anchors.sacrum.points_mm)
+    values = measure_spine(everything, {**broken, **anchors.missing})
+    lines, rim = endplate_lines(everything), anchors.sacrum and sacral_rim_mm(anchors.sacrum.points_mm)
     samples = sample_registration(result)
     if samples is None:
-        return RegisteredMeasurements(values, {}, {}, lines)
-    spread = measure_spine({level: samples[level].place(own) for level, own in marks.items()})
+        return RegisteredMeasurements(values, {}, {}, lines, rim)
+    sampled = {level: samples[level].place(own) for level, own in marks.items()}
+    spread = measure_spine(sampled | marked_anchors(anchors, *anchors.samples(N_SAMPLES)))
     deviations = {key: _spread(value, values.found[key]) for key, value in spread.found.items() if key in values.found}
-    return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles), lines)
+    return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles), lines, rim)
+
+
+def marked_anchors(
+    anchors: LocatedAnchors, t12_mm: np.ndarray | None, s1_mm: np.ndarray | None
+) -> dict[str, MarkedVertebra]:
+    """T12, L6 and S1 as marked vertebrae, as far as they are there.
+
+    Args:
+        anchors: whether there is an L6.
+        t12_mm: [..., 3] centre of T12, or None.
+        s1_mm: [..., 5, 3] points of S1, or None.
+    """
+    marked = {} if t12_mm is None else {"T12": mark_centre("T12", t12_mm)}
+    if anchors.sixth:
+        marked["L6"] = mark_centre("L6", np.full(3, np.nan))
+    return marked if s1_mm is None else {**marked, "S1": mark_sacrum(s1_mm)}
+
+
+def checked_anchors(anchors: LocatedAnchors, spine: Mapping[str, MarkedVertebra]) -> LocatedAnchors:
+    """The anchors without an S1 that cannot be the neighbour of the reconstructed L5.
+
+    Args:
+        anchors: as located.
+        spine: marked vertebrae.
+    """
+    if anchors.sacrum is None or anchors.sixth or "L5" not in spine:
+        return anchors
+    try:
+        height_mm = float(middle_disc_height_mm(spine["L5"], mark_sacrum(anchors.sacrum.points_mm)))
+    except NotMeasurableError:
+        return anchors
+    low, high = _DISC_MM
+    if low <= height_mm <= high:
+        return anchors
+    return anchors.without_sacrum(
+        f"its endplate would leave {height_mm:.0f} mm to L5, expected {low:g} to {high:g}: it is not the next vertebra"
+    )
 
 
 def _spread(samples: np.ndarray, value: np.ndarray) -> float:

@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from lumbar_ext.measurements.marks.vertebra_frame import Axes, unit
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra
-from lumbar_ext.measurements.values.frames import Axes, dot, unit, vertebra_axes
+from lumbar_ext.measurements.values.frames import dot
 
 LeftRight = Literal["left", "right"]
 SAFE_DEPTH_SHARE = 0.8
@@ -20,33 +21,33 @@ def pedicle_axis(vertebra: MarkedVertebra, side: LeftRight) -> np.ndarray:
     offsets = outline - outline.mean(-2, keepdims=True)
     # The outline stays nearly plane when the shape changes: its least-squares normal follows it.
     normal = np.linalg.eigh(np.swapaxes(offsets, -1, -2) @ offsets)[1][..., :, 0]
-    return normal * np.where(dot(normal, vertebra_axes(vertebra).front) >= 0, 1.0, -1.0)[..., None]
+    return normal * np.where(dot(normal, vertebra.axes.front) >= 0, 1.0, -1.0)[..., None]
 
 
 def pedicle_width_mm(vertebra: MarkedVertebra, side: LeftRight) -> np.ndarray:
     """Transverse outer diameter of the isthmus: its extent across the vertebra's Z (Zindrick et al., Spine 12, 1987)."""
     axis = pedicle_axis(vertebra, side)
-    across = unit(np.cross(vertebra_axes(vertebra).up, axis))
+    across = unit(np.cross(vertebra.axes.up, axis))
     return np.ptp(dot(vertebra[f"{side}_isthmus"], across[..., None, :]), axis=-1)
 
 
 def pedicle_height_mm(vertebra: MarkedVertebra, side: LeftRight) -> np.ndarray:
     """Sagittal outer diameter of the isthmus: its extent along the vertebra's Z in its own plane (Zindrick 1987)."""
     axis = pedicle_axis(vertebra, side)
-    up = vertebra_axes(vertebra).up
+    up = vertebra.axes.up
     along = unit(up - dot(up, axis)[..., None] * axis)
     return np.ptp(dot(vertebra[f"{side}_isthmus"], along[..., None, :]), axis=-1)
 
 
 def pedicle_transverse_angle_deg(vertebra: MarkedVertebra, side: LeftRight) -> np.ndarray:
     """Angle of the pedicle's axis to the midsagittal plane in the axial plane, positive where it converges to the front."""
-    forward, leftward, _ = _components(pedicle_axis(vertebra, side), vertebra_axes(vertebra))
+    forward, leftward, _ = _components(pedicle_axis(vertebra, side), vertebra.axes)
     return np.degrees(np.arctan2(-leftward if side == "left" else leftward, forward))
 
 
 def pedicle_sagittal_angle_deg(vertebra: MarkedVertebra, side: LeftRight) -> np.ndarray:
     """Angle of the pedicle's axis to the axial plane, positive where it rises to the front."""
-    forward, leftward, upward = _components(pedicle_axis(vertebra, side), vertebra_axes(vertebra))
+    forward, leftward, upward = _components(pedicle_axis(vertebra, side), vertebra.axes)
     return np.degrees(np.arctan2(upward, np.hypot(forward, leftward)))
 
 
@@ -61,7 +62,7 @@ def screw_length_mm(vertebra: MarkedVertebra, side: LeftRight) -> np.ndarray:
 def canal_width_mm(vertebra: MarkedVertebra) -> np.ndarray:
     """Smallest transverse width of the canal on axial sections at the pedicles: the interpedicular distance."""
     right, left = np.moveaxis(vertebra["canal_width"], -2, 0)
-    return np.abs(dot(left - right, vertebra_axes(vertebra).left))
+    return np.abs(dot(left - right, vertebra.axes.left))
 
 
 def canal_depth_mm(vertebra: MarkedVertebra) -> np.ndarray:
@@ -74,13 +75,13 @@ def canal_area_mm2(vertebra: MarkedVertebra) -> np.ndarray:
     """Smallest area of the canal on axial sections at the pedicles that bone closes all around."""
     outline = vertebra["canal_outline"]
     p = outline - outline.mean(-2, keepdims=True)
-    return np.abs(dot(np.cross(p, np.roll(p, -1, axis=-2)).sum(-2), vertebra_axes(vertebra).up)) / 2
+    return np.abs(dot(np.cross(p, np.roll(p, -1, axis=-2)).sum(-2), vertebra.axes.up)) / 2
 
 
 def transverse_span_mm(vertebra: MarkedVertebra) -> np.ndarray:
     """Distance of the tips of both transverse processes along the vertebra's Y."""
     left, right = np.moveaxis(vertebra["transverse_tips"], -2, 0)
-    return dot(left - right, vertebra_axes(vertebra).left)
+    return dot(left - right, vertebra.axes.left)
 
 
 def spinous_length_mm(vertebra: MarkedVertebra) -> np.ndarray:

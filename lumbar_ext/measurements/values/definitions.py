@@ -9,14 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
-from lumbar_ext.measurements.values import arch, lumbar_alignment, segment, vertebral_body
+from lumbar_ext.measurements.values import (
+    arch,
+    coronal_curve,
+    lumbar_alignment,
+    sacral_alignment,
+    segment,
+    vertebral_body,
+)
 from lumbar_ext.measurements.values.endplates import endplate
+from lumbar_ext.measurements.values.lumbar_alignment import marked_level
 
 Spine = Mapping[str, MarkedVertebra]
 Measure = Callable[[Spine, tuple[str, ...]], np.ndarray]
@@ -25,7 +34,12 @@ STOKES = "Stokes, Spine 1994;19:236 (SRS) and ISB proposal"
 SIX_POINTS = "six-point morphometry: Eastell 1991; Genant 1993"
 FROBIN = "after Frobin et al., Clin Biomech 1997;12 Suppl 1"
 ZINDRICK = "Zindrick et al., Spine 1987;12:160"
+YILGOR = "Yilgor et al., J Bone Joint Surg Am 2017;99:1661 (GAP score)"
+DUVAL = "Duval-Beaupère et al., Ann Biomed Eng 1992;20:451"
+ROUSSOULY = "after Roussouly et al., Spine 2005;30:346"
+SRS = "SRS Terminology Committee, apical vertebral translation from the central sacral vertical line"
 OWN = "defined here"
+_NO_HIPS = "the femoral heads have no landmarks"
 
 
 class Scope(StrEnum):
@@ -48,6 +62,7 @@ class Definition:
         text: how it is defined.
         source: where the definition comes from.
         measure: the function.
+        levels: of the spine, first and last that a value of the whole spine belongs to; L1 to L5 by default.
     """
 
     id: str
@@ -57,61 +72,81 @@ class Definition:
     text: str
     source: str
     measure: Measure
+    levels: tuple[str, ...] = (LEVELS[0], LEVELS[-1])
 
-
-def subjects(scope: Scope) -> list[tuple[str, ...]]:
-    """The levels of everything that values of a scope can belong to."""
-    return {
-        Scope.SPINE: [LEVELS],
-        Scope.VERTEBRA: [(level,) for level in LEVELS],
-        Scope.SEGMENT: list(pairwise(LEVELS)),
-    }[scope]
+    @property
+    def subjects(self) -> list[tuple[str, ...]]:
+        """The levels of everything that its values belong to."""
+        return {
+            Scope.SPINE: [self.levels],
+            Scope.VERTEBRA: [(level,) for level in LEVELS],
+            Scope.SEGMENT: list(pairwise((*LEVELS, "S1"))),
+        }[self.scope]
 
 
 def subject_name(levels: tuple[str, ...]) -> str:
-    """Such as "L3", "L3-L4" or "L1-L5"."""
+    """Such as "L3", "L3-L4", "L1-L5" or "S1"."""
     return levels[0] if len(levels) == 1 else f"{levels[0]}-{levels[-1]}"
 
 
 def _vertebra(function: Callable[..., np.ndarray], *args) -> Measure:
-    return lambda spine, levels: function(_required(spine, levels[0]), *args)
+    return lambda spine, levels: function(marked_level(spine, levels[0]), *args)
 
 
-def _segment(function: Callable[..., np.ndarray]) -> Measure:
-    return lambda spine, levels: function(_required(spine, levels[0]), _required(spine, levels[1]))
+def _segment(function: Callable[..., np.ndarray], lumbosacral: Callable[..., np.ndarray] | None = None) -> Measure:
+    """A value of two neighbours; with a function of its own for L5-S1 where S1 lacks what the other needs."""
+
+    def measure(spine: Spine, levels: tuple[str, ...]) -> np.ndarray:
+        upper, lower = levels
+        above = marked_level(spine, upper)
+        if lower != "S1":
+            return function(above, marked_level(spine, lower))
+        return (lumbosacral or function)(above, sacral_alignment.sacrum_under_l5(spine))
+
+    return measure
 
 
 def _plate(side: str, attribute: str) -> Measure:
-    return lambda spine, levels: getattr(endplate(_required(spine, levels[0]), side), attribute)
+    return lambda spine, levels: getattr(endplate(marked_level(spine, levels[0]), side), attribute)
 
 
 def _angle(which: int) -> Measure:
-    return lambda spine, levels: lumbar_alignment.orientation_deg(_required(spine, levels[0]))[..., which]
+    return lambda spine, levels: lumbar_alignment.orientation_deg(marked_level(spine, levels[0]))[..., which]
 
 
 def _relative(which: int) -> Measure:
-    return lambda spine, levels: segment.relative_angles_deg(*(_required(spine, level) for level in levels))[..., which]
+    return _segment(
+        lambda upper, lower: segment.relative_angles_deg(upper, lower)[..., which],
+        lambda fifth, sacrum: segment.lumbosacral_angles_deg(fifth, sacrum)[..., which],
+    )
 
 
 def _crush(spine: Spine, levels: tuple[str, ...]) -> np.ndarray:
     place = LEVELS.index(levels[0])
     others = [spine[LEVELS[i]] for i in (place - 1, place + 1) if 0 <= i < len(LEVELS) and LEVELS[i] in spine]
-    vertebra = _required(spine, levels[0])
+    vertebra = marked_level(spine, levels[0])
     if not others:
         raise NotMeasurableError("no neighbouring vertebra to compare with")
     return vertebral_body.crush_ratio(vertebra, others)
 
 
-def _required(spine: Spine, level: str) -> MarkedVertebra:
-    if level not in spine:
-        raise NotMeasurableError(f"{level} is missing")
-    return spine[level]
+def _t12_offset(axis: str, spine: Spine, levels: tuple[str, ...]) -> np.ndarray:
+    return sacral_alignment.t12_offset_mm(spine, axis)
+
+
+def _never(reason: str) -> Measure:
+    """A value that no reconstruction can have yet."""
+
+    def measure(spine: Spine, levels: tuple[str, ...]) -> np.ndarray:
+        raise NotMeasurableError(reason)
+
+    return measure
 
 
 _SPINE = (
     Definition("lordosis_l1_l5", "Lumbar lordosis L1-L5", "deg", Scope.SPINE,
         "Angle from the superior endplate of L1 to the inferior endplate of L5 in the lumbar sagittal plane; positive for "
-        "lordosis. Endplates are the least-squares planes of their rims. L1-S1 needs S1, which is not reconstructed.",
+        "lordosis. Endplates are the least-squares planes of their rims.",
         "Cobb method; planes in 3D", lambda spine, _: lumbar_alignment.lordosis_deg(spine)),
     Definition("lordosis_l1_l5_3d", "Angle in space L1-L5", "deg", Scope.SPINE,
         "Angle in space between the same two endplates, free of any projection.", OWN,
@@ -121,6 +156,57 @@ _SPINE = (
         "pairs; positive where the curve is convex to the left. Coronal is across the lumbar frame: vertical, and the mean "
         "right-to-left axis of the vertebrae.",
         "Cobb 1948; " + STOKES, lambda spine, _: lumbar_alignment.cobb(spine).angle_deg),
+    Definition("lordosis_l1_s1", "Lumbar lordosis L1-S1", "deg", Scope.SPINE,
+        "Angle from the superior endplate of L1 to that of S1 in the lumbar sagittal plane; positive for lordosis. S1's is the "
+        "plane of its located edges.",
+        "Cobb method; planes in 3D", lambda spine, _: sacral_alignment.sacral_lordosis_deg(spine, "L1"), ("L1", "S1")),
+    Definition("lordosis_l4_s1", "Lower lordosis L4-S1", "deg", Scope.SPINE,
+        "The same from the superior endplate of L4.",
+        "Cobb method; planes in 3D", lambda spine, _: sacral_alignment.sacral_lordosis_deg(spine, "L4"), ("L4", "S1")),
+    Definition("lordosis_distribution", "Lordosis distribution index", "%", Scope.SPINE,
+        "Lordosis L4-S1 in percent of L1-S1; only where that is 10 deg or more.",
+        YILGOR, lambda spine, _: sacral_alignment.lordosis_distribution_percent(spine), ("L1", "S1")),
+    Definition("sacral_slope", "Sacral slope", "deg", Scope.SPINE,
+        "Angle of the superior endplate of S1 to the horizontal in the lumbar sagittal plane; positive where it falls to the "
+        "front.", DUVAL, lambda spine, _: sacral_alignment.sacral_slope_deg(spine), ("S1",)),
+    Definition("lordosis_apex_offset", "Apex of the lordosis in front of S1", "mm", Scope.SPINE,
+        "How far the centre of the vertebra or disc that stands farthest in front lies before the vertical through the centre "
+        "of S1's superior endplate.", ROUSSOULY, lambda spine, _: sacral_alignment.apex_mm(spine, "front")[0], ("L1", "S1")),
+    Definition("apical_translation", "Apical translation", "mm", Scope.SPINE,
+        "How far the centre of the vertebra or disc that stands farthest aside lies beside the vertical through the centre of "
+        "S1's superior endplate; positive to the left.",
+        SRS, lambda spine, _: sacral_alignment.apex_mm(spine, "left")[0], ("L1", "S1")),
+    *(
+        Definition(f"t12_{name}_offset", f"T12 over S1, {name}", "mm", Scope.SPINE,
+            f"How far the centre of T12 lies {where} the vertical through the centre of S1's superior endplate.",
+            OWN, partial(_t12_offset, axis), ("T12", "S1"))
+        for name, axis, where in (
+            ("sagittal", "front", "in front of"), ("coronal", "left", "to the left of"))
+    ),
+    Definition("upper_end_rotation", "Rotation at the curve's upper end", "deg", Scope.SPINE,
+        "Axial rotation of the Cobb angle's upper end vertebra in the frame of the next one below, as the relative axial "
+        "rotation; only where the Cobb angle is 10 deg or more.",
+        STOKES, lambda spine, _: coronal_curve.upper_end_rotation_deg(spine)),
+    Definition("apical_rotation", "Rotation of the curve's apex", "deg", Scope.SPINE,
+        "Axial rotation of the vertebra that stands farthest from the line between the end vertebrae's centres, against the "
+        "mean of these two; positive to the left. Only where the Cobb angle is 10 deg or more.",
+        STOKES, lambda spine, _: coronal_curve.apical_rotation_deg(spine)),
+    Definition("lower_end_rotation", "Rotation at the curve's lower end", "deg", Scope.SPINE,
+        "Axial rotation of the vertebra above the Cobb angle's lower end vertebra in the frame of that; only where the Cobb "
+        "angle is 10 deg or more.",
+        STOKES, lambda spine, _: coronal_curve.lower_end_rotation_deg(spine)),
+    Definition("lordosis_t12_s1", "Lordosis T12-S1", "deg", Scope.SPINE,
+        "Angle from the superior endplate of T12 to that of S1 in the lumbar sagittal plane.",
+        "Cobb method; planes in 3D", _never("of T12 only the centre is located"), ("T12", "S1")),
+    Definition("thoracolumbar_angle", "Thoracolumbar angle T10-L2", "deg", Scope.SPINE,
+        "Angle from the superior endplate of T10 to the inferior endplate of L2; positive for kyphosis.",
+        "Cobb method", _never("T10 to T12 are not reconstructed"), ("T10", "L2")),
+    Definition("pelvic_incidence", "Pelvic incidence", "deg", Scope.SPINE,
+        "Angle between the normal of S1's superior endplate and the line from its centre to the middle of the femoral heads.",
+        DUVAL, _never(_NO_HIPS), ("S1",)),
+    Definition("pelvic_tilt", "Pelvic tilt", "deg", Scope.SPINE,
+        "Angle between the vertical and the line from the middle of the femoral heads to the centre of S1's superior endplate.",
+        DUVAL, _never(_NO_HIPS), ("S1",)),
 )  # fmt: skip
 
 _VERTEBRA = (
@@ -208,8 +294,9 @@ _VERTEBRA = (
 
 _SEGMENT = (
     Definition("segmental_lordosis", "Segmental lordosis", "deg", Scope.SEGMENT,
-        "Sagittal angle from the superior endplate of the upper to the inferior endplate of the lower vertebra.",
-        "Cobb method; planes in 3D", _segment(segment.segmental_lordosis_deg)),
+        "Sagittal angle from the superior endplate of the upper to the inferior endplate of the lower vertebra; of S1, to its "
+        "superior one.",
+        "Cobb method; planes in 3D", _segment(segment.segmental_lordosis_deg, segment.lumbosacral_lordosis_deg)),
     Definition("disc_angle", "Disc angle", "deg", Scope.SEGMENT,
         "Sagittal angle between the facing endplates; positive where the disc is taller in front.",
         FROBIN, _segment(segment.disc_angle_deg)),
@@ -233,7 +320,8 @@ _SEGMENT = (
         "right-to-left axis; positive to the left.", OWN, _segment(segment.lateral_slip_mm)),
     *(
         Definition(f"relative_{name}", f"Relative {name.replace('_', ' ')}", "deg", Scope.SEGMENT,
-            f"Rotation of the upper vertebra in the lower one's frame, sequence Y-X'-Z'': {text}. Frames as for tilts.",
+            f"Rotation of the upper vertebra in the lower one's frame, sequence Y-X'-Z'': {text}. Frames as for tilts; S1's Z "
+            "stands on its superior endplate.",
             STOKES + "; Z from endplate planes", _relative(which))
         for name, text, which in (
             ("flexion", "about Y, positive forward", 1),

@@ -5,7 +5,7 @@ lumbar-ext definitions
 
 from __future__ import annotations
 
-from lumbar_ext.measurements.values.definitions import DEFINITIONS, Definition, subject_name, subjects
+from lumbar_ext.measurements.values.definitions import DEFINITIONS, Definition, subject_name
 from lumbar_ext.measurements.values.reference_ranges import NO_RANGE, ReferenceRange, reference_range
 
 
@@ -24,7 +24,7 @@ def print_table() -> None:
 def _ranges(definition: Definition) -> str:
     """The ranges of all subjects, equal ones together."""
     by_range: dict[ReferenceRange, list[str]] = {}
-    own = [subject_name(levels) for levels in subjects(definition.scope)]
+    own = [subject_name(levels) for levels in definition.subjects]
     for subject in own:
         found = reference_range(definition.id, subject)
         if found is not None:

@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from lumbar_ext.measurements.marks.vertebra_frame import Axes, unit
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra
-from lumbar_ext.measurements.values.frames import Axes, dot, levelled_axes, unit, vertebra_axes
+from lumbar_ext.measurements.values.frames import dot, levelled_axes
 
 Side = Literal["superior", "inferior"]
 
@@ -61,7 +62,7 @@ def endplate(vertebra: MarkedVertebra, side: Side) -> Endplate:
         NotMeasurableError: if no rim was found.
     """
     rim = vertebra[f"{side}_rim"]
-    axes = vertebra_axes(vertebra)
+    axes = vertebra.axes
     found = rim[..., vertebra.rim_found[side], :]
     centre = found.mean(-2)
     offsets = found - centre[..., None, :]
@@ -82,4 +83,4 @@ def body_axes(vertebra: MarkedVertebra) -> Axes:
         NotMeasurableError: if an endplate's rim was not found.
     """
     superior, inferior = endplate(vertebra, "superior"), endplate(vertebra, "inferior")
-    return levelled_axes(vertebra_axes(vertebra), unit(superior.up + inferior.up))
+    return levelled_axes(vertebra.axes, unit(superior.up + inferior.up))

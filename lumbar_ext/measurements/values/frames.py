@@ -1,54 +1,11 @@
-"""Axes of vertebrae and the angles between them, for one shape or for many at once.
-
-Vertebra frame after Stokes (Three-dimensional terminology of spinal deformity, Spine 19, 1994) and the ISB proposal: X to
-the front, Y to the left, Z up, origin midway between the endplate centres; see `lumbar_ext.shape.model.frame`.
-"""
+"""Angles between the axes of vertebrae (`marks.vertebra_frame`), for one shape or for many at once."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from lumbar_ext.geometry import euler_rotation
-from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra
-
-
-@dataclass(frozen=True)
-class Axes:
-    """A frame in the world, or many of them.
-
-    Args:
-        origin_mm: [..., 3].
-        rotation: [..., 3, 3], columns X, Y, Z.
-    """
-
-    origin_mm: np.ndarray
-    rotation: np.ndarray
-
-    @property
-    def front(self) -> np.ndarray:
-        """[..., 3] unit X."""
-        return self.rotation[..., :, 0]
-
-    @property
-    def left(self) -> np.ndarray:
-        """[..., 3] unit Y."""
-        return self.rotation[..., :, 1]
-
-    @property
-    def up(self) -> np.ndarray:
-        """[..., 3] unit Z."""
-        return self.rotation[..., :, 2]
-
-
-def vertebra_axes(vertebra: MarkedVertebra) -> Axes:
-    """The vertebra frame from the landmarks, in their frame."""
-    superior, inferior = vertebra.landmark("superior_endplate"), vertebra.landmark("inferior_endplate")
-    up = unit(superior - inferior)
-    across = vertebra.landmark("left_pedicle") - vertebra.landmark("right_pedicle")
-    front = unit(np.cross(across, up))
-    return Axes((superior + inferior) / 2, np.stack([front, np.cross(up, front), up], axis=-1))
+from lumbar_ext.measurements.marks.vertebra_frame import Axes, unit
 
 
 def levelled_axes(axes: Axes, up: np.ndarray) -> Axes:
@@ -95,11 +52,6 @@ def cardan_rotation(angles_rad: np.ndarray) -> np.ndarray:
 def relative_rotation(upper: Axes, lower: Axes) -> np.ndarray:
     """[..., 3, 3] orientation of the upper vertebra in the frame of the lower one."""
     return np.swapaxes(lower.rotation, -1, -2) @ upper.rotation
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [..., 3] scaled to length one."""
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

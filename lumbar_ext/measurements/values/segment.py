@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lumbar_ext.measurements.marks.vertebra_frame import unit
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra
 from lumbar_ext.measurements.values.endplates import Endplate, body_axes, endplate
-from lumbar_ext.measurements.values.frames import (
-    angle_in_plane_deg,
-    cardan_rad,
-    dot,
-    relative_rotation,
-    unit,
-    vertebra_axes,
-)
+from lumbar_ext.measurements.values.frames import angle_in_plane_deg, cardan_rad, dot, relative_rotation
 
 MEYERDING_SHARES = (0.25, 0.50, 0.75, 1.00)
 """Shares of the lower endplate's depth at which Meyerding's grades II, III, IV and V begin."""
@@ -51,6 +45,11 @@ def disc_angle_deg(upper: MarkedVertebra, lower: MarkedVertebra) -> np.ndarray:
 def segmental_lordosis_deg(upper: MarkedVertebra, lower: MarkedVertebra) -> np.ndarray:
     """Sagittal angle from the superior endplate of the upper to the inferior endplate of the lower vertebra."""
     return angle_in_plane_deg(endplate(upper, "superior").up, endplate(lower, "inferior").up, _left(upper, lower))
+
+
+def lumbosacral_lordosis_deg(fifth: MarkedVertebra, sacrum: MarkedVertebra) -> np.ndarray:
+    """The same of L5-S1, to the superior endplate of S1."""
+    return angle_in_plane_deg(endplate(fifth, "superior").up, endplate(sacrum, "superior").up, _left(fifth, sacrum))
 
 
 def sagittal_slip_mm(upper: MarkedVertebra, lower: MarkedVertebra) -> np.ndarray:
@@ -90,6 +89,11 @@ def relative_angles_deg(upper: MarkedVertebra, lower: MarkedVertebra) -> np.ndar
     return np.degrees(cardan_rad(relative_rotation(body_axes(upper), body_axes(lower))))
 
 
+def lumbosacral_angles_deg(fifth: MarkedVertebra, sacrum: MarkedVertebra) -> np.ndarray:
+    """(lateral, flexion, axial) [..., 3] of L5 in the frame of S1, whose Z stands on its superior endplate."""
+    return np.degrees(cardan_rad(relative_rotation(body_axes(fifth), sacrum.axes)))
+
+
 def _facing(upper: MarkedVertebra, lower: MarkedVertebra) -> tuple[Endplate, Endplate]:
     return endplate(upper, "inferior"), endplate(lower, "superior")
 
@@ -99,4 +103,4 @@ def _disc_up(above: Endplate, below: Endplate) -> np.ndarray:
 
 
 def _left(upper: MarkedVertebra, lower: MarkedVertebra) -> np.ndarray:
-    return unit(vertebra_axes(upper).left + vertebra_axes(lower).left)
+    return unit(upper.axes.left + lower.axes.left)

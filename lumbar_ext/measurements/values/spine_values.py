@@ -10,8 +10,10 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.measurements.marks.vertebra_marks import NotMeasurableError, VertebraMarks, mark_vertebra
-from lumbar_ext.measurements.values.definitions import DEFINITIONS, Spine, subject_name, subjects
+from lumbar_ext.measurements.values.coronal_curve import coronal_curve
+from lumbar_ext.measurements.values.definitions import DEFINITIONS, Spine, subject_name
 from lumbar_ext.measurements.values.lumbar_alignment import cobb
+from lumbar_ext.measurements.values.sacral_alignment import apex_mm
 
 Key = tuple[str, str]
 """(subject, definition id), such as ("L3-L4", "disc_angle")."""
@@ -70,13 +72,13 @@ def measure_spine(spine: Spine, broken: Mapping[str, str] | None = None) -> Valu
     """Every value of `definitions.DEFINITIONS` on marked vertebrae.
 
     Args:
-        spine: by level; missing ones are left out.
+        spine: by level, beside L1 to L5 T12, L6 and S1 as far as they were located; missing ones are left out.
         broken: for missing levels, why; "L4 is missing" by default.
     """
     found: dict[Key, np.ndarray] = {}
     reasons: dict[Key, str] = {}
     for definition in DEFINITIONS:
-        for levels in subjects(definition.scope):
+        for levels in definition.subjects:
             key = (subject_name(levels), definition.id)
             try:
                 value = definition.measure(spine, levels)
@@ -91,12 +93,18 @@ def measure_spine(spine: Spine, broken: Mapping[str, str] | None = None) -> Valu
 
 
 def _remarks(spine: Spine, found: Mapping[Key, np.ndarray]) -> dict[Key, str]:
-    key = (subject_name(LEVELS), "cobb")
-    if key not in found:
-        return {}
-    curve = cobb(spine)
-    side = "left" if np.mean(curve.angle_deg) > 0 else "right"
-    return {key: f"{curve.upper}-{curve.lower}, convex to the {side}"}
+    remarks = {}
+    curve_key = (subject_name(LEVELS), "cobb")
+    if curve_key in found:
+        curve = cobb(spine)
+        side = "left" if np.mean(curve.angle_deg) > 0 else "right"
+        remarks[curve_key] = f"{curve.upper}-{curve.lower}, convex to the {side}"
+    for name, axis in (("lordosis_apex_offset", "front"), ("apical_translation", "left")):
+        if ("L1-S1", name) in found:
+            remarks["L1-S1", name] = f"apex {apex_mm(spine, axis)[1]}"
+    if (subject_name(LEVELS), "apical_rotation") in found:
+        remarks[subject_name(LEVELS), "apical_rotation"] = f"apex {coronal_curve(spine).apex}"
+    return remarks
 
 
 def _explained(reason: str, broken: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra
 from lumbar_ext.measurements.values.endplates import Side, endplate
-from lumbar_ext.measurements.values.frames import angle_in_plane_deg, vertebra_axes
+from lumbar_ext.measurements.values.frames import angle_in_plane_deg
 
 GENANT_LOSSES = (0.20, 0.25, 0.40)
 """Height losses from which Genant's grades 1, 2 and 3 begin."""
@@ -63,7 +63,7 @@ def genant_grade(ratios: list[float]) -> int:
 def body_wedge_deg(vertebra: MarkedVertebra) -> np.ndarray:
     """Sagittal angle between both endplates of the body, positive where it is taller in front."""
     superior, inferior = endplate(vertebra, "superior"), endplate(vertebra, "inferior")
-    return angle_in_plane_deg(superior.up, inferior.up, vertebra_axes(vertebra).left)
+    return angle_in_plane_deg(superior.up, inferior.up, vertebra.axes.left)
 
 
 def concavity_mm(vertebra: MarkedVertebra, side: Side) -> np.ndarray:

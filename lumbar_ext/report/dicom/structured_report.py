@@ -69,6 +69,7 @@ _DISTANCES = (
     (_HEIGHT, "superior_endplate", "inferior_endplate"),
     (_PEDICLES, "left_pedicle", "right_pedicle"),
 )
+_SPANS = ("L1-S1", "L4-S1")
 # The centre of the first pixel is (0, 0) here and (0.5, 0.5) in DICOM's spatial coordinates (PS3.3, C.18.6).
 _HALF_PIXEL = 0.5
 
@@ -213,10 +214,14 @@ def _group(
 
 
 def _sites(subject: str) -> list[Code]:
-    """A vertebra, the two of a motion segment, or the lumbar spine."""
+    """A vertebra, the two of a motion segment, or the lumbar or lumbosacral spine."""
     if subject == f"{LEVELS[0]}-{LEVELS[-1]}":
         return [codes.SCT.LumbarSpine]
-    return [VERTEBRAE[level] for level in subject.split("-")]
+    sites = {**VERTEBRAE, "S1": codes.SCT.Sacrum}
+    ends = subject.split("-")
+    if ends[0] not in sites or subject in _SPANS:
+        return [codes.SCT.LumboSacralSpine]
+    return [sites[level] for level in ends]
 
 
 def _volume(stl: Path) -> Measurement:

@@ -110,3 +110,29 @@ def test_a_broken_calibration_is_refused(tmp_path):
 
 def test_shipped_factors_are_positive():
     assert all(factor > 0 for factor in shipped_calibration().factors.values())
+
+
+def test_values_on_s1_have_factors_of_their_own_that_leave_the_others_alone(tmp_path):
+    """S1's spread comes from the network, and its studies from another one than those of the other values."""
+    rng = np.random.default_rng(2)
+    factors, file = tmp_path / "factors.json", tmp_path / "errors.csv"
+    factors.write_text(
+        '{"factors": {"cobb": 7.0, "disc_angle": 9.0}, "cases": {"cobb": 20, "disc_angle": 80}, '
+        '"check": {"people": "others", "held": {"cobb": 0.9}, "cases": {"cobb": 20}}}'
+    )
+    kinds = [("L1-S1", "lordosis_l1_s1", 1.5), ("L5-S1", "disc_angle", 1.5), ("L1-L5", "cobb", 3.0)]
+    rows = [f"{subject},{name},{spread * rng.normal()},1.0" for subject, name, spread in kinds for _ in range(40)]
+    rows += [f"L1-L2,disc_angle,{9 * rng.normal()},1.0" for _ in range(80)]
+    file.write_text("subject,id,pipeline_error,laplace_sd\n" + "\n".join(rows))
+    fit_interval_calibration(str(file), str(factors), landmarks_only=True)
+    chosen = read_interval_calibration(factors)
+    assert (chosen.factors["cobb"], chosen.factors["disc_angle"], chosen.held) == (7.0, 9.0, {"cobb": 0.9})
+    # Forty cases do not make them as wide as the many angles of the same unit, whose factor is nine.
+    assert chosen.factors["lordosis_l1_s1"] == pytest.approx(1.5, rel=0.4)
+    assert chosen.factors["disc_angle L5-S1"] == pytest.approx(1.5, rel=0.4)
+    assert chosen.cases["disc_angle L5-S1"] == 40 and chosen.cases["disc_angle"] == 80
+    check(str(file), calibration=str(factors), record=str(factors), people="these")
+    checked = read_interval_calibration(factors)
+    # What was found of other kinds, in another study, stays.
+    assert checked.held["lordosis_l1_s1"] >= 0.9 and checked.checked_cases["lordosis_l1_s1"] == 40
+    assert checked.checked_on == "others and these" or set(checked.held) >= {"cobb", "disc_angle L5-S1"}

@@ -1,0 +1,104 @@
+"""Alignment of the lumbar spine over S1, whose superior endplate its landmarks give, and of T12, whose centre they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
+from lumbar_ext.measurements.values.endplates import endplate
+from lumbar_ext.measurements.values.frames import angle_in_plane_deg, dot
+from lumbar_ext.measurements.values.lumbar_alignment import marked_level, regional_axes
+
+LEAST_LORDOSIS_DEG = 10.0
+"""Of L1-S1: below it a share of the lordosis says nothing."""
+
+_Spine = Mapping[str, MarkedVertebra]
+
+
+def sacrum_of(spine: _Spine) -> MarkedVertebra:
+    """S1, which is named by counting down to it.
+
+    Raises:
+        NotMeasurableError: if it is missing, or L5 is, so that what was located may be another vertebra's endplate.
+    """
+    sacrum = marked_level(spine, "S1")
+    if "L5" not in spine:
+        raise NotMeasurableError("L5 is missing, so that the endplate below may not be that of S1")
+    return sacrum
+
+
+def sacrum_under_l5(spine: _Spine) -> MarkedVertebra:
+    """S1 where it is L5's neighbour.
+
+    Raises:
+        NotMeasurableError: as `sacrum_of`, and if there is a sixth lumbar vertebra.
+    """
+    sacrum = sacrum_of(spine)
+    if "L6" in spine:
+        raise NotMeasurableError("a sixth lumbar vertebra lies between L5 and S1")
+    return sacrum
+
+
+def sacral_lordosis_deg(spine: _Spine, upper: str) -> np.ndarray:
+    """Angle from the superior endplate of `upper` to that of S1 in the lumbar sagittal plane, positive for lordosis."""
+    above, below = endplate(marked_level(spine, upper), "superior"), endplate(sacrum_under_l5(spine), "superior")
+    return angle_in_plane_deg(above.up, below.up, regional_axes(spine).left)
+
+
+def lordosis_distribution_percent(spine: _Spine) -> np.ndarray:
+    """Share of the lordosis L1-S1 that lies in L4-S1.
+
+    Raises:
+        NotMeasurableError: if L1-S1 is below `LEAST_LORDOSIS_DEG`, or cannot be had.
+    """
+    whole = sacral_lordosis_deg(spine, "L1")
+    if float(np.mean(whole)) < LEAST_LORDOSIS_DEG:
+        raise NotMeasurableError(f"lordosis L1-S1 is below {LEAST_LORDOSIS_DEG:g} deg, of which there are no shares")
+    return 100 * sacral_lordosis_deg(spine, "L4") / whole
+
+
+def sacral_slope_deg(spine: _Spine) -> np.ndarray:
+    """Angle of the superior endplate of S1 to the horizontal in the lumbar sagittal plane, positive where it falls to the
+    front.
+    """
+    plate, lumbar = endplate(sacrum_of(spine), "superior"), regional_axes(spine)
+    return angle_in_plane_deg(lumbar.up, plate.up, lumbar.left)
+
+
+def t12_offset_mm(spine: _Spine, axis: str) -> np.ndarray:
+    """How far T12's centre stands beside the vertical through the centre of S1's endplate.
+
+    Args:
+        spine: with T12 and S1.
+        axis: "front" or "left" of the lumbar frame, in which it is positive.
+    """
+    t12, plate = marked_level(spine, "T12"), endplate(sacrum_of(spine), "superior")
+    return dot(t12.axes.origin_mm - plate.centre_mm, getattr(regional_axes(spine), axis))
+
+
+def apex_mm(spine: _Spine, axis: str) -> tuple[np.ndarray, str]:
+    """How far the vertebra or disc that stands out most lies beside the vertical through the centre of S1's endplate.
+
+    Discs stand midway between the facing centres. For many shapes at once the apex is that of their mean.
+
+    Args:
+        spine: with L1 to L5 and S1.
+        axis: "front": the one farthest in front counts; "left": the one farthest to either side.
+
+    Returns:
+        The distance [...], positive along the axis, and the apex, such as "L3" or "L3-L4".
+    """
+    vertebrae = [marked_level(spine, level) for level in LEVELS]
+    along, plate = getattr(regional_axes(spine), axis), endplate(sacrum_of(spine), "superior")
+    places = {level: own.axes.origin_mm for level, own in zip(LEVELS, vertebrae, strict=True)}
+    for (upper, above), (lower, below) in pairwise(zip(LEVELS, vertebrae, strict=True)):
+        facing = endplate(above, "inferior").centre_mm, endplate(below, "superior").centre_mm
+        places[f"{upper}-{lower}"] = (facing[0] + facing[1]) / 2
+    beside = {name: dot(place - plate.centre_mm, along) for name, place in places.items()}
+    rank = (lambda name: float(np.mean(beside[name]))) if axis == "front" else (lambda name: abs(np.mean(beside[name])))
+    apex = max(beside, key=rank)
+    return beside[apex], apex
