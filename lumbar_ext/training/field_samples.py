@@ -33,6 +33,7 @@ from lumbar_ext.transforms.tissue import NO_HU, NO_LUMBAR_INDEX, TISSUES, UNASKE
 _LOGGER = logging.getLogger(__name__)
 _LUMBAR = [TISSUES.index(level) for level in LEVELS]
 _OTHER_BONE = [TISSUES.index("other_bone"), TISSUES.index("sacrum")]
+_ATTEMPTS = 10  # to draw a study that can be used
 _AROUND = 2.0  # sides of the box around the truth's from which points are drawn, against the truth's own
 
 
@@ -170,13 +171,15 @@ class FieldDraws(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, int(index)])
-        while True:
-            record = self.studies[int(rng.integers(len(self.studies)))]
+        for attempt in range(_ATTEMPTS):
             try:
-                return self._sample(record, rng)
+                return self._sample(self.studies[int(rng.integers(len(self.studies)))], rng)
             except InputError as error:
                 # a file may be damaged, or still be written
+                if attempt == _ATTEMPTS - 1:
+                    raise
                 _LOGGER.warning("another study instead: %s", error)
+        raise AssertionError("the last attempt returns or raises")
 
     def _sample(self, record: FieldRecord, rng: np.random.Generator) -> dict[str, Tensor]:
         volume = record.volume()

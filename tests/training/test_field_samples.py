@@ -141,6 +141,19 @@ def test_a_batch_trains_the_network(cohort):
     assert course[-1] < 0.9 * course[0]
 
 
+def test_a_damaged_study_is_passed_over_and_nothing_but_damage_is_said(write_view_cohort, tmp_path, caplog):
+    folder = write_view_cohort(tmp_path, 2)
+    truths = [StudyFolder(study).truth for study in sorted(folder.iterdir())]
+    for truth in truths:
+        ball_volume().write(truth)
+    truths[0].volume.write_bytes(b"no volume")
+    draws = FieldDraws([folder], points=50)
+    assert all(len(draws[number]["label"]) == 50 for number in range(6)) and "another study instead" in caplog.text
+    truths[1].volume.write_bytes(b"no volume")
+    with pytest.raises(InputError, match=r"volume\.nii\.gz"):
+        draws[0]
+
+
 def test_what_cannot_be_trained_with_is_refused(cohort, tmp_path):
     with pytest.raises(InputError, match="simulate-volumes"):
         FieldDraws([tmp_path])
