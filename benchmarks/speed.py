@@ -27,9 +27,8 @@ from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration import GaussNewton, RegistrationConfig, RegistrationResult, register
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
-from lumbar_ext.transforms.confidence import calibration_beside
-from lumbar_ext.workflow.network_bundle import load_bundle_network
-from lumbar_ext.workflow.observe import observe, to_network_grids
+from lumbar_ext.workflow.locate_and_look import observe_located
+from lumbar_ext.workflow.network_bundle import load_locating_networks
 from lumbar_ext.workflow.second_look import LookInput, SecondLook, load_second_look, movement_mm, prepare_looks
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
@@ -105,12 +104,10 @@ def sample_seen(seed: int = 0) -> tuple[LookInput, LookInput]:
 
 
 def _seen(study: BiplanarStudy) -> LookInput:
-    weights = NETWORKS / "models" / "model.pt"
-    network = load_bundle_network(NETWORKS, weights).eval()
-    observed = observe(network, to_network_grids(study), calibration_beside(str(weights)))
+    observed = observe_located(*load_locating_networks(NETWORKS), study)
     landmarks = triangulate_landmarks(observed.geometry, observed.landmarks)
     by_hand = np.zeros_like(landmarks.confidence, dtype=bool)
-    return prepare_looks({"observed": observed, "landmarks": landmarks, "by_hand": by_hand})[0]
+    return prepare_looks({"study": study, "observed": observed, "landmarks": landmarks, "by_hand": by_hand})[0]
 
 
 def _network(_made: list = []) -> torch.nn.Module:  # noqa: B006 - read once a process

@@ -173,3 +173,15 @@ def test_a_slip_over_s1_has_a_name_only_with_its_whole_interval(segment, sd, nam
     key = (segment, "sagittal_slip")
     (reported,) = (m for m in assess_values(Values({key: np.array(5.0)}, {}), {key: sd}) if (m.subject, m.id) == key)
     assert reported.grade == ("anterolisthesis" if named else None)
+
+
+def test_a_value_whose_interval_is_withheld_is_not_called_outside_its_reference():
+    """How far it may be off is not known; without any check of intervals the value alone decides."""
+    key = ("L3", "superior_endplate_width")
+    high = reference_range(key[1], key[0]).high + 1.0
+    for withheld, outside in ((lambda kind: kind == key[1], None), (lambda kind: False, True)):
+        (found,) = (
+            m for m in assess_values(Values({key: np.array(high)}, {}), {}, withheld) if (m.subject, m.id) == key
+        )
+        assert found.value == pytest.approx(high) and found.interval_90 is None
+        assert found.outside_reference is outside

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,7 +49,7 @@ class Measurement:
         reason: why there is no value.
         reference: the usual range; None where none is known.
         outside_reference: whether the value lies outside of it for sure: with its whole interval, where there is one; None
-            without value or range.
+            without value or range, and where the interval is withheld because it held the truth too seldom.
         grade: a class the literature gives to such a value, such as "Meyerding I", or what belongs to it, such as the end
             vertebrae of a curve; None for none.
     """
@@ -124,26 +124,31 @@ def assess_registration(
         for level in LEVELS
     }
     deviations = _of_any_size(_calibrated(measured, calibration), measured.values, size_sd)
-    values = assess_values(measured.values, deviations)
+    values = assess_values(measured.values, deviations, calibration.withheld)
     statement = calibration.statement() if calibration.factors else ""
     return Assessment(
         values, spread, quality, bool(calibration.factors), measured.lines, statement, measured.sacral_rim_mm
     )
 
 
-def assess_values(values: Values, deviations: dict[Key, float] | None = None) -> tuple[Measurement, ...]:
+def assess_values(
+    values: Values,
+    deviations: dict[Key, float] | None = None,
+    withheld: Callable[[str], bool] = lambda kind: False,
+) -> tuple[Measurement, ...]:
     """Reported values of measured ones.
 
     Args:
         values: what was measured.
         deviations: calibrated standard deviations by key.
+        withheld: says of a kind of value (`interval_kind`) that its interval is.
     """
     deviations = deviations or {}
     reported = []
     for definition in DEFINITIONS:
         for levels in definition.subjects:
             key = (subject_name(levels), definition.id)
-            reported.append(_reported(key, values, deviations.get(key)))
+            reported.append(_reported(key, values, deviations.get(key), withheld(interval_kind(key))))
     return tuple(reported)
 
 
@@ -165,13 +170,13 @@ def _of_any_size(deviations: dict[Key, float], values: Values, size_sd: float) -
     }
 
 
-def _reported(key: Key, values: Values, sd: float | None) -> Measurement:
+def _reported(key: Key, values: Values, sd: float | None, withheld: bool) -> Measurement:
     reference = reference_range(key[1], key[0])
     if key not in values.found:
         return Measurement(*key, None, None, None, values.reasons.get(key, "not measured"), reference, None, None)
     value = float(values.found[key])
     interval = None if sd is None else (value - NORMAL_90 * sd, value + NORMAL_90 * sd)
-    outside = None if reference is None else not reference.reached_by(*(interval or (value, value)))
+    outside = None if reference is None or withheld else not reference.reached_by(*(interval or (value, value)))
     # Landmarks err by more than a slip that is worth a name.
     sure = outside is not False or not rests_on_landmarks(interval_kind(key))
     return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values) if sure else None)
