@@ -225,6 +225,8 @@ class TrainingOptions(Options):
         num_workers: processes that prepare views.
         learning_rate: at the start.
         bfloat16: whether to train in half precision where the device can.
+        tensorboard: whether to log for TensorBoard; if it is installed.
+        mlflow: whether to log for MLflow; if it is installed.
         study_limit: first studies to train on; null for all.
         validation_limit: first studies to validate on; null for all.
         downsample: factor by which the grid is coarser than the network's 0.834 mm.
@@ -251,6 +253,8 @@ class TrainingOptions(Options):
     num_workers: Whole
     learning_rate: Positive
     bfloat16: bool
+    tensorboard: bool
+    mlflow: bool
     study_limit: Count | None
     validation_limit: Count | None
     downsample: Count

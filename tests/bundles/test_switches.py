@@ -1,0 +1,27 @@
+"""`false` means false, whoever reads it: no switch of a config is used as it was typed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lumbar_ext.workflow import options
+
+CONFIGS = sorted((Path(__file__).parents[2] / "bundles").glob("*/configs/*.json"))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parts[-3]}: {path.name}")
+def test_a_switch_is_typed_wherever_it_is_used(config):
+    entries = json.loads(config.read_text())
+    switches = [
+        name
+        for name, value in entries.items()
+        if isinstance(value, bool) or ("find_spec" in str(value) and name[0] != "i")
+    ]
+    typed = {name for each in vars(options).values() for name in getattr(each, "__annotations__", {})}
+    for name in switches:
+        uses = [line for line in config.read_text().splitlines() if re.search(rf"@{name}\b", line)]
+        for line in uses:
+            handed = re.fullmatch(rf'\s*"{name}": "@{name}",?', line) and name in typed
+            assert handed or f"typed('{name}', @{name}, bool)" in line, line
