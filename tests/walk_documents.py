@@ -64,7 +64,7 @@ evaluate-levels "{{'mine': 'cohort/validation'}}" --output levels.csv
 network-errors --dataset_dir cohort/validation --bundle_root $MULTITASK --output errors.json
 evaluate-real marked real
 cross-validate --bundle_root $MULTITASK --train_dir cohort/train --output_dir folds --folds 2 --max_epochs 1 {TINY}
-ablate --bundle_root $MULTITASK --dataset_dir cohort --output_dir ablation --iterations 1 {TINY}
+ablate --bundle_root $MULTITASK --dataset_dir cohort --output_dir ablation --iterations 10 {TINY}
 export-onnx --bundle_root $MULTITASK --output model.onnx
 warm-up
 """
