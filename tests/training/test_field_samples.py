@@ -1,5 +1,7 @@
 """On a study whose truth is known by formula: two balls for vertebrae in water."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -141,7 +143,11 @@ def test_a_batch_trains_the_network(cohort):
     assert course[-1] < 0.9 * course[0]
 
 
-def test_a_damaged_study_is_passed_over_and_nothing_but_damage_is_said(write_view_cohort, tmp_path, caplog):
+def test_a_damaged_study_is_passed_over_and_nothing_but_damage_is_said(
+    write_view_cohort, tmp_path, caplog, monkeypatch
+):
+    # Alembic, which MLflow brings along, disables all loggers that exist when it starts.
+    monkeypatch.setattr(logging.getLogger(FieldDraws.__module__), "disabled", False)
     folder = write_view_cohort(tmp_path, 2)
     truths = [StudyFolder(study).truth for study in sorted(folder.iterdir())]
     for truth in truths:
