@@ -7,11 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 import lumbar_ext
-from lumbar_ext.compiled import compiled, digest_of_kernels, seconds_compiling
+from lumbar_ext.compiled import digest_of_kernels, seconds_compiling
 from lumbar_ext.registration.search.record import Record
 
 CALLED = "from lumbar_ext.compiled import compiled\n\n\n@compiled()\ndef weighed(x):\n    return {factor} * x\n"
@@ -79,7 +80,7 @@ def test_the_digest_is_that_of_files_with_kernels(package):
 def test_compiling_does_not_use_up_the_time_of_a_search():
     record, begin, before = Record(None, 60.0), time.process_time(), seconds_compiling()
 
-    @compiled(fastmath=True)
+    @numba.njit(fastmath=True)  # never from a cache
     def summed(values):
         total = 0.0
         for value in values:
