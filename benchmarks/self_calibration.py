@@ -25,7 +25,6 @@ from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
-from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.registration.self_calibration import FilmPrior, SpinePrior, geometry_angle_deg, self_calibrate
 from lumbar_ext.shape.model.level_shape import level_shapes
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
@@ -82,8 +81,7 @@ def _marked(
 
 
 def _by_network(folder: StudyFolder, films: dict[str, FilmPrior]) -> dict[str, ViewLandmarks]:
-    pixels = {view: with_bone_bright(read_radiograph(folder.picture(view))).pixels.astype(np.float32) for view in VIEWS}
-    return seen_by_network(pixels, films)
+    return seen_by_network({view: read_radiograph(folder.picture(view)) for view in VIEWS}, films)
 
 
 def _films(

@@ -11,7 +11,7 @@ from lumbar_ext.io.calibration import CameraUncertainty, write_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.radiographs.formats import read_radiograph
-from lumbar_ext.radiographs.radiograph import with_bone_bright
+from lumbar_ext.radiographs.radiograph import Radiograph, with_bone_bright
 from lumbar_ext.registration.self_calibration import FilmPrior, expected_geometry, self_calibrate
 from lumbar_ext.shape.model.level_shape import level_shapes
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
@@ -64,9 +64,9 @@ def calibrate_films(
     """
     given = {"ap": (ap_detector_mm, ap_person_mm), "lat": (lat_detector_mm, lat_person_mm)}
     reversed_beam = {"ap": posteroanterior, "lat": lateral_from_right}
-    films, pixels = {}, {}
+    films, radiographs = {}, {}
     for view, image in zip(VIEWS, (ap_image, lat_image), strict=True):
-        film = read_radiograph(image)
+        film = radiographs[view] = read_radiograph(image)
         spacing = film.pixel_spacing_mm or (None if pixel_spacing_mm is None else (pixel_spacing_mm, pixel_spacing_mm))
         if spacing is None:
             raise InputError(f"{image}: states no pixel spacing, expected --pixel_spacing_mm")
@@ -74,13 +74,12 @@ def calibrate_films(
             usual if value is None else (value, known_to_mm)
             for value, usual in zip(given[view], (_USUAL.source_detector_mm, _USUAL.source_person_mm), strict=True)
         )
-        pixels[view] = with_bone_bright(film).pixels.astype(np.float32)
         films[view] = FilmPrior(film.size_px, spacing, detector, person, reversed_beam=reversed_beam[view])
     if not landmarks:
         write_calibration(expected_geometry(films), output)
         print(f"{output}: what is expected of two films 90 deg apart, not what they show; see --landmarks")
         return
-    seen = seen_by_network(pixels, films) if landmarks == NETWORK else _of_file(landmarks)
+    seen = seen_by_network(radiographs, films) if landmarks == NETWORK else _of_file(landmarks)
     model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
     calibrated = self_calibrate(seen, [shape.landmark_mean_mm for shape in level_shapes(model)], films)
     angle, sure = calibrated.angle_deg
@@ -93,13 +92,14 @@ def _of_file(path: str) -> dict[str, ViewLandmarks]:
     return {view: ViewLandmarks(found.positions_px[view], np.nan_to_num(found.confidence[view])) for view in VIEWS}
 
 
-def seen_by_network(pixels: dict[str, np.ndarray], films: dict[str, FilmPrior]) -> dict[str, ViewLandmarks]:
+def seen_by_network(radiographs: dict[str, Radiograph], films: dict[str, FilmPrior]) -> dict[str, ViewLandmarks]:
     """What the network sees on each film by itself, in the film's pixels; the person's own sides."""
     network, locator = load_locating_networks(bundle_dir(MULTITASK))
     found = {}
     for view, film in films.items():
         camera = displayed_camera(film.size_px, film.pixel_spacing_mm)
-        seen, _ = see_located(network, locator, pixels[view], camera, "ap")
+        pixels = with_bone_bright(radiographs[view]).pixels.astype(np.float32)
+        seen, _ = see_located(network, locator, pixels, camera, "ap")
         decoded = seen.decoded
         if view == "lat" and film.reversed_beam:
             # The network takes the source to stand on the person's left.

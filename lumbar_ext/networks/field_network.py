@@ -16,12 +16,13 @@ from torch.nn import functional as F
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.hrnet import conv_bn
+from lumbar_ext.networks.u_net import UNet
 
 FIELD_VIEWS = 2  # AP, lateral
 _WATER = math.log(0.4 / 0.6)  # logit of 0 HU in the window of `transforms.tissue.HU_WINDOW`
 
 
-class FieldEncoder(nn.Module):
+class FieldEncoder(UNet):
     """U-Net from half resolution down, shared by the views, with additive skips; and a few features at full resolution.
 
     Args:
@@ -35,14 +36,7 @@ class FieldEncoder(nn.Module):
         # the picture and which view it is
         self.fine = nn.Sequential(conv_bn(2, fine_channels), conv_bn(fine_channels, fine_channels))
         self.stem = nn.Sequential(conv_bn(fine_channels, first, stride=2), conv_bn(first, first))
-        self.downs = nn.ModuleList(
-            nn.Sequential(conv_bn(fine, coarse, stride=2), conv_bn(coarse, coarse))
-            for fine, coarse in pairwise(channels)
-        )
-        pairs = list(pairwise(channels))[::-1]  # coarsest first, the order of the way up
-        self.laterals = nn.ModuleList(conv_bn(coarse, fine, kernel=1) for fine, coarse in pairs)
-        self.merges = nn.ModuleList(conv_bn(fine, fine) for fine, _ in pairs)
-        self.up = nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False)
+        self.add_scales(channels)
 
     def forward(self, images: Tensor, views: Tensor) -> list[Tensor]:
         """Features of radiographs.
@@ -57,14 +51,7 @@ class FieldEncoder(nn.Module):
         told = views.to(images.dtype)[:, None, None, None].expand_as(images)
         planes = torch.cat([images, told], 1)
         fine = self.fine(planes.contiguous(memory_format=torch.channels_last))
-        features = self.stem(fine)
-        skips = [features]
-        for down in self.downs:
-            features = down(features)
-            skips.append(features)
-        for lateral, merge, skip in zip(self.laterals, self.merges, skips[-2::-1], strict=True):
-            features = merge(self.up(lateral(features)) + skip)
-        return [features, fine]
+        return [self.through_scales(self.stem(fine)), fine]
 
 
 class FieldNet(nn.Module):

@@ -8,13 +8,13 @@ each pixel.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.hrnet import conv_bn
+from lumbar_ext.networks.u_net import UNet
 
 LOOK_STRIDE = 16
 """Rows and columns of an input must be multiples of this."""
@@ -30,7 +30,7 @@ _LOG_RANGE = 4.0
 """Largest factor, as a logarithm, by which a stated error differs from `_MEDIAN_ERROR`."""
 
 
-class SecondLookNet(nn.Module):
+class SecondLookNet(UNet):
     """U-Net at half resolution with additive skips; its last layers start at zero: untrained, it changes nothing.
 
     Args:
@@ -47,14 +47,7 @@ class SecondLookNet(nn.Module):
         first = channels[0]
         self.fold = nn.PixelUnshuffle(_FOLD)
         self.stem = nn.Sequential(conv_bn(INPUT_PLANES * _FOLD**2, first), conv_bn(first, first))
-        self.downs = nn.ModuleList(
-            nn.Sequential(conv_bn(fine, coarse, stride=2), conv_bn(coarse, coarse))
-            for fine, coarse in pairwise(channels)
-        )
-        pairs = list(pairwise(channels))[::-1]  # coarsest first, the order of the way up
-        self.laterals = nn.ModuleList(conv_bn(coarse, fine, kernel=1) for fine, coarse in pairs)
-        self.merges = nn.ModuleList(conv_bn(fine, fine) for fine, _ in pairs)
-        self.up = nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False)
+        self.add_scales(channels)
         self.correction = nn.Conv2d(first, LOOK_GROUPS * _FOLD**2, 3, padding=1)
         self.error = nn.Sequential(conv_bn(first, 16), nn.Conv2d(16, LOOK_GROUPS * _FOLD**2, 1))
         self.unfold = nn.PixelShuffle(_FOLD)
@@ -74,13 +67,7 @@ class SecondLookNet(nn.Module):
             [B, 4, H, W] float32, see `OUTPUT_PLANES`. The pictures are not clipped. What is stated of their error is
             learnt beside them and never changes them: its gradient ends at the features.
         """
-        features = self.stem(self.fold(planes))
-        skips = [features]
-        for down in self.downs:
-            features = down(features)
-            skips.append(features)
-        for index, (lateral, merge) in enumerate(zip(self.laterals, self.merges)):  # noqa: B905 (TorchScript)
-            features = merge(self.up(lateral(features)) + skips[len(skips) - 2 - index])
+        features = self.through_scales(self.stem(self.fold(planes)))
         corrected = planes[:, 1:3].float() + self.unfold(self.correction(features)).float()
         sureness = self.unfold(self.error(features.detach())).float().clamp(-self.log_range, self.log_range)
         return torch.cat([corrected, sureness + self.log_median], 1)
