@@ -2,8 +2,9 @@
 -> files.
 
 Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them
-in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file`, `hold_landmarks` (may be
-empty); `study`, `observed`, `landmarks`, `by_hand` (stages below); `pred` (the registration, from the bundle's inferer).
+in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file`, `hold_landmarks`,
+`marked_points_file` (may be empty); `study`, `marked_points`, `observed`, `landmarks`, `by_hand` (stages below); `pred` (the
+registration, from the bundle's inferer).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.io.calibration import camera_document
+from lumbar_ext.landmarks.marked_points import read_marked_points
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
@@ -74,13 +76,18 @@ class ReadStudy(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `study`."""
+        """Adds `study`, and `marked_points` where there is a file of them."""
         with self.progress.stage(STAGES[0]):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
                 paths["output_dir"] = _path(data, "output_dir")
                 _check_writable(paths["output_dir"])
-            return {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
+            study = read_study(*(paths[name] for name in INPUTS))
+            found = {**data, **paths, "study": study}
+            if data.get("marked_points_file"):
+                sizes_px = {view: study[view].size_px for view in VIEWS}
+                found["marked_points"] = read_marked_points(str(data["marked_points_file"]), sizes_px)
+            return found
 
 
 class ObserveViews(Transform):
@@ -244,7 +251,7 @@ class WriteReconstruction(Transform):
 
     def _run_document(self, data: Mapping[str, Any]) -> dict[str, Any]:
         observed = data["observed"]
-        inputs = {name: data[name] for name in (*INPUTS, "landmarks_file") if data.get(name)}
+        inputs = {name: data[name] for name in (*INPUTS, "landmarks_file", "marked_points_file") if data.get(name)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
         document["landmarks_by_hand"] = landmark_names(data["by_hand"], data["anchors_by_hand"])
         by_hand = overruled(data["landmarks"], data["by_hand"], data["pred"])
