@@ -38,7 +38,7 @@ TITLE = "Rows marked simulated are ours; the paper's are of real X-rays and stan
 
 
 @dataclass(frozen=True)
-class Film:
+class KnownFilm:
     """One whole radiograph with its truth; arrays [rows, columns] of the network's spacing.
 
     Args:
@@ -51,14 +51,14 @@ class Film:
     decomposition: np.ndarray
     points: SpinePoints
 
-    def shifted(self, offset_px: np.ndarray) -> Film:
+    def shifted(self, offset_px: np.ndarray) -> KnownFilm:
         """The same on the grid whose first pixel lies at (u, v) of this one's, less than a pixel away."""
         if not np.any(offset_px):
             return self
         warp = PlanarWarp(np.eye(2), offset_px, self.image.shape)
         stacked = torch.from_numpy(np.stack([self.image, self.decomposition]))
         image, decomposition = warp.apply_to_images(stacked).numpy()
-        return Film(image, decomposition, self.points.moved(warp.apply_to_points))
+        return KnownFilm(image, decomposition, self.points.moved(warp.apply_to_points))
 
     @property
     def visible(self) -> np.ndarray:
@@ -83,7 +83,7 @@ class Film:
         )
 
 
-def read_film(place: ViewPlace) -> Film:
+def read_known_film(place: ViewPlace) -> KnownFilm:
     """A film of a study folder; those of a foreign set pass through `ForeignChaind`.
 
     Raises:
@@ -96,10 +96,10 @@ def read_film(place: ViewPlace) -> Film:
         "view": place.view,
         "foreign": place.foreign,
     }
-    return Film(np.asarray(ForeignChaind("image")(sample)["image"])[0], decomposition, points)
+    return KnownFilm(np.asarray(ForeignChaind("image")(sample)["image"])[0], decomposition, points)
 
 
-def measure_film(network: nn.Module, locator: nn.Module, film: Film) -> MeasuredView:
+def measure_film(network: nn.Module, locator: nn.Module, film: KnownFilm) -> MeasuredView:
     """What the network finds on a film against what is there, on all of the film.
 
     The film's grid is moved by the fraction of a pixel by which the crop lies beside it, so that what the network answered
@@ -168,7 +168,7 @@ def evaluate_network(
             place.study.name,
             place.view,
             tuple(study_findings(place.study)),
-            measure_film(*networks, read_film(place)),
+            measure_film(*networks, read_known_film(place)),
         )
         for place in places
     ]

@@ -9,7 +9,7 @@ import torch
 from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.network import located_views
 from lumbar_ext.evaluation.network.evaluation_views import view_places
-from lumbar_ext.evaluation.network.located_views import evaluate_network, measure_film, read_film
+from lumbar_ext.evaluation.network.located_views import evaluate_network, measure_film, read_known_film
 from lumbar_ext.transforms.augmentation.warp import planar_warp
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX, covered, crop_view
@@ -20,7 +20,7 @@ from lumbar_ext.transforms.spine_targets import encode_spine_target
 @pytest.fixture
 def film(write_view_cohort, tmp_path):
     (place, _) = view_places({"plain": write_view_cohort(tmp_path / "cohort", 1)}, {})
-    return read_film(place)
+    return read_known_film(place)
 
 
 def knowing_all_of(film, centre_px):
