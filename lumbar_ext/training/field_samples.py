@@ -35,8 +35,8 @@ _LOGGER = logging.getLogger(__name__)
 _LUMBAR = [TISSUES.index(level) for level in LEVELS]
 _OTHER_BONE = [TISSUES.index("other_bone"), TISSUES.index("sacrum")]
 _LANDMARK_ERROR_MM = (1.0, 1.0, 3.5, 3.5, 1.5, 1.5, 3.5)
-"""Standard deviation along each axis by `anatomy.LANDMARKS`: what the network of landmarks is off on the detector (endplates 2, pedicles
-3, processes 5 to 9 mm there, both axes), brought to the person and to one axis."""
+"""Standard deviation along each axis by `anatomy.LANDMARKS`: what the network of landmarks is off on the detector (endplates 2,
+pedicles 3, processes 5 to 9 mm there, both axes), brought to the person and to one axis."""
 _VERTEBRA_ERROR_MM = 0.7  # of all seven together
 _LEVEL_MISSING = 0.04  # as often as the network misses one
 _ATTEMPTS = 10  # to draw a study that can be used
@@ -151,8 +151,8 @@ class FieldStudies:
 class FieldDraws(Dataset):
     """Random points of random studies: item `i` depends on the seed, `i` and the data alone, as in `spine_views.SpineDraws`.
 
-    A sample: `image` [2, rows, columns], `places` [P, 2, 2], `positions` [P, 3], `guides` [P, 41] (`transforms.field_views`), `label` [P, 2]
-    (`losses.field_loss.field_target`).
+    A sample: `image` [2, rows, columns], `places` [P, 2, 2], `positions` [P, 3], `guides` [P, 41] (`transforms.field_views`),
+    `label` [P, 2] (`losses.field_loss.field_target`).
 
     Args:
         folders: of studies; those without volumes are left out.
@@ -270,7 +270,7 @@ def mirrored(sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def as_found(landmarks_mm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """True landmarks [5, 7, 3] as two views of a network would give them: off by what it is off, now and then a level missing."""
+    """True landmarks [5, 7, 3] as two views of a network give them: off by what it is off, now and then a level missing."""
     off_mm = rng.normal(0, 1, landmarks_mm.shape) * np.array(_LANDMARK_ERROR_MM)[:, None]
     off_mm += rng.normal(0, _VERTEBRA_ERROR_MM, (len(LEVELS), 1, 3))
     missing = rng.random(len(LEVELS)) < _LEVEL_MISSING

@@ -127,7 +127,7 @@ class FieldViews:
 def _ways(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """[N, 3 T] the ways from points [N, 3] to targets [T, 3], 0 to unknown ones."""
     ways = np.clip((targets[None] - points[:, None]) / GUIDE_MM, -_FAR, _FAR)
-    return np.nan_to_num(ways, nan=0.0).reshape(len(points), -1)
+    return np.nan_to_num(ways, nan=0.0).reshape(len(points), 3 * len(targets))
 
 
 def _nearest(points: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
