@@ -149,7 +149,7 @@ def _write_volume_files(folder: Path, found: Mapping[str, Any]) -> None:
 def volume_document(
     volume: ReconstructedVolume, missing: Mapping[str, str], projections: Mapping[str, BackProjection]
 ) -> dict[str, Any]:
-    """The content of `volume.json`."""
+    """The content of `volume.json`: grid, labels, volumes in ml, what is missing, how well both films are explained."""
     cubic_mm = volume.grid.voxel_mm**3
     return {
         "voxel_mm": volume.grid.voxel_mm,
