@@ -144,7 +144,7 @@ build_shape_model = BundleVerb(
 decompose = BundleVerb(
     "Shows what the network sees in single radiographs: the lumbar vertebrae alone, and their landmarks.",
     MULTITASK,
-    ("inference",),
+    ("inference", "second_generation"),
     (RadiographOptions,),
     (),
 )
