@@ -48,7 +48,7 @@ simulate-volumes cohort/validation
 contact-sheet --cohort_dir cohort/train --output sheet.png
 pathology-sheet --output pathologies.png --seed 4
 mode-picture --model $RECONSTRUCTION/models/model.pt --output modes.png --modes 1
-morphometry --n 2 --output_dir morphometry
+morphometry --n 10 --output_dir morphometry
 posture-check --n 3 --n_motion 2
 evaluate cohort/validation evaluated --methods "['ours']" {QUICK}
 evaluate-measurements cohort/validation measured {QUICK}

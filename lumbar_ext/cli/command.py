@@ -237,7 +237,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def overview() -> str:
-    """All verbs, one line each."""
+    """What `lumbar-ext --help` prints: all verbs in their groups, one line each, and the exit statuses."""
     lines = ["lumbar-ext VERB ...: a 3D model of the lumbar spine from two calibrated radiographs", ""]
     for title, verbs in VERB_GROUPS.items():
         lines.append(title)

@@ -59,7 +59,7 @@ class ScoredVolume:
     seconds: float
 
     def rows(self) -> list[tuple[str, str, str, str, str, float]]:
-        """Rows of `volumes.csv`."""
+        """Rows of `volumes.csv`: set, study, method, quantity (with its unit), region or level, value."""
         scores = self.scores
         named = [("psnr_db", where, value) for where, value in scores.psnr_db.items()]
         named += [("ssim", where, value) for where, value in scores.ssim.items()]
@@ -128,7 +128,7 @@ def scored_study(set_name: str, study: StudyFolder, methods: Mapping[str, Method
 
 
 def field_method(bundle_root: Path, weights: str) -> Method:
-    """A field network with weights, told the landmarks that the shipped network finds."""
+    """The method that reads a field network with the weights of a file, told the landmarks that the shipped network finds."""
     network = load_bundle_network(bundle_root, weights, config="volume_inference.json")
     landmark_networks = load_locating_networks(bundle_dir(MULTITASK))
 

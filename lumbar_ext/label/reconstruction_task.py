@@ -46,7 +46,7 @@ class ReconstructionTask(InferTask):
         self._lock = threading.Lock()
 
     def is_valid(self) -> bool:
-        """Whether the bundle is there."""
+        """Whether the bundle's config is where it was looked for; the server offers the task only then."""
         return (self.root / "configs" / "inference.json").is_file()
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -107,11 +107,11 @@ class FieldRecord:
         return replace(self, views=replace(self.views, landmarks_mm=landmarks_mm))
 
     def float_images(self) -> np.ndarray:
-        """float32 [2, rows, columns]."""
+        """float32 [2, rows, columns], AP and lateral radiograph as the network sees them."""
         return from_uint16(self.images, *NORMALISED_RANGE)
 
     def volume(self) -> TruthVolume:
-        """What is known of the study."""
+        """CT numbers and tissues of the study, read from its folder at every call."""
         return read_truth_volume(StudyFolder(self.folder).truth)
 
 

@@ -17,10 +17,11 @@ from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.io.volume import write_volume
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
-from lumbar_ext.mesh.files import write_stl
+from lumbar_ext.mesh.files import write_ply
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.sources.label_surface import surface_from_mask
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
@@ -40,7 +41,7 @@ VOLUME_STAGES = ("read the study", "find the landmarks", "reconstruct the volume
 """Of `Progress`; the first is that of `workflow.stages.ReadStudy`."""
 
 VOLUME_FILES = (
-    *(f"{level}.stl" for level in LEVELS),
+    *(f"{level}.ply" for level in LEVELS),
     *("volume.nii.gz", "labels.nii.gz", "volume.png", "volume.json", "run.json"),
 )
 """Every file that a volume may leave; a new one replaces them all."""
@@ -177,14 +178,14 @@ def _write_volume_files(folder: Path, found: Mapping[str, Any]) -> None:
     write_volume(folder / "volume.nii.gz", volume.values_hu, volume.grid.world_from_voxel)
     write_volume(folder / "labels.nii.gz", volume.labels, volume.grid.world_from_voxel)
     for level, surface in found["surfaces"].items():
-        write_stl(folder / f"{level}.stl", surface.vertices_mm, surface.triangles)
+        write_ply(folder / f"{level}.ply", lps_from_world(surface.vertices_mm), surface.triangles, {})
     draw_page(volume, found["surfaces"], found["views"], found["projections"]).save(folder / "volume.png")
 
 
 def volume_document(
     volume: ReconstructedVolume, missing: Mapping[str, str], projections: Mapping[str, BackProjection]
 ) -> dict[str, Any]:
-    """The content of `volume.json`."""
+    """The content of `volume.json`: grid, labels, volumes in ml, what is missing, how well both films are explained."""
     cubic_mm = volume.grid.voxel_mm**3
     return {
         "voxel_mm": volume.grid.voxel_mm,

@@ -57,7 +57,7 @@ class LocatedView:
 
     @property
     def complete(self) -> bool:
-        """Whether it shows all levels."""
+        """Whether all five lumbar levels were found in the view."""
         return bool(self.decoded.present.all())
 
     @property

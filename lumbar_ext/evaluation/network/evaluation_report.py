@@ -37,7 +37,7 @@ class NetworkReport:
         self.views: list[EvaluatedView] = []
 
     def attach(self, engine: Engine) -> None:
-        """Registers with an evaluator."""
+        """Follows an Ignite evaluator: starts empty with each epoch, gathers every batch, writes the files at the end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.views.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
