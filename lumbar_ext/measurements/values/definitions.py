@@ -42,7 +42,7 @@ OWN = "defined here"
 
 
 class Scope(StrEnum):
-    """What a value belongs to."""
+    """What a value belongs to: the whole spine, one vertebra, or two neighbours and the disc between them."""
 
     SPINE = "spine"
     VERTEBRA = "vertebra"
