@@ -12,6 +12,7 @@ from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.measurements.marks.sacral_marks import HIPS, mark_centre, mark_hips, mark_sacrum, sacral_rim_mm
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
 from lumbar_ext.measurements.uncertainty.posterior import N_SAMPLES, VertebraSamples, sample_registration, vertex_sd_mm
+from lumbar_ext.measurements.values.hidden_endplates import closed_discs, without_endplates
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine, endplate_lines
 from lumbar_ext.measurements.values.segment import middle_disc_height_mm
 from lumbar_ext.measurements.values.spine_values import Key, Mesh, Values, mark_spine, measure_spine
@@ -71,6 +72,8 @@ def measure_registration(
     marks, broken = mark_spine(meshes)
     spine = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
     anchors = checked_anchors(anchors or LocatedAnchors.unknown(), spine)
+    hidden = closed_discs(spine)
+    spine = without_endplates(spine, hidden)
     anchored = marked_anchors(anchors, anchors.t12_mm, anchors.sacrum and anchors.sacrum.points_mm)
     everything = {**spine, **anchored, HIPS: mark_hips(hips)}
     values = measure_spine(everything, {**broken, **anchors.missing})
@@ -78,7 +81,7 @@ def measure_registration(
     samples = sample_registration(result)
     if samples is None:
         return RegisteredMeasurements(values, {}, {}, lines, rim)
-    sampled = {level: samples[level].place(own) for level, own in marks.items()}
+    sampled = without_endplates({level: samples[level].place(own) for level, own in marks.items()}, hidden)
     anchored = marked_anchors(anchors, *anchors.samples(N_SAMPLES))
     spread = measure_spine({**sampled, **anchored, HIPS: mark_hips(hips.samples(N_SAMPLES))})
     deviations = {key: _spread(value, values.found[key]) for key, value in spread.found.items() if key in values.found}

@@ -103,8 +103,13 @@ def t12_offset_mm(spine: _Spine, axis: str) -> np.ndarray:
     Args:
         spine: with T12 and S1.
         axis: "front" or "left" of the lumbar frame, in which it is positive.
+
+    Raises:
+        NotMeasurableError: as `sacrum_of`, and if T12 is missing, or L1 is, so that what was located may be another vertebra.
     """
     t12, plate = marked_level(spine, "T12"), endplate(sacrum_of(spine), "superior")
+    if "L1" not in spine:
+        raise NotMeasurableError("L1 is missing, so that the vertebra above may not be T12")
     return dot(t12.axes.origin_mm - plate.centre_mm, getattr(regional_axes(spine), axis))
 
 

@@ -164,7 +164,13 @@ def test_nothing_is_measured_across_what_is_missing(missing):
     del whole[missing]
     values = measure_spine(whole, {"S1": "the lateral film cuts it off"})
     gone = {
-        "L1": ["lordosis_l1_s1", "lordosis_distribution", "lordosis_apex_offset", "apical_translation"],
+        "L1": [
+            "lordosis_l1_s1",
+            "lordosis_distribution",
+            "lordosis_apex_offset",
+            "apical_translation",
+            "t12_sagittal_offset",
+        ],
         "L3": ["lordosis_apex_offset", "apical_translation"],
         "L5": ["lordosis_l1_s1", "lordosis_l4_s1", "sacral_slope", "t12_sagittal_offset", "lordosis_apex_offset"],
         "S1": ["lordosis_l1_s1", "lordosis_l4_s1", "sacral_slope", "t12_sagittal_offset", "lordosis_apex_offset"],
