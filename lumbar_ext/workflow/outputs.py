@@ -139,7 +139,7 @@ def write_reconstruction(
         spacing_mm = canonical.camera.pixel_spacing_mm
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", observed.decoded[view].decomposition, spacing_mm)
         overlay = draw_overlay(study[view].pixels, cameras[view], meshes, triangles, sacral_rim_mm)
-        overlay.save(folder / f"overlay_{view}.png")
+        overlay.save(folder / f"overlay_{view}.png", compress_level=1)  # a third of a second less, a fifth larger
 
 
 def mesh_path(folder: Path, level: str) -> Path:

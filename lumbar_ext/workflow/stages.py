@@ -28,6 +28,7 @@ from lumbar_ext.landmarks.marked_points import read_marked_points
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.report.volume_slices import read_own_volume
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.workflow.edited_landmarks import (
@@ -76,7 +77,7 @@ class ReadStudy(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `study`, and `marked_points` where there is a file of them."""
+        """Adds `study`; `marked_points`, where there is a file of them; and `volume`, where a `volume_dir` is given."""
         with self.progress.stage(STAGES[0]):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
@@ -87,6 +88,9 @@ class ReadStudy(Transform):
             if data.get("marked_points_file"):
                 sizes_px = {view: study[view].size_px for view in VIEWS}
                 found["marked_points"] = read_marked_points(str(data["marked_points_file"]), sizes_px)
+            if data.get("volume_dir"):
+                inputs = {name: paths[name] for name in INPUTS}
+                found["volume"] = read_own_volume(str(data["volume_dir"]), inputs)
             return found
 
 
@@ -244,7 +248,7 @@ class WriteReconstruction(Transform):
         if "assessment" not in data:
             return
         measured = MeasuredReconstruction(
-            study, found, result, data["assessment"], triangles, _level_warnings(observed)
+            study, found, result, data["assessment"], triangles, _level_warnings(observed), data.get("volume")
         )
         write_measurement_files(folder, measured, self.options)
         write_report(folder, measured, run, self.progress.seconds, self.options)
