@@ -9,7 +9,7 @@ empty); `study`, `observed`, `landmarks`, `by_hand` (stages below); `pred` (the 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import nn
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
-from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.atomic import refuse_to_replace, staged_output
 from lumbar_ext.io.calibration import camera_document
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
@@ -67,7 +67,8 @@ class ReadStudy(Transform):
     """Checks that the output folder is usable, if results are to be written, then reads the radiographs and their calibration.
 
     Raises:
-        InputError: if a path is not given, a file cannot be used, or nothing can be written to the output folder.
+        InputError: if a path is not given, a file cannot be used, results would take an input's place, or nothing can be
+            written to the output folder.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -78,8 +79,9 @@ class ReadStudy(Transform):
         with self.progress.stage(STAGES[0]):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
+                inputs = [*paths.values(), *filter(None, [data.get("landmarks_file")])]
                 paths["output_dir"] = _path(data, "output_dir")
-                _check_writable(paths["output_dir"])
+                _check_writable(paths["output_dir"], inputs)
             return {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
 
 
@@ -273,7 +275,8 @@ class _CheckedError(Exception):
     """Leaves the staging folder of a check without publishing anything."""
 
 
-def _check_writable(output_dir: str | Path) -> None:
+def _check_writable(output_dir: str | Path, inputs: Sequence[str | Path]) -> None:
+    refuse_to_replace(inputs, output_dir, RESULT_FILES)
     try:
         with staged_output(output_dir, RESULT_FILES):
             raise _CheckedError

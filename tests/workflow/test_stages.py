@@ -17,6 +17,8 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.png import write_png
+from lumbar_ext.workflow.progress import Progress
+from lumbar_ext.workflow.stages import INPUTS, STAGES, ReadStudy
 
 MIRROR = np.array([1, -1, 1])
 SAME_MM = 0.3
@@ -244,6 +246,16 @@ def test_an_output_folder_that_cannot_be_written_is_named_before_any_work(true_s
     folder = place.format(tmp=tmp_path)
     with pytest.raises(InputError, match=f"{folder}: not usable as output folder"):
         reconstruct(true_study, folder, ap_image="not even read")
+
+
+def test_landmarks_set_by_hand_are_not_written_over(tmp_path):
+    """`OUT/landmarks.mrk.json` is a file of the results: corrected there, it would be gone with the next run into `OUT`."""
+    corrected = tmp_path / "landmarks.mrk.json"
+    corrected.write_text("an hour's work")
+    item = dict.fromkeys(INPUTS, "not even read")
+    with pytest.raises(InputError, match=f"{corrected}: is read here, and results in {tmp_path} would take its place"):
+        ReadStudy(Progress(len(STAGES)))({**item, "output_dir": str(tmp_path), "landmarks_file": str(corrected)})
+    assert corrected.read_text() == "an hour's work" and list(tmp_path.iterdir()) == [corrected]
 
 
 def test_a_folder_name_of_digits_is_a_path(true_study, reconstruct, tmp_path, monkeypatch):
