@@ -59,6 +59,7 @@ train --dataset_dir cohort --max_epochs 1 --ckpt_dir trained --output_dir traine
 pack-weights --weights trained/model.pt --output packed/model.pt --part_mb 1
 join-weights --parts packed --output joined.pt
 evaluate-network --sets "{{'mine': 'cohort/validation'}}" --output_dir network
+evaluate-first-generation --sets "{{'mine': 'cohort/validation'}}" --output_dir first_generation
 calibrate-network --landmarks network/landmarks.csv --output confidence.json
 network-reliability --landmarks network/landmarks.csv --calibration confidence.json --output reliability.png
 evaluate-levels "{{'mine': 'cohort/validation'}}" --output levels.csv

@@ -156,8 +156,8 @@ train = BundleVerb(
     (),
     "train",
 )
-evaluate_network = BundleVerb(
-    "Evaluates the network on sets of studies with known truth, and prints the paper's tables.",
+evaluate_first_generation = BundleVerb(
+    "Evaluates the former network on sets of studies with known truth, and prints the paper's tables.",
     MULTITASK,
     ("train", "evaluate"),
     (TrainingOptions,),

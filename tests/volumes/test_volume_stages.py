@@ -43,7 +43,7 @@ class Balls(nn.Module):
     def encoder(self, image, views):
         return [image]
 
-    def decode(self, features, places, positions):
+    def decode(self, features, places, positions, guides):
         points = positions * POSITION_MM + self.middle
         logits = torch.zeros(*positions.shape[:2], len(TISSUES))
         logits[..., TISSUES.index("soft_tissue")] = 1

@@ -248,14 +248,17 @@ def test_an_output_folder_that_cannot_be_written_is_named_before_any_work(true_s
         reconstruct(true_study, folder, ap_image="not even read")
 
 
-def test_landmarks_set_by_hand_are_not_written_over(tmp_path):
-    """`OUT/landmarks.mrk.json` is a file of the results: corrected there, it would be gone with the next run into `OUT`."""
-    corrected = tmp_path / "landmarks.mrk.json"
-    corrected.write_text("an hour's work")
-    item = dict.fromkeys(INPUTS, "not even read")
-    with pytest.raises(InputError, match=f"{corrected}: is read here, and results in {tmp_path} would take its place"):
-        ReadStudy(Progress(len(STAGES)))({**item, "output_dir": str(tmp_path), "landmarks_file": str(corrected)})
-    assert corrected.read_text() == "an hour's work" and list(tmp_path.iterdir()) == [corrected]
+@pytest.mark.parametrize("option", ["landmarks_file", "volume_dir"])
+def test_what_a_user_made_in_the_output_folder_is_not_written_over(tmp_path, option):
+    """`OUT/landmarks.mrk.json`, corrected, or a volume, would be gone with the next run into `OUT`."""
+    name = {"landmarks_file": "landmarks.mrk.json", "volume_dir": "run.json"}[option]
+    own = tmp_path / name
+    own.write_text("an hour's work")
+    item = {**dict.fromkeys(INPUTS, "not even read"), "output_dir": str(tmp_path)}
+    item[option] = str(own if option == "landmarks_file" else tmp_path)
+    with pytest.raises(InputError, match=f"{own}: is read here, and results in {tmp_path} would take its place"):
+        ReadStudy(Progress(len(STAGES)))(item)
+    assert own.read_text() == "an hour's work" and list(tmp_path.iterdir()) == [own]
 
 
 def test_a_folder_name_of_digits_is_a_path(true_study, reconstruct, tmp_path, monkeypatch):
