@@ -65,7 +65,7 @@ CT ?=
 LABELS ?=
 FINDINGS := sacralised lumbarised fusion scoliosis
 COHORT = $(BIN)/lumbar-ext simulate --workers 2 --meshes true --parameters plain
-NETWORK_RUN = $(BIN)/lumbar-ext evaluate-network
+FIRST_GENERATION = $(BIN)/lumbar-ext evaluate-first-generation
 comma := ,
 CT_SET = $(if $(or $(CT),$(wildcard $(SETS)/ct)),$(comma) 'real CT': '$(SETS)/ct')
 
@@ -77,10 +77,10 @@ evaluate-network: install-test  ## simulate the network's test sets and print it
 	$(COHORT) --split test --output_dir $(SETS)/test_voxels --n 8 --seed 660000 --renderer voxels
 	$(COHORT) --split test --output_dir $(SETS)/real --n 8 --seed 670000 --variation none --renderer voxels
 	$(if $(CT),$(BIN)/lumbar-ext simulate-ct --ct $(CT) --labels $(LABELS) --output_dir $(SETS)/ct --n 4)
-	$(NETWORK_RUN) --output_dir out/network_evaluation \
-	    --sets "{'unseen people': '$(SETS)/test18', 'findings': '$(SETS)/test_pathology', \
+	for command in network first-generation; do $(BIN)/lumbar-ext evaluate-$$command \
+	    --output_dir out/$$command-evaluation --sets "{'unseen people': '$(SETS)/test18', 'findings': '$(SETS)/test_pathology', \
 	'voxel renderer': '$(SETS)/test_voxels', 'real anatomies': '$(SETS)/real'$(CT_SET)}" \
-	    --foreign_sets "{'foreign chain': '$(SETS)/test18'}"
+	    --foreign_sets "{'foreign chain': '$(SETS)/test18'}" || exit 1; done
 
 FOLDER ?=
 
@@ -98,13 +98,13 @@ evaluate-levels: install-test  ## simulate test people, plain and with findings,
 	$(BIN)/lumbar-ext evaluate-levels "{'ten test studies': '$(LEVEL_SETS)/test', 'findings': '$(LEVEL_SETS)/findings'}"
 
 # Validation studies choose the maps, the test studies of evaluate-network check them.
-calibrate-network: evaluate-network  ## fit the network's confidences on validation studies, check them on the test sets
+calibrate-network: evaluate-network  ## fit the first generation's confidences on validation studies, check them on the test sets
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 0
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 100000 --pathology mixed
-	$(NETWORK_RUN) --output_dir out/network_validation --sets "{'validation': '$(SETS)/validation'}"
+	$(FIRST_GENERATION) --output_dir out/network_validation --sets "{'validation': '$(SETS)/validation'}"
 	$(BIN)/lumbar-ext calibrate-network --landmarks out/network_validation/landmarks.csv \
 	    --output $(NETWORK)/models/confidence.json --source "32 simulated validation studies"
-	$(BIN)/lumbar-ext network-reliability --landmarks out/network_evaluation/landmarks.csv \
+	$(BIN)/lumbar-ext network-reliability --landmarks out/first-generation-evaluation/landmarks.csv \
 	    --calibration $(NETWORK)/models/confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
 
 test: install-test  ## run the whole test suite

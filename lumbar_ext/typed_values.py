@@ -31,7 +31,7 @@ class Range:
     above: float = -math.inf
 
     def holds(self, value: float) -> bool:
-        """Whether a number lies within."""
+        """Whether a number lies within the limits; NaN lies in none."""
         return self.least <= value <= self.most and value > self.above
 
     def __str__(self) -> str:

@@ -48,7 +48,7 @@ simulate-volumes cohort/validation
 contact-sheet --cohort_dir cohort/train --output sheet.png
 pathology-sheet --output pathologies.png --seed 4
 mode-picture --model $RECONSTRUCTION/models/model.pt --output modes.png --modes 1
-morphometry --n 2 --output_dir morphometry
+morphometry --n 10 --output_dir morphometry
 posture-check --n 3 --n_motion 2
 evaluate cohort/validation evaluated --methods "['ours']" {QUICK}
 evaluate-measurements cohort/validation measured {QUICK}
@@ -58,6 +58,7 @@ train --dataset_dir cohort --max_epochs 1 --ckpt_dir trained --output_dir traine
 pack-weights --weights trained/model.pt --output packed/model.pt --part_mb 1
 join-weights --parts packed --output joined.pt
 evaluate-network --sets "{{'mine': 'cohort/validation'}}" --output_dir network
+evaluate-first-generation --sets "{{'mine': 'cohort/validation'}}" --output_dir first_generation
 calibrate-network --landmarks network/landmarks.csv --output confidence.json
 network-reliability --landmarks network/landmarks.csv --calibration confidence.json --output reliability.png
 evaluate-levels "{{'mine': 'cohort/validation'}}" --output levels.csv

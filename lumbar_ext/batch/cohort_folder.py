@@ -35,17 +35,17 @@ class CohortFolder:
 
     @property
     def manifest(self) -> Path:
-        """The studies of the last run."""
+        """`manifest.csv`: the studies of the last run, one a row."""
         return self.path / "manifest.csv"
 
     @property
     def run(self) -> Path:
-        """The options of the last run."""
+        """`cohort.json`: the options of the last run."""
         return self.path / "cohort.json"
 
     @property
     def page(self) -> Path:
-        """The page for people."""
+        """`index.html`: the page on which people look through the studies."""
         return self.path / "index.html"
 
     def table(self, name: str, kind: str) -> Path:
@@ -53,7 +53,7 @@ class CohortFolder:
         return self.path / f"{name}.{kind}"
 
     def study(self, study: Study) -> Path:
-        """The folder of a study."""
+        """The folder of a study's results and outcome, named after its id."""
         return self.studies / study.folder_name
 
     def outcome(self, study: Study) -> Outcome | None:
@@ -72,12 +72,12 @@ class CohortFolder:
             raise InputError(f"{self.path}: no folder of a cohort, expected one that lumbar-ext cohort made") from error
 
     def write_run(self, document: Mapping[str, Any]) -> None:
-        """Writes the options of a run."""
+        """Writes the options of a run as `cohort.json`, in one step."""
         write_text(self.run, json.dumps(document, indent=1) + "\n")
 
     @property
     def is_worked_in(self) -> bool:
-        """Whether a run is going on."""
+        """Whether another process holds the folder's lock; asking takes the lock for a moment."""
         try:
             with self.alone():
                 return False

@@ -38,7 +38,7 @@ class InputFile:
 
     @classmethod
     def of(cls, path: str) -> InputFile:
-        """Looks at a file."""
+        """Reads size, time and digest of a path; all None where it is no regular file or cannot be read."""
         try:
             found = os.stat(path)
             if not stat.S_ISREG(found.st_mode):

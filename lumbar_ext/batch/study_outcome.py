@@ -16,7 +16,7 @@ OUTCOME_NAME = "outcome.json"
 
 
 class What(StrEnum):
-    """How a study ended."""
+    """How a study ended; the value is the word that tables show."""
 
     OK = "ok"
     FLAGGED = "flagged"

@@ -144,7 +144,7 @@ build_shape_model = BundleVerb(
 decompose = BundleVerb(
     "Shows what the network sees in single radiographs: the lumbar vertebrae alone, and their landmarks.",
     MULTITASK,
-    ("inference",),
+    ("inference", "second_generation"),
     (RadiographOptions,),
     (),
 )
@@ -156,8 +156,8 @@ train = BundleVerb(
     (),
     "train",
 )
-evaluate_network = BundleVerb(
-    "Evaluates the network on sets of studies with known truth, and prints the paper's tables.",
+evaluate_first_generation = BundleVerb(
+    "Evaluates the former network on sets of studies with known truth, and prints the paper's tables.",
     MULTITASK,
     ("train", "evaluate"),
     (TrainingOptions,),

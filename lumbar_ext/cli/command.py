@@ -123,7 +123,16 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     ),
     "The network": (
         Verb("train", "cli.bundle_verbs:train", "trains the network; the same command continues"),
-        Verb("evaluate-network", "cli.bundle_verbs:evaluate_network", "the paper's tables on sets of studies"),
+        Verb(
+            "evaluate-network",
+            "evaluation.network.located_views:evaluate_network",
+            "the paper's tables on sets of studies",
+        ),
+        Verb(
+            "evaluate-first-generation",
+            "cli.bundle_verbs:evaluate_first_generation",
+            "the same of the former network, or of one you train",
+        ),
         Verb(
             "evaluate-levels",
             "evaluation.levels:evaluate_levels",
@@ -228,7 +237,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def overview() -> str:
-    """All verbs, one line each."""
+    """What `lumbar-ext --help` prints: all verbs in their groups, one line each, and the exit statuses."""
     lines = ["lumbar-ext VERB ...: a 3D model of the lumbar spine from two calibrated radiographs", ""]
     for title, verbs in VERB_GROUPS.items():
         lines.append(title)

@@ -50,7 +50,7 @@ class MeshProjector:
 
     @property
     def full_window(self) -> Window:
-        """The whole image."""
+        """The window of all pixels of the camera."""
         return Window(0, 0, *self.camera.size_px)
 
     def path_length(self, vertices_mm: np.ndarray, triangles: np.ndarray, window: Window | None = None) -> np.ndarray:

@@ -52,7 +52,7 @@ def vertebra_shifted(first: FirstPass, rng: np.random.Generator, distance_mm: fl
 
 
 def vertebra_lost(first: FirstPass, rng: np.random.Generator) -> FirstPass:
-    """One vertebra was not found."""
+    """A vertebra drawn at random is taken out of the first pass, as if it had not been found."""
     lost = str(rng.choice(first.result.levels))
     return _with(first, {level: fit for level, fit in first.result.vertebrae.items() if level != lost})
 
@@ -128,7 +128,7 @@ class DisplacedTable:
         self.errors: list[SurfaceError] = []
 
     def attach(self, engine: Engine) -> None:
-        """Registers with an evaluator."""
+        """Follows an Ignite evaluator: starts empty with each epoch, gathers every study, prints the table at the end."""
         engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.errors.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: print(self.table(), flush=True))

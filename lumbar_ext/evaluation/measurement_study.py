@@ -69,7 +69,7 @@ class MeasurementErrorTable:
         self.graded: list[GradedVertebra] = []
 
     def attach(self, engine: Engine) -> None:
-        """Registers with an evaluator."""
+        """Follows an Ignite evaluator: starts empty with each epoch, gathers every study, writes and prints at the end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.errors.clear)
         engine.add_event_handler(Events.EPOCH_STARTED, self.graded.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)

@@ -91,7 +91,7 @@ def volume_scores(found: ReconstructedVolume, truth: TruthVolume, *, intensity: 
 
 
 def mask_scores(found: np.ndarray, truth: np.ndarray, voxel_mm: float) -> OverlapScores:
-    """Compares two masks [I, J, K]."""
+    """Compares two boolean masks [I, J, K] of one grid, whose voxels have edges of `voxel_mm`."""
     if not found.any() or not truth.any():
         return OverlapScores(dice(found, truth), float("nan"), float("nan"))
     box = _around(found | truth)

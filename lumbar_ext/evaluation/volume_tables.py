@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS
 from lumbar_ext.api import reconstruct
-from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
+from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.evaluation.volume_scores import ALL_LUMBAR, REGIONS_OF_VOLUME, VolumeScores, volume_scores
 from lumbar_ext.io.atomic import staged_output
@@ -31,7 +31,8 @@ from lumbar_ext.studies.study_folder import CALIBRATION_NAME, StudyFolder, study
 from lumbar_ext.studies.truth_volume import TruthVolume, read_truth_volume
 from lumbar_ext.transforms.tissue import NO_HU, TISSUE_LABELS
 from lumbar_ext.volumes.study_field import ReconstructedVolume, StudyField
-from lumbar_ext.workflow.network_bundle import load_bundle_network
+from lumbar_ext.volumes.volume_stages import found_landmarks
+from lumbar_ext.workflow.network_bundle import load_bundle_network, load_locating_networks
 
 SHAPE_MODEL = "shape model, voxelised"
 _MARGIN_MM = 15.0  # around the vertebrae
@@ -58,7 +59,7 @@ class ScoredVolume:
     seconds: float
 
     def rows(self) -> list[tuple[str, str, str, str, str, float]]:
-        """Rows of `volumes.csv`."""
+        """Rows of `volumes.csv`: set, study, method, quantity (with its unit), region or level, value."""
         scores = self.scores
         named = [("psnr_db", where, value) for where, value in scores.psnr_db.items()]
         named += [("ssim", where, value) for where, value in scores.ssim.items()]
@@ -127,11 +128,12 @@ def scored_study(set_name: str, study: StudyFolder, methods: Mapping[str, Method
 
 
 def field_method(bundle_root: Path, weights: str) -> Method:
-    """A field network with weights."""
+    """The method that reads a field network with the weights of a file, told the landmarks that the shipped network finds."""
     network = load_bundle_network(bundle_root, weights, config="volume_inference.json")
+    landmark_networks = load_locating_networks(bundle_dir(MULTITASK))
 
     def answer(_: StudyFolder, films: BiplanarStudy, grid: VoxelGrid) -> ReconstructedVolume:
-        return StudyField.of(network, films).on_grid(grid)
+        return StudyField.of(network, films, found_landmarks(*landmark_networks, films)).on_grid(grid)
 
     return answer
 

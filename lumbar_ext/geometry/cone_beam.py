@@ -43,7 +43,7 @@ class ConeBeam(Camera):
         return spacing_mm, spacing_mm
 
     def transposed(self) -> ConeBeam:
-        """The camera of `image.T`."""
+        """The camera that sees `image.T`, in which rows and columns have changed places."""
         return self.replace(
             u_axis=self.v_axis,
             v_axis=self.u_axis,

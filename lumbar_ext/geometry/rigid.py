@@ -76,7 +76,7 @@ class RigidTransform:
         return np.asarray(points) @ self.rotation.T + self.translation_mm
 
     def inverse(self) -> RigidTransform:
-        """`source_from_target`."""
+        """The motion back: `source_from_target` of a `target_from_source`."""
         return RigidTransform(self.rotation.T, -self.rotation.T @ self.translation_mm)
 
     def __matmul__(self, other: RigidTransform) -> RigidTransform:

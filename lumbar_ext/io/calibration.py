@@ -50,7 +50,7 @@ class CameraUncertainty:
 
     @property
     def sentence(self) -> str:
-        """For the user."""
+        """One sentence for warnings and reports: how well lengths, in percent, and the angle, in degrees, are known."""
         scale = f" (the scale rests on {self.scale_from})" if self.scale_from else ""
         angle = "" if self.angle_sd_deg is None else f", the angle between the films to {self.angle_sd_deg:.1f} deg"
         return f"the cameras are not calibrated: lengths are known to {self.size_sd:.1%}{scale}{angle}"

@@ -46,7 +46,7 @@ class ReconstructionTask(InferTask):
         self._lock = threading.Lock()
 
     def is_valid(self) -> bool:
-        """Whether the bundle is there."""
+        """Whether the bundle's config is where it was looked for; the server offers the task only then."""
         return (self.root / "configs" / "inference.json").is_file()
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -113,11 +113,10 @@ class ReconstructionTask(InferTask):
         return beside
 
     def _run(self, inputs: dict[str, str], output: Path, options: dict[str, Any]) -> None:
-        """Runs the bundle with the network that this server shows landmarks of and trains: that of the first generation."""
+        """Runs the bundle with the network that this server shows landmarks of and trains."""
         with self._lock:
             workflow = bundle_workflow(
                 self.root,
-                overlays=("first_generation.json",),
                 multitask_root=str(self.network.root),
                 multitask_weights=str(self.network.weights().path),
                 output_dir=str(output),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.io.input_file import sha256
 from lumbar_ext.label.request_parameters import ViewParameters
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, read_landmarks
-from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.radiographs.nifti import read_nifti_image, read_nifti_origin
+from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
+from lumbar_ext.transforms.resampling import GridMapping, resample
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 
 MULTITASK, RECONSTRUCTION = "lumbar_multitask", "lumbar_reconstruction"
-TRAINED_WEIGHTS = "multitask.pt"
+TRAINED_WEIGHTS = "second_generation.pt"
+_FORMER_WEIGHTS = "multitask.pt"  # of servers that trained the network of the first generation
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,20 @@ class SeenRadiograph:
     Args:
         landmarks_px: [5, 7, 2] (u, v) of the file; NaN where absent.
         confidence: [5, 7] in [0, 1]; 0 where absent.
-        decomposition: [512, 512] on the network grid.
+        decomposition: [384, 256] of the network's spacing.
+        origin_mm: (u, v) of its first pixel in the plane of the film, from the centre of the film's first pixel.
     """
 
     landmarks_px: np.ndarray
     confidence: np.ndarray
     decomposition: np.ndarray
+    origin_mm: tuple[float, float]
+
+    def on_film(self, size_px: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:
+        """The decomposition [rows, columns] on the pixels of its film of `size_px` (columns, rows); 0 beyond the crop."""
+        spacing = np.array(spacing_mm)
+        crop_in_film = GridMapping(tuple(NETWORK_SPACING_MM / spacing), tuple(np.array(self.origin_mm) / spacing))
+        return resample(self.decomposition, crop_in_film.inverse(), size_px, 0.0)
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,11 @@ class NetworkBundle:
     def __init__(self, bundles: Path, work_folder: Path) -> None:
         self.root = bundles / MULTITASK
         self.trained = work_folder / TRAINED_WEIGHTS
+        if (work_folder / _FORMER_WEIGHTS).is_file():
+            logging.getLogger(__name__).warning(
+                "%s: weights of the first generation's network, which this version does not use; train again from the labels",
+                work_folder / _FORMER_WEIGHTS,
+            )
         self._lock = threading.Lock()
         self._output = tempfile.TemporaryDirectory(prefix="lumbar_ext-")
         self._workflows: dict[tuple, ConfigWorkflow] = {}
@@ -70,7 +87,7 @@ class NetworkBundle:
     def weights(self) -> NetworkWeights:
         """The weights in use: those trained here, else the bundle's."""
         trained_here = self.trained.is_file()
-        path = self.trained if trained_here else self.root / "models" / "model.pt"
+        path = self.trained if trained_here else self.root / "models" / TRAINED_WEIGHTS
         if not path.is_file():
             raise InputError(f"{path}: no such file, expected the weights of the network")
         state = path.stat()
@@ -106,6 +123,7 @@ class NetworkBundle:
             kept = {other: made for other, made in self._workflows.items() if other[0] == weights.sha256}
             made = bundle_workflow(
                 self.root,
+                ["inference", "second_generation"],
                 output_dir=self._output.name,
                 ckpt_path=str(weights.path),
                 pixel_spacing_mm=parameters.pixel_spacing_mm,
@@ -120,4 +138,5 @@ def _read(folder: Path, view: str) -> SeenRadiograph:
     (decomposition_file,) = folder.glob("*_decomposition.nii.gz")
     landmarks: StudyLandmarks = read_landmarks(landmarks_file)
     confidence = np.nan_to_num(landmarks.confidence[view])
-    return SeenRadiograph(landmarks.positions_px[view], confidence, np.asarray(read_nifti_image(decomposition_file)[0]))
+    decomposition, origin_mm = read_nifti_image(decomposition_file)[0], read_nifti_origin(decomposition_file)
+    return SeenRadiograph(landmarks.positions_px[view], confidence, decomposition, origin_mm)

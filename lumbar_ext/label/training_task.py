@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import tempfile
 import time
@@ -18,17 +19,15 @@ from monailabel.interfaces.tasks.train import TrainTask
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import write_text
 from lumbar_ext.label.datastore import GuardedDatastore
-from lumbar_ext.label.labelled_views import LabelledViews, labelled_view
+from lumbar_ext.label.labelled_views import LabelledView, LabelledViews, labelled_view
 from lumbar_ext.label.request_parameters import TrainingParameters, ViewParameters
-from lumbar_ext.label.seen_radiograph import NetworkBundle
+from lumbar_ext.label.seen_radiograph import TRAINED_WEIGHTS, NetworkBundle
 from lumbar_ext.label.view_tasks import settled_parameters
-from lumbar_ext.training.view_records import ViewRecord
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow
 from lumbar_ext.workflow.error_reporting import bare_input_errors
 
 SUMMARY = "training.json"
 _HELD_OUT_FROM = 5  # labelled images, from which on every fifth is for validation
-_DATASET = "lumbar_ext.label.labelled_views.LabelledViewDataset"
 
 
 class TrainingTask(TrainTask):
@@ -71,7 +70,7 @@ class TrainingTask(TrainTask):
         before = self.network.weights()
         with tempfile.TemporaryDirectory(prefix=".training-", dir=self.work_folder) as folder:
             self._train(Path(folder), training, held_out, parameters)
-            trained = Path(folder) / "model.pt"
+            trained = Path(folder) / TRAINED_WEIGHTS
             if not trained.is_file():
                 raise InputError("training left no weights; see the log of the training task")
             os.replace(trained, self.network.trained)
@@ -87,7 +86,7 @@ class TrainingTask(TrainTask):
         logging.getLogger(__name__).info("trained: %s", summary)
         return summary
 
-    def _records(self, datastore: GuardedDatastore, given: ViewParameters) -> list[ViewRecord]:
+    def _records(self, datastore: GuardedDatastore, given: ViewParameters) -> list[LabelledView]:
         tag = DefaultLabelTag.FINAL.value
         records = []
         for image_id in sorted(datastore.get_labeled_images()):
@@ -104,33 +103,31 @@ class TrainingTask(TrainTask):
     def _train(
         self,
         folder: Path,
-        training: list[ViewRecord],
-        validation: list[ViewRecord],
+        training: list[LabelledView],
+        validation: list[LabelledView],
         parameters: TrainingParameters,
     ) -> None:
-        datasets = {
-            f"{part}#dataset": {
-                "_target_": _DATASET,
-                "views": LabelledViews(records),
-                "transform": f"@{part}#preprocessing",
-            }
-            for part, records in (("train", training), ("validate", validation))
-        }
+        batch_size = min(parameters.batch_size, len(training))
+        epoch = math.ceil(len(training) / batch_size)
+        iterations = epoch * parameters.max_epochs
         workflow = bundle_workflow(
             self.network.root,
+            ["second_generation_train"],
             "train",
-            ckpt_dir=str(folder),
             output_dir=str(folder),
+            model_filename=TRAINED_WEIGHTS,
+            train_dirs=[LabelledViews(training)],
+            validation_dirs=[LabelledViews(validation)],
             init_weights=str(self.network.weights().path),
             resume="",
-            max_epochs=parameters.max_epochs,
+            iterations=iterations,
+            validate_every=epoch,
+            warmup_iterations=0,
+            # the rate falls in the second half, so that the last weights, which are kept if they are best, have settled
+            decay_iterations=math.ceil(iterations / 2),
             learning_rate=parameters.learning_rate,
-            batch_size=min(parameters.batch_size, len(training)),
-            num_workers=0,
+            batch_size=batch_size,
             bfloat16=torch.cuda.is_available(),
-            tensorboard=False,
-            mlflow=False,
-            **datasets,
         )
         with bare_input_errors():
             workflow.run()

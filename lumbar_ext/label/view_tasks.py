@@ -24,8 +24,6 @@ from lumbar_ext.label.request_parameters import ViewParameters
 from lumbar_ext.label.seen_radiograph import NetworkBundle, SeenRadiograph
 from lumbar_ext.landmarks.markups import NAMES, SUFFIX
 from lumbar_ext.radiographs.formats import read_radiograph
-from lumbar_ext.transforms.canonical import to_network_grid
-from lumbar_ext.transforms.single_view import displayed_camera
 
 
 def settled_parameters(image_id: str, path: Path, given: ViewParameters) -> ViewParameters:
@@ -103,7 +101,7 @@ class DecompositionTask(ViewTask):
 
     def write(self, result: Path, seen: SeenRadiograph, image: Path, parameters: ViewParameters) -> None:
         """Writes the decomposition as NIfTI on the radiograph's grid."""
-        _write_beside(result, _on_original_grid(seen.decomposition, image, parameters), ImageSpace.of_file(image))
+        _write_beside(result, _on_film(seen, image, parameters), ImageSpace.of_file(image))
 
 
 def _config() -> dict[str, Any]:
@@ -147,11 +145,10 @@ def _document(
     }
 
 
-def _on_original_grid(decomposition: np.ndarray, path: Path, parameters: ViewParameters) -> np.ndarray:
+def _on_film(seen: SeenRadiograph, path: Path, parameters: ViewParameters) -> np.ndarray:
     radiograph = read_radiograph(path)
     spacing_mm = radiograph.pixel_spacing_mm or (parameters.pixel_spacing_mm, parameters.pixel_spacing_mm)
-    camera = displayed_camera(radiograph.size_px, spacing_mm)
-    return to_network_grid(radiograph.pixels, camera, "ap").to_original_image(decomposition)
+    return seen.on_film(radiograph.size_px, spacing_mm)
 
 
 def _write_beside(path: Path, pixels: np.ndarray, space: ImageSpace) -> None:

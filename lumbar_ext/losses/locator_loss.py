@@ -22,7 +22,7 @@ class LocatorLoss(WeightedLoss):
         super().__init__(heatmap=heatmap, offset=offset)
 
     def terms(self, packed: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Both terms, scalars."""
+        """Its two summands by name, scalars: `heatmap` and `offset`, for packed predictions and targets [B, C, h, w]."""
         return {
             "heatmap": heatmap_loss(
                 packed[:, LOCATOR_HEATMAP], target[:, LOCATOR_HEATMAP], target[:, LOCATOR_HEATMAP_WEIGHT]

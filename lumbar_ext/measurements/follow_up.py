@@ -37,12 +37,12 @@ class Change:
 
     @property
     def title(self) -> str:
-        """Of the definition."""
+        """The value's name for people, from its definition."""
         return BY_ID[self.id].title
 
     @property
     def unit(self) -> str:
-        """Of the definition."""
+        """The value's unit, from its definition; "1" for ratios."""
         return BY_ID[self.id].unit
 
     @property

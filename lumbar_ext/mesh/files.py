@@ -19,7 +19,12 @@ MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
-def write_stl(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) -> None:
+WORLD_AXES = "world of the calibration: X front, Y left, Z up"
+LPS_AXES = "LPS: x left, y back, z up"
+"""What the first 80 bytes of an STL file say of its coordinates: the format itself names neither unit nor axes."""
+
+
+def write_stl(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray, axes: str = WORLD_AXES) -> None:
     """Writes a binary STL file atomically.
 
     STL stores single precision: 0.00002 mm at 200 mm from the origin.
@@ -28,6 +33,7 @@ def write_stl(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) 
         path: the file to write.
         vertices_mm: [V, 3] in mm.
         triangles: [M, 3] indices into the vertices, outward by the right-hand rule.
+        axes: what the coordinates are, for the file's header.
 
     Raises:
         InputError: for a wrong shape, an index out of range, no triangle or a value that is not finite.
@@ -39,7 +45,7 @@ def write_stl(path: str | Path, vertices_mm: np.ndarray, triangles: np.ndarray) 
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     records["normal"] = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
     records["corners"] = corners
-    header = b"lumbar_ext mesh, mm".ljust(80, b" ") + np.uint32(len(records)).tobytes()
+    header = f"lumbar_ext mesh, mm, {axes}".encode().ljust(80)[:80] + np.uint32(len(records)).tobytes()
     write_bytes(path, header + records.tobytes())
 
 

@@ -88,7 +88,7 @@ class Surface:
         return Surface(vertices_mm, self.triangles)
 
     def moved(self, target_from_source: RigidTransform) -> Surface:
-        """The mesh in another frame."""
+        """The same mesh in another frame; normals that were computed turn with it."""
         result = self.with_vertices(target_from_source.apply(self.vertices_mm))
         if "normals" in self.__dict__:
             result.__dict__["normals"] = self.normals @ target_from_source.rotation.T

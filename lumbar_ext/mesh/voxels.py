@@ -35,7 +35,7 @@ class VoxelGrid:
 
     @classmethod
     def around(cls, low_mm: np.ndarray, high_mm: np.ndarray, voxel_mm: float) -> VoxelGrid:
-        """The grid that holds a box."""
+        """The smallest grid from `low_mm` [3] on that covers `high_mm` [3], world frame; at least two voxels an axis."""
         shape = np.maximum(np.ceil((high_mm - low_mm) / voxel_mm), 2).astype(int)
         return cls(np.asarray(low_mm) + voxel_mm / 2, voxel_mm, tuple(shape.tolist()))
 

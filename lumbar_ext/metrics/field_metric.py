@@ -37,7 +37,7 @@ class FieldMetric(Metric):
         super().__init__(output_transform=lambda output: (output["pred"], output["label"]))
 
     def reset(self) -> None:
-        """Begins a new epoch."""
+        """Begins a new epoch: no study is counted yet."""
         self._values: list[float] = []
 
     def update(self, output: tuple[Tensor, Tensor]) -> None:
@@ -75,5 +75,5 @@ def _study_value(
 
 
 def field_metrics() -> dict[str, FieldMetric]:
-    """All metrics but the score."""
+    """A metric of each of `FIELD_FIELDS` but the score, which a config makes itself, as it needs the loss's weight."""
     return {name: FieldMetric(name) for name in FIELD_FIELDS if name != "score"}

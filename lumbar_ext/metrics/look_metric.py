@@ -62,5 +62,5 @@ class LookMetric(Metric):
 
 
 def look_metrics() -> dict[str, LookMetric]:
-    """All metrics but the score."""
+    """A metric of each of `LOOK_FIELDS` but the score, which a config makes itself as the key metric."""
     return {name: LookMetric(name) for name in LOOK_FIELDS if name != "score"}

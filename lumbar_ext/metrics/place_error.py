@@ -68,5 +68,5 @@ class PlaceError(Metric):
 
 
 def place_metrics() -> dict[str, PlaceError]:
-    """All statistics but the score."""
+    """A metric of each of `STATISTICS` but the score, which a config makes itself as the key metric."""
     return {name: PlaceError(name) for name in STATISTICS if name != "score"}

@@ -66,7 +66,7 @@ class ViewMetric(Metric):
         self._values: list[float] = []
 
     def iteration_completed(self, engine: Engine) -> None:
-        """Adds the engine's batch."""
+        """Adds the engine's batch; in place of Ignite's own, which does not hand on the batch's views."""
         prediction, target = self._output_transform(engine.state.output)
         views = engine.state.batch["view"] if self.view is not None else None
         self.update((prediction, target), views)

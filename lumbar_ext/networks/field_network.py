@@ -63,6 +63,8 @@ class FieldNet(nn.Module):
         hidden: widths of the perceptron's layers, each of which sees the input again.
         octaves: of the position's sines and cosines.
         tissues: classes of the second head.
+        guides: numbers that tell how a point lies to the landmarks (`transforms.field_views.FieldViews.guides`); 0 for a
+            network that is not told.
 
     Raises:
         InputError: for counts that are not positive.
@@ -75,26 +77,31 @@ class FieldNet(nn.Module):
         hidden: tuple[int, ...] = (256, 256, 128),
         octaves: int = 4,
         tissues: int = 9,
+        guides: int = 0,
     ) -> None:
         super().__init__()
         if len(channels) != 5 or min(*channels, fine_channels, *hidden, octaves, tissues) < 1:
             raise InputError(f"expected five channels and positive numbers, found {channels}, {hidden}, {octaves}")
         self.encoder = FieldEncoder(tuple(channels), fine_channels)
-        self.octaves = octaves
-        inputs = FIELD_VIEWS * (channels[0] + fine_channels) + 3 * (1 + 2 * octaves)
+        self.octaves, self.guides = octaves, guides
+        inputs = FIELD_VIEWS * (channels[0] + fine_channels) + 3 * (1 + 2 * octaves) + guides
         widths = (0, *hidden)
         self.layers = nn.ModuleList(nn.Linear(before + inputs, after) for before, after in pairwise(widths))
         self.intensity = nn.Linear(hidden[-1], 1)
         self.tissue = nn.Linear(hidden[-1], tissues)
         nn.init.constant_(self.intensity.bias, _WATER)  # a field of water to begin with
+        if guides:
+            for layer in self.layers:  # and one that does not heed them, so that training may begin without any
+                nn.init.zeros_(layer.weight[:, -guides:])
 
-    def forward(self, images: Tensor, places: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, images: Tensor, places: Tensor, positions: Tensor, guides: Tensor) -> Tensor:
         """The field at points.
 
         Args:
             images: [B, 2, H, W] normalised AP and lateral radiograph.
             places: [B, P, 2, 2] where the points lie in both, see `transforms.field_views.FieldViews.places`.
             positions: [B, P, 3] of the points, see `FieldViews.positions`.
+            guides: [B, P, G] see `FieldViews.guides`; a network that is not told heeds none.
 
         Returns:
             [B, P, 1 + tissues] float32, see `decode`.
@@ -104,14 +111,14 @@ class FieldNet(nn.Module):
         # both views at once: batch normalisation is to know them mixed, as its running means do
         planes = self.encoder(images.transpose(0, 1).reshape(FIELD_VIEWS * batch, 1, *images.shape[2:]), views)
         parts = [plane.split(batch) for plane in planes]
-        return self.decode([[part[view] for part in parts] for view in range(FIELD_VIEWS)], places, positions)
+        return self.decode([[part[view] for part in parts] for view in range(FIELD_VIEWS)], places, positions, guides)
 
-    def decode(self, features: list[list[Tensor]], places: Tensor, positions: Tensor) -> Tensor:
+    def decode(self, features: list[list[Tensor]], places: Tensor, positions: Tensor, guides: Tensor) -> Tensor:
         """The field at points, from the features of both views.
 
         Args:
             features: by view, what the encoder gives of it.
-            places, positions: as in `forward`.
+            places, positions, guides: as in `forward`.
 
         Returns:
             [B, P, 1 + tissues] float32: CT number as a share of the window in [0, 1], and logits of the tissues.
@@ -119,6 +126,8 @@ class FieldNet(nn.Module):
         parts = [encoded(positions, self.octaves)]
         for view in range(FIELD_VIEWS):
             parts += [sampled(plane, places[:, :, view]) for plane in features[view]]
+        if self.guides:
+            parts.append(guides)
         inputs = torch.cat(parts, -1)
         hidden = F.relu(self.layers[0](inputs))
         inputs = inputs.to(hidden.dtype)  # under autocast once, not for every layer

@@ -56,7 +56,7 @@ class Packing(Generic[Maps]):
         return self._parts[part]
 
     def count(self, part: str) -> int:
-        """Channels of a part."""
+        """How many channels a part takes."""
         return self._parts[part].stop - self._parts[part].start
 
     def unpack(self, packed: Tensor) -> Maps:

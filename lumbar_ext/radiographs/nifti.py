@@ -99,7 +99,12 @@ def _laying(path: str | Path, reversed_u: bool, reversed_v: bool, orientation: t
     return Laying(bool(reversed_u), bool(reversed_v), orientation, remarks)
 
 
-def write_nifti_image(path: str | Path, pixels: np.ndarray, pixel_spacing_mm: tuple[float, float]) -> None:
+def write_nifti_image(
+    path: str | Path,
+    pixels: np.ndarray,
+    pixel_spacing_mm: tuple[float, float],
+    origin_mm: tuple[float, float] = (0.0, 0.0),
+) -> None:
     """Writes a 2D image atomically, as an array [u, v, 1] with its spacing in the header.
 
     The header's directions are those ITK calls identity, so that viewers show u to the right and v down.
@@ -108,6 +113,8 @@ def write_nifti_image(path: str | Path, pixels: np.ndarray, pixel_spacing_mm: tu
         path: a file name ending in .nii or .nii.gz.
         pixels: [v, u], any real type.
         pixel_spacing_mm: (du, dv).
+        origin_mm: where the first pixel's centre lies, (u, v) in the plane of a film whose own first pixel is at 0; for parts
+            of it, such as a crop.
 
     Raises:
         InputError: for a wrong shape or file name.
@@ -122,7 +129,9 @@ def write_nifti_image(path: str | Path, pixels: np.ndarray, pixel_spacing_mm: tu
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
     du, dv = pixel_spacing_mm
-    image = nibabel.Nifti1Image(np.ascontiguousarray(pixels.T)[..., None], np.diag([-du, -dv, 1.0, 1.0]))
+    affine = np.diag([-du, -dv, 1.0, 1.0])
+    affine[:2, 3] = -np.asarray(origin_mm)
+    image = nibabel.Nifti1Image(np.ascontiguousarray(pixels.T)[..., None], affine)
     image.header.set_xyzt_units(xyz="mm")
     with atomic_path(path) as temporary:
         nibabel.save(image, temporary)
@@ -136,6 +145,19 @@ def read_nifti_image(path: str | Path) -> tuple[np.ndarray, tuple[float, float]]
     """
     _, pixels, _, spacing_mm = _read_plane(Path(path))
     return pixels, spacing_mm
+
+
+def read_nifti_origin(path: str | Path) -> tuple[float, float]:
+    """The `origin_mm` that `write_nifti_image` wrote.
+
+    Raises:
+        InputError: if the file is missing or damaged, or says nothing of where it lies.
+    """
+    affine = read_nifti(Path(path), MAX_PIXELS).ras_from_voxel_mm
+    if affine is None:
+        raise InputError(f"{path}: no affine, expected one that says where the image lies on its film")
+    u, v = -affine[:2, 3]
+    return float(u), float(v)
 
 
 def _read_plane(path: Path) -> tuple[NiftiImage, np.ndarray, Laying, tuple[float, float]]:

@@ -68,7 +68,7 @@ class Radiograph:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """(columns, rows)."""
+        """(columns, rows) of the pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
 

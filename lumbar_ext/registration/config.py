@@ -60,7 +60,7 @@ class RegistrationConfig:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """What the loss adds up."""
+        """The summands of the loss: those of the four settings that are not None, then `more_terms`."""
         own = (self.images, self.landmark_term, self.shape_prior, self.non_intersection)
         return (*(term for term in own if term is not None), *self.more_terms)
 

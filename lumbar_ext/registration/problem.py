@@ -65,7 +65,7 @@ class RegistrationProblem:
 
     @property
     def images(self) -> ImageTerm:
-        """The similarity of the images."""
+        """The term that compares projections with the decompositions; every problem has it."""
         return next(term for term in self.terms if isinstance(term, ImageTerm))
 
     def with_term(self, term: Term) -> RegistrationProblem:

@@ -16,7 +16,7 @@ from lumbar_ext.shape.model.level_shape import LevelShape
 
 
 class StopReason(StrEnum):
-    """Why an optimiser stopped."""
+    """Why an optimiser stopped; the value is the phrase that files and reports show."""
 
     CONVERGED = "converged"
     STALLED = "no better step found"
@@ -172,7 +172,7 @@ class RegistrationResult:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The registered levels."""
+        """Names of the registered levels, from the top."""
         return tuple(self.vertebrae)
 
     @property

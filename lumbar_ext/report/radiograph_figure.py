@@ -46,7 +46,7 @@ class RadiographFigure:
 
     @property
     def data_uri(self) -> str:
-        """The picture for an HTML page."""
+        """The picture as a `data:` URI, so that an HTML page needs no other file."""
         return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
 
     @property

@@ -191,7 +191,7 @@ class TrunkParameters:
 
 @dataclass(frozen=True)
 class BoneParameters:
-    """What bones are made of."""
+    """What bones are made of: mineral by age and level, marrow fat, cortical shell, texture."""
 
     age_years: tuple[float, float] = (20.0, 88.0)
     # CT number of L1: 226 HU below 30 years, falling by 2.5 HU a year (Jang 2019), and its spread.
@@ -224,7 +224,7 @@ class BoneParameters:
 
 @dataclass(frozen=True)
 class BeamParameters:
-    """X-ray physics and detector."""
+    """X-ray physics and detector: tube voltage, filtration, dose, scatter, blur."""
 
     # Tube voltage by view, and total filtration. Biplanar lumbar protocols run at 70-90 kV (Yu et al.: 78 kV).
     tube_kv_ap: tuple[float, float] = (68.0, 86.0)

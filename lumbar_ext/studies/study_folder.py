@@ -63,7 +63,7 @@ class TruthFolder:
         return self.path / "labels.nii.gz"
 
     def mesh(self, level: str) -> Path:
-        """A vertebra, world mm."""
+        """The STL file of a vertebra, world mm."""
         return self.path / f"{level}.stl"
 
     def read_meta(self) -> dict[str, Any]:
@@ -83,12 +83,12 @@ class StudyFolder:
 
     @property
     def calibration(self) -> Path:
-        """The cameras of both views."""
+        """The file of the cameras of both views."""
         return self.path / CALIBRATION_NAME
 
     @property
     def truth(self) -> TruthFolder:
-        """What is known of the study."""
+        """The folder of what is known: meshes, decompositions, landmarks, cameras, special findings."""
         return TruthFolder(self.path / TRUTH_NAME)
 
     def picture(self, view: str) -> Path:

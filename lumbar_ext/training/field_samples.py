@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,27 @@ from monai.data import Dataset
 from monai.transforms import Randomizable
 from torch import Tensor
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
+from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.losses.field_loss import field_target
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.radiograph import with_bone_bright
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
 from lumbar_ext.studies.truth_volume import TruthVolume, read_truth_volume
-from lumbar_ext.transforms.field_views import FIELD_SIZE_PX, POSITION_MM, FieldViews
+from lumbar_ext.transforms.field_views import FIELD_SIZE_PX, POSITION_MM, FieldViews, no_landmarks
 from lumbar_ext.transforms.intensity import NORMALISED_RANGE, as_uint16, from_uint16, normalise_intensity
 from lumbar_ext.transforms.tissue import NO_HU, NO_LUMBAR_INDEX, TISSUES, UNASKED_INDEX, tissue_index
 
 _LOGGER = logging.getLogger(__name__)
 _LUMBAR = [TISSUES.index(level) for level in LEVELS]
 _OTHER_BONE = [TISSUES.index("other_bone"), TISSUES.index("sacrum")]
+_LANDMARK_ERROR_MM = (1.0, 1.0, 3.5, 3.5, 1.5, 1.5, 3.5)
+"""Standard deviation along each axis by `anatomy.LANDMARKS`: what the network of landmarks is off on the detector (endplates 2,
+pedicles 3, processes 5 to 9 mm there, both axes), brought to the person and to one axis."""
+_VERTEBRA_ERROR_MM = 0.7  # of all seven together
+_LEVEL_MISSING = 0.04  # as often as the network misses one
 _ATTEMPTS = 10  # to draw a study that can be used
 _AROUND = 2.0  # sides of the box around the truth's from which points are drawn, against the truth's own
 
@@ -70,7 +76,7 @@ class FieldRecord:
 
     Args:
         folder: of the study.
-        views: its pictures' cameras; the images are in `images`.
+        views: its pictures' cameras, and its true landmarks; the images are in `images`.
         images: uint16 [2, rows, columns], the normalised radiographs' range as 0..65535.
     """
 
@@ -91,16 +97,21 @@ class FieldRecord:
         for view in VIEWS:
             radiograph = read_radiograph(files.radiograph(view))
             pixels[view] = (with_bone_bright(radiograph) if radiograph.polarity == "bone_dark" else radiograph).pixels
-        views = FieldViews.of(pixels, geometry, size_px=FIELD_SIZE_PX)
+        landmarks_mm = read_landmarks(files.truth.landmarks).positions_mm
+        views = FieldViews.of(pixels, geometry, size_px=FIELD_SIZE_PX, landmarks_mm=landmarks_mm)
         stored = as_uint16(np.stack([views.images[view] for view in VIEWS]), *NORMALISED_RANGE)
-        return cls(folder, FieldViews({}, views.seen, views.middle_mm), stored)
+        return cls(folder, replace(views, images={}), stored)
+
+    def with_landmarks(self, landmarks_mm: np.ndarray) -> FieldRecord:
+        """The same, of which other landmarks [5, 7, 3] are known."""
+        return replace(self, views=replace(self.views, landmarks_mm=landmarks_mm))
 
     def float_images(self) -> np.ndarray:
-        """float32 [2, rows, columns]."""
+        """float32 [2, rows, columns], AP and lateral radiograph as the network sees them."""
         return from_uint16(self.images, *NORMALISED_RANGE)
 
     def volume(self) -> TruthVolume:
-        """What is known of the study."""
+        """CT numbers and tissues of the study, read from its folder at every call."""
         return read_truth_volume(StudyFolder(self.folder).truth)
 
 
@@ -140,8 +151,8 @@ class FieldStudies:
 class FieldDraws(Dataset):
     """Random points of random studies: item `i` depends on the seed, `i` and the data alone, as in `spine_views.SpineDraws`.
 
-    A sample: `image` [2, rows, columns], `places` [P, 2, 2], `positions` [P, 3] (`transforms.field_views`), `label` [P, 2]
-    (`losses.field_loss.field_target`).
+    A sample: `image` [2, rows, columns], `places` [P, 2, 2], `positions` [P, 3], `guides` [P, 41] (`transforms.field_views`),
+    `label` [P, 2] (`losses.field_loss.field_target`).
 
     Args:
         folders: of studies; those without volumes are left out.
@@ -150,6 +161,7 @@ class FieldDraws(Dataset):
         appearance: changes the radiograph under the key "image" [1, rows, columns]; seeded anew for each.
         mirror_probability: with which the person is the mirrored one.
         shift_mm: largest shift along each axis of the middle that positions are told of.
+        told: share of the samples whose landmarks are told, as far as a network would find them (`as_found`).
         seed: of the draws.
     """
 
@@ -162,12 +174,13 @@ class FieldDraws(Dataset):
         appearance: Callable | None = None,
         mirror_probability: float = 0.5,
         shift_mm: float = 15.0,
+        told: float = 0.85,
         seed: int = 0,
     ) -> None:
         self.studies = FieldStudies(folders)
         super().__init__(self.studies.paths)
         self.points, self.shares, self.appearance = int(points), shares or PointShares(), appearance
-        self.mirror_probability, self.shift_mm, self.seed = mirror_probability, shift_mm, seed
+        self.mirror_probability, self.shift_mm, self.told, self.seed = mirror_probability, shift_mm, told, seed
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, int(index)])
@@ -185,7 +198,8 @@ class FieldDraws(Dataset):
         volume = record.volume()
         places_mm, values_hu, tissue = drawn_points(volume, self.points, self.shares, rng)
         images = np.stack([self._changed(image, rng) for image in record.float_images()])
-        sample = point_sample(record, images, places_mm, values_hu, tissue)
+        landmarks_mm = as_found(record.views.landmarks_mm, rng) if rng.random() < self.told else no_landmarks()
+        sample = point_sample(record.with_landmarks(landmarks_mm), images, places_mm, values_hu, tissue)
         sample["positions"] += rng.uniform(-self.shift_mm, self.shift_mm, 3).astype(np.float32) / POSITION_MM
         if rng.random() < self.mirror_probability:
             sample = mirrored(sample)
@@ -219,7 +233,8 @@ class FieldLattice(Dataset):
         lines = [np.arange(self.step // 2, n, self.step) for n in volume.grid.shape]
         voxels = np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, 3)
         points, values_hu, tissue = _known_at(volume, voxels)
-        sample = point_sample(record, record.float_images(), points, values_hu, tissue)
+        found = record.with_landmarks(as_found(record.views.landmarks_mm, np.random.default_rng(int(index))))
+        sample = point_sample(found, record.float_images(), points, values_hu, tissue)
         return {name: torch.from_numpy(array) for name, array in sample.items()}
 
 
@@ -236,17 +251,30 @@ def point_sample(
         "image": images,
         "places": places,
         "positions": record.views.positions(points_mm),
+        "guides": record.views.guides(points_mm),
         "label": label.numpy(),
     }
 
 
 def mirrored(sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The sample of the person mirrored at the sagittal plane: the AP picture turns round, the lateral one stays."""
-    image, places, positions = (sample[name].copy() for name in ("image", "places", "positions"))
+    image, places, positions, guides = (sample[name].copy() for name in ("image", "places", "positions", "guides"))
     image[0] = image[0, :, ::-1]
     places[:, 0, 0] *= -1
     positions[:, 1] *= -1
-    return {**sample, "image": image, "places": places, "positions": positions}
+    guides[:, 1 : 3 * len(LEVELS) : 3] *= -1
+    nearest = guides[:, 4 * len(LEVELS) :].reshape(len(guides), -1, 3)[:, list(LEFT_RIGHT_SWAP)]
+    nearest[..., 1] *= -1
+    guides[:, 4 * len(LEVELS) :] = nearest.reshape(len(guides), -1)
+    return {**sample, "image": image, "places": places, "positions": positions, "guides": guides}
+
+
+def as_found(landmarks_mm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """True landmarks [5, 7, 3] as two views of a network give them: off by what it is off, now and then a level missing."""
+    off_mm = rng.normal(0, 1, landmarks_mm.shape) * np.array(_LANDMARK_ERROR_MM)[:, None]
+    off_mm += rng.normal(0, _VERTEBRA_ERROR_MM, (len(LEVELS), 1, 3))
+    missing = rng.random(len(LEVELS)) < _LEVEL_MISSING
+    return np.where(missing[:, None, None], np.nan, landmarks_mm + off_mm)
 
 
 def drawn_points(
@@ -325,7 +353,6 @@ def prepare_field_batch(
     batch: Mapping[str, Tensor], device: torch.device | None = None, non_blocking: bool = False, **_: Any
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], dict]:
     """Input, target and further arguments of the network; the signature is that of MONAI's `prepare_batch`."""
-    image, label, places, positions = (
-        batch[name].to(device=device, non_blocking=non_blocking) for name in ("image", "label", "places", "positions")
-    )
-    return image, label, (places, positions), {}
+    names = ("image", "label", "places", "positions", "guides")
+    image, label, *further = (batch[name].to(device=device, non_blocking=non_blocking) for name in names)
+    return image, label, tuple(further), {}

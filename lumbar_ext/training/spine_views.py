@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -197,17 +197,29 @@ def _l6_landmarks_mm(study: Path) -> np.ndarray:
     return np.array([entry.get(name, {}).get("position_mm", unknown) for name in LANDMARKS], float)
 
 
+class SpineViews(Protocol):
+    """Views that `SpineViewDataset` takes beside those of folders."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def sample(self, index: int) -> dict[str, Any]:
+        """One of them, see `MappedFolder.sample`."""
+
+
 class SpineViewDataset(Dataset):
     """Every view of some folders of studies, in order.
 
     Args:
-        folders: of studies.
+        folders: of studies; or views that are in memory already.
         cache_dir: where the arrays are kept.
         transform: applied to the samples.
     """
 
-    def __init__(self, folders: Sequence[str | Path], cache_dir: str | Path, transform: Callable | None = None) -> None:
-        mapped = [map_folder(folder, cache_dir) for folder in folders]
+    def __init__(
+        self, folders: Sequence[str | Path | SpineViews], cache_dir: str | Path, transform: Callable | None = None
+    ) -> None:
+        mapped = [map_folder(part, cache_dir) if isinstance(part, str | Path) else part for part in folders]
         super().__init__([(part, index) for part in mapped for index in range(len(part))], transform)
 
     def _transform(self, index: int) -> Any:
@@ -223,14 +235,18 @@ class SpineDraws(SpineViewDataset):
     and after data was added, draws go on over all of it.
 
     Args:
-        folders: of studies.
+        folders: as `SpineViewDataset` takes them.
         cache_dir: where the arrays are kept.
         transform: applied to the samples; random ones are seeded anew for each.
         seed: of the draws.
     """
 
     def __init__(
-        self, folders: Sequence[str | Path], cache_dir: str | Path, transform: Callable | None = None, seed: int = 0
+        self,
+        folders: Sequence[str | Path | SpineViews],
+        cache_dir: str | Path,
+        transform: Callable | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(folders, cache_dir, transform)
         self.seed = seed

@@ -58,7 +58,7 @@ class ViewRecord:
 
     @property
     def truth(self) -> ViewTruth:
-        """The view in float."""
+        """The view in float32: radiograph as normalised, decomposition 0 to 1."""
         image, decomposition = from_uint16(self.image, *NORMALISED_RANGE), from_uint16(self.decomposition, 0.0, 1.0)
         return ViewTruth(self.view, image, decomposition, self.landmarks_px)
 

@@ -47,7 +47,7 @@ class Orientation:
         return image[::-1] if self.flip_v else image
 
     def undo_image(self, image: np.ndarray) -> np.ndarray:
-        """The inverse of `apply_image`."""
+        """The inverse of `apply_image`: the laid image as it was stored."""
         image = image[::-1] if self.flip_v else image
         image = image[:, ::-1] if self.flip_u else image
         return image.T if self.transpose else image
@@ -64,7 +64,7 @@ class Orientation:
         return self._mirror(uv[..., ::-1] if self.transpose else uv, laid_size_px)
 
     def undo_px(self, uv_px: np.ndarray, laid_size_px: tuple[int, int]) -> np.ndarray:
-        """The inverse of `apply_px`."""
+        """The inverse of `apply_px`: (u, v) [..., 2] of a laid image of this size, in the stored one."""
         uv = self._mirror(np.asarray(uv_px, dtype=np.float64), laid_size_px)
         return uv[..., ::-1] if self.transpose else uv
 

@@ -44,7 +44,7 @@ class SpineAnchors:
 
     @classmethod
     def nothing(cls) -> SpineAnchors:
-        """None of them is there."""
+        """Anchors of a view that shows none of them: places NaN, confidences 0."""
         return cls(
             t12_centre_px=np.full(2, np.nan),
             l6_landmarks_px=np.full((len(LANDMARKS), 2), np.nan),

@@ -73,7 +73,7 @@ class Crop:
     rows: int
 
     def camera(self, camera: Camera) -> Camera:
-        """The camera of the rectangle."""
+        """The camera that sees this rectangle alone of what `camera` sees."""
         origin_mm = camera.detector_point(np.array([self.u0, self.v0]))
         return camera.replace(detector_origin_mm=origin_mm, size_px=(self.columns, self.rows))
 

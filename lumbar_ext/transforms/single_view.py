@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import Transform
-from torch import Tensor, nn
+from torch import Tensor
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
@@ -30,8 +30,6 @@ from lumbar_ext.radiographs.radiograph import Polarity, with_bone_bright
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, decode_packed
-from lumbar_ext.transforms.locate import locate_spine
-from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 
 _SUFFIX = re.compile(r"\.(png|dcm|dicom|ima|nii|nii\.gz)$", re.IGNORECASE)
 
@@ -98,8 +96,9 @@ class LoadViewd(Transform):
         pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
         polarity: "bone_bright" or "bone_dark" overrides tags and looks.
         image_key: key of the path.
-        locator: finds the spine on films of any size, for a network of the second generation: `image` is then the crop
-            [1, 384, 256] about it, and `visible` says where it shows the film. None takes the middle 427 mm.
+        crop: cuts the part about the spine out of a film of any size, for a network of the second generation
+            (`workflow.locate_and_look.SettledCrop`): `image` is then that crop [1, 384, 256], and `visible` says where it
+            shows the film. None takes the middle 427 mm.
 
     Raises:
         InputError: for an unknown view or a file that cannot be used.
@@ -110,9 +109,9 @@ class LoadViewd(Transform):
         pixel_spacing_mm: float | None = None,
         polarity: Polarity = "unknown",
         image_key: str = "image",
-        locator: nn.Module | None = None,
+        crop: Callable[[np.ndarray, Camera], CanonicalView] | None = None,
     ) -> None:
-        self.locator = locator and locator.eval()
+        self.crop = crop
         self.pixel_spacing_mm = pixel_spacing_mm
         self.polarity = polarity
         self.image_key = image_key
@@ -138,10 +137,7 @@ class LoadViewd(Transform):
         }
 
     def _on_grid(self, pixels: np.ndarray, camera: Camera) -> CanonicalView:
-        if self.locator is None:
-            return to_network_grid(pixels, camera, "ap")
-        place, *_ = locate_spine(self.locator, pixels, camera, "ap")
-        return to_network_grid(pixels, camera, "ap", size_px=CROP_SIZE_PX[::-1], centre_px=place.centre_px)
+        return to_network_grid(pixels, camera, "ap") if self.crop is None else self.crop(pixels, camera)
 
 
 def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, float]) -> Camera:
@@ -192,7 +188,8 @@ class DecodeViewd(Transform):
 
 
 class SaveViewd(Transform):
-    """Writes `<name>_decomposition.nii.gz` (network grid) and `<name>_landmarks.json` (the original file's pixels).
+    """Writes `<name>_decomposition.nii.gz` (network grid, placed on the film in the film's mm) and `<name>_landmarks.json`
+    (the original file's pixels).
 
     The name is the item's `name`, else the file's without its suffix.
 
@@ -209,7 +206,9 @@ class SaveViewd(Transform):
         stem = data.get("name") or output_names([data["source"]])[0]
         spacing_mm = (NETWORK_SPACING_MM, NETWORK_SPACING_MM)
         decomposition = np.asarray(data["decomposition"])[0]
-        write_nifti_image(self.output_dir / f"{stem}_decomposition.nii.gz", decomposition, spacing_mm)
+        scale, offset = np.asarray(data["original_from_network"])
+        origin_mm = tuple(offset * NETWORK_SPACING_MM / scale)
+        write_nifti_image(self.output_dir / f"{stem}_decomposition.nii.gz", decomposition, spacing_mm, origin_mm)
         write_landmarks(self.output_dir / f"{stem}_landmarks.json", _one_view(data))
         return dict(data)
 

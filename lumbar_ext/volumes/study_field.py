@@ -68,9 +68,16 @@ class StudyField:
             self._features = [self._encoded(index, view) for index, view in enumerate(VIEWS)]
 
     @classmethod
-    def of(cls, network: nn.Module, study: BiplanarStudy, **settings: bool | int | None) -> StudyField:
-        """The field of a study as it was read."""
-        return cls(network, FieldViews.of({view: study[view].pixels for view in VIEWS}, study.geometry), **settings)
+    def of(
+        cls,
+        network: nn.Module,
+        study: BiplanarStudy,
+        landmarks_mm: np.ndarray | None = None,
+        **settings: bool | int | None,
+    ) -> StudyField:
+        """The field of a study as it was read; what is known of its landmarks [5, 7, 3], NaN where nothing is."""
+        pixels = {view: study[view].pixels for view in VIEWS}
+        return cls(network, FieldViews.of(pixels, study.geometry, landmarks_mm=landmarks_mm), **settings)
 
     def at(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """CT numbers float32 [N] and indices of tissues uint8 [N] at points [N, 3], and bool [N], whether both films show them.
@@ -121,8 +128,10 @@ class StudyField:
         def answer(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             # inference mode and autocast are each thread's own
             with torch.inference_mode(), self._precision():
-                given = (torch.from_numpy(places[part]), torch.from_numpy(self.views.positions(points_mm[part])))
-                found = self.network.decode(self._features, *(array[None].to(self.device) for array in given))[0]
+                points = points_mm[part]
+                given = (places[part], self.views.positions(points), self.views.guides(points))
+                tensors = (torch.from_numpy(array)[None].to(self.device) for array in given)
+                found = self.network.decode(self._features, *tensors)[0]
                 tissue = found[:, 1:].argmax(-1).to(torch.uint8)
                 return hounsfield(found[:, 0]).cpu().numpy(), tissue.cpu().numpy()
 

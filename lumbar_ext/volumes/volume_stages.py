@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine
 from monai.inferers import Inferer
@@ -15,9 +17,11 @@ from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
+from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.io.volume import write_volume
-from lumbar_ext.mesh.files import write_stl
+from lumbar_ext.landmarks.triangulated import triangulate_landmarks
+from lumbar_ext.mesh.files import write_ply
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.shape.sources.label_surface import surface_from_mask
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
@@ -26,17 +30,18 @@ from lumbar_ext.volumes.back_projection import BackProjection, back_projections
 from lumbar_ext.volumes.lumbar_box import given_box, lumbar_box
 from lumbar_ext.volumes.study_field import ReconstructedVolume, StudyField
 from lumbar_ext.volumes.volume_page import draw_page
+from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.outputs import write_json
 from lumbar_ext.workflow.progress import Progress
 from lumbar_ext.workflow.provenance import provenance
 from lumbar_ext.workflow.run_summary import gathered
 from lumbar_ext.workflow.stages import INPUTS
 
-VOLUME_STAGES = ("read the study", "reconstruct the volume", "write the volume")
+VOLUME_STAGES = ("read the study", "find the landmarks", "reconstruct the volume", "write the volume")
 """Of `Progress`; the first is that of `workflow.stages.ReadStudy`."""
 
 VOLUME_FILES = (
-    *(f"{level}.stl" for level in LEVELS),
+    *(f"{level}.ply" for level in LEVELS),
     *("volume.nii.gz", "labels.nii.gz", "volume.png", "volume.json", "run.json"),
 )
 """Every file that a volume may leave; a new one replaces them all."""
@@ -44,11 +49,42 @@ VOLUME_FILES = (
 _LEAST_MM3 = 5000.0  # of a vertebra: a fifth of a small one, as in `shape.sources.label_surface`
 
 
+class FindLandmarks(Transform):
+    """Looks for the landmarks of L1 to L5 in both radiographs; where it finds none, the field is told none.
+
+    Args:
+        network, locator: see `workflow.locate_and_look.observe_located`.
+        progress: shows the stage.
+    """
+
+    def __init__(self, network: nn.Module, locator: nn.Module, progress: Progress) -> None:
+        self.network, self.locator, self.progress = network.eval(), locator.eval(), progress
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds `landmarks_mm` [5, 7, 3], NaN where unknown."""
+        with self.progress.stage(VOLUME_STAGES[1]):
+            return {**data, "landmarks_mm": found_landmarks(self.network, self.locator, data["study"])}
+
+
+def found_landmarks(network: nn.Module, locator: nn.Module, study: BiplanarStudy) -> np.ndarray:
+    """[5, 7, 3] the landmarks that both views show, world mm; NaN where one does not."""
+    observed = observe_located(network, locator, study)
+    return triangulate_landmarks(observed.geometry, observed.landmarks).positions_mm
+
+
+@dataclass(frozen=True)
+class ToldStudy:
+    """What the inferer is given: a study and what is known of its landmarks [5, 7, 3]."""
+
+    study: BiplanarStudy
+    landmarks_mm: np.ndarray
+
+
 def prepare_volume(
     batch: dict[str, Any], device: torch.device | None = None, non_blocking: bool = False, **_: Any
-) -> tuple[BiplanarStudy, None]:
+) -> tuple[ToldStudy, None]:
     """What the inferer is given; the signature is that of MONAI's `prepare_batch`."""
-    return batch["study"], None
+    return ToldStudy(batch["study"], batch["landmarks_mm"]), None
 
 
 class ReconstructVolume(Inferer):
@@ -67,16 +103,16 @@ class ReconstructVolume(Inferer):
         super().__init__()
         self.progress, self.voxel_mm, self.box, self.bfloat16 = progress, voxel_mm, box, bfloat16
 
-    def __call__(self, inputs: BiplanarStudy, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def __call__(self, inputs: ToldStudy, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The volume, the field's views, the surface of each vertebra and both projections.
 
         Raises:
             NothingUsableError: if no lumbar vertebra was found and no box is given.
             InputError: for a box that neither film shows, or one too large for the memory.
         """
-        with self.progress.stage(VOLUME_STAGES[1]):
+        with self.progress.stage(VOLUME_STAGES[2]):
             try:
-                field = StudyField.of(network, inputs, bfloat16=self.bfloat16)
+                field = StudyField.of(network, inputs.study, inputs.landmarks_mm, bfloat16=self.bfloat16)
                 grid = given_box(self.box, self.voxel_mm) if self.box else lumbar_box(field, self.voxel_mm)
                 volume = field.on_grid(grid)
             except MemoryError as error:
@@ -127,7 +163,7 @@ class WriteVolume(Transform):
         for level, reason in found["missing"].items():
             warnings.warn(f"{level}: {reason}; no mesh is written", stacklevel=2)
         with staged_output(data["output_dir"], VOLUME_FILES) as folder:
-            with self.progress.stage(VOLUME_STAGES[2]):
+            with self.progress.stage(VOLUME_STAGES[3]):
                 _write_volume_files(folder, found)
             document = volume_document(found["volume"], found["missing"], found["projections"])
             write_json(folder / "volume.json", document | {"stage_seconds": dict(self.progress.seconds)})
@@ -142,14 +178,14 @@ def _write_volume_files(folder: Path, found: Mapping[str, Any]) -> None:
     write_volume(folder / "volume.nii.gz", volume.values_hu, volume.grid.world_from_voxel)
     write_volume(folder / "labels.nii.gz", volume.labels, volume.grid.world_from_voxel)
     for level, surface in found["surfaces"].items():
-        write_stl(folder / f"{level}.stl", surface.vertices_mm, surface.triangles)
+        write_ply(folder / f"{level}.ply", lps_from_world(surface.vertices_mm), surface.triangles, {})
     draw_page(volume, found["surfaces"], found["views"], found["projections"]).save(folder / "volume.png")
 
 
 def volume_document(
     volume: ReconstructedVolume, missing: Mapping[str, str], projections: Mapping[str, BackProjection]
 ) -> dict[str, Any]:
-    """The content of `volume.json`."""
+    """The content of `volume.json`: grid, labels, volumes in ml, what is missing, how well both films are explained."""
     cubic_mm = volume.grid.voxel_mm**3
     return {
         "voxel_mm": volume.grid.voxel_mm,

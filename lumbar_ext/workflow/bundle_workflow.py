@@ -17,28 +17,29 @@ from lumbar_ext.workflow.options import refuse_unknown_entry
 
 def bundle_workflow(
     bundle_root: str | Path,
+    configs: Sequence[str] = ("inference",),
     workflow_type: Literal["infer", "train"] = "infer",
-    overlays: Sequence[str] = (),
     **overrides: Any,
 ) -> ConfigWorkflow:
-    """The initialised workflow of a bundle's `inference.json` or `train.json`.
+    """The initialised workflow of configs of a bundle.
 
     Args:
         bundle_root: folder of the bundle.
-        workflow_type: which config.
-        overlays: further configs of the bundle, such as `first_generation.json`.
+        configs: names in its folder `configs`, without suffix, in the order in which they are merged.
+        workflow_type: as MONAI calls it.
         overrides: config ids (with #) and their values, as on MONAI's command line.
 
     Raises:
         InputError: if there is no such config, or the bundle refuses its content.
     """
-    configs = Path(bundle_root) / "configs"
-    config = configs / {"infer": "inference.json", "train": "train.json"}[workflow_type]
-    if not config.is_file():
-        raise InputError(f"{config}: no such file, expected a bundle in {bundle_root}")
+    folder = Path(bundle_root) / "configs"
+    files = [folder / f"{name}.json" for name in configs]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file, expected a bundle in {bundle_root}")
     workflow = ConfigWorkflow(
-        config_file=[str(config), *(str(configs / name) for name in overlays)],
-        meta_file=str(configs / "metadata.json"),
+        config_file=[str(file) for file in files],
+        meta_file=str(folder / "metadata.json"),
         logging_file=False,
         workflow_type=workflow_type,
         bundle_root=str(bundle_root),

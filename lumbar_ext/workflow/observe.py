@@ -140,7 +140,7 @@ class SeenView:
 
     @property
     def complete(self) -> bool:
-        """Whether it shows all levels."""
+        """Whether the view, read alone, shows every level that is looked for."""
         return None not in self.alone.peaks
 
     @property

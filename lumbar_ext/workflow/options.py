@@ -263,7 +263,7 @@ class TrainingOptions(Options):
 
 
 def default_device() -> torch.device:
-    """A GPU where torch finds one."""
+    """The first CUDA device where torch finds one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

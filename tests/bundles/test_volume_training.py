@@ -18,7 +18,7 @@ from lumbar_ext.transforms.tissue import TISSUE_LABELS
 from lumbar_ext.workflow.network_bundle import load_weights
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "lumbar_reconstruction" / "configs"
-TINY = {"channels": [8, 8, 8, 8, 8], "fine_channels": 4, "hidden": [16, 16, 8], "octaves": 2}
+TINY = {"channels": [8, 8, 8, 8, 8], "fine_channels": 4, "hidden": [16, 16, 8], "octaves": 2, "guides": 41}
 
 
 @pytest.fixture(scope="module")

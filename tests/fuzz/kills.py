@@ -6,6 +6,9 @@ Each command runs in a child process of its own, which is forked from one that h
 results. Half of the kills come at any moment of the run, the others while results are published. The law: afterwards the older
 set is there, or the new one, whole; what is there can be read; files of others are untouched; and the next run, in the folder
 that the last kill left, ends well and leaves nothing hidden.
+
+One more run of each command is not killed: before every change that it makes to the disk, what lies there, which is what a kill
+at this moment would leave, is held to the same law. So no moment is missed.
 Prints each violation with what repeats it, and exits with 1 if there is any.
 """
 
@@ -19,10 +22,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,14 +110,13 @@ def run(words: list[str]) -> None:
         lumbar_ext(words)
 
 
-def start(words: list[str], publishing: int | None = None) -> int:
-    """Starts a command in a child process; it writes a byte to `publishing` when its results are about to be published."""
+def start(words: list[str], before: Callable[[], None] = lambda: None) -> int:
+    """Starts a command in a child process, which calls `before` first."""
     child = os.fork()
     if child:
         return child
     try:
-        if publishing is not None:
-            _told_of_publication(publishing)
+        before()
         run(words)
         os._exit(0)
     except SystemExit as ended:
@@ -122,7 +126,8 @@ def start(words: list[str], publishing: int | None = None) -> int:
         os._exit(99)
 
 
-def _told_of_publication(descriptor: int) -> None:
+def _tell_of_publication(descriptor: int) -> None:
+    """Has this process write a byte to `descriptor` whenever results are about to be published."""
     publish, replace = atomic._publish, os.replace
 
     def tell(action: Callable) -> Callable:
@@ -196,7 +201,7 @@ def plant(command: Command, place: Path, whole: dict[str, bytes]) -> None:
 def kill_once(words: list[str], seconds: float, rng: random.Random, aimed: bool) -> bool:
     """Starts a command and kills it; whether that came before its end."""
     reader, writer = os.pipe()
-    child = start(words, writer)
+    child = start(words, partial(_tell_of_publication, writer))
     os.close(writer)
     if aimed:
         for _ in range(rng.choice([1, 1, 2, 3])):
@@ -209,8 +214,52 @@ def kill_once(words: list[str], seconds: float, rng: random.Random, aimed: bool)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+def _watch(folder: Path, log: Path, wrong: Callable[[], str | None]) -> None:
+    """Has this process ask `wrong` before every change to the disk below a folder, and write a line of each answer to `log`."""
+    process, own, others = os.getpid(), threading.local(), threading.Lock()
+
+    def look(event: str, arguments: tuple) -> None:
+        if getattr(own, "looks", False) or os.getpid() != process or not _changes_the_disk(event, arguments, folder):
+            return
+        own.looks = True
+        with others, log.open("a") as file:
+            file.write(json.dumps([event, str(arguments[0]), wrong()]) + "\n")
+        own.looks = False
+
+    sys.addaudithook(look)
+
+
+def _changes_the_disk(event: str, arguments: tuple, folder: Path) -> bool:
+    if event == "open":
+        path, _, flags = arguments
+        return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) and str(path).startswith(str(folder))
+    return event in _CHANGES
+
+
+_CHANGES = {f"os.{name}" for name in ("rename", "remove", "rmdir", "mkdir", "link", "symlink", "truncate")}
+_CHANGES |= {"ctypes.dlsym"}  # before folders are exchanged, for which Python has no function of its own
+"""Python's audit events of changes to the disk, beside `open`."""
+
+
+def watched(command: Command, folder: Path, whole: dict[str, bytes]) -> list[str]:
+    """What lies on the disk against the law before any change that a run makes there; what a kill then would leave."""
+    place, log = folder / command.out, folder / "moments.jsonl"
+    plant(command, place, whole)
+    wrong = partial(_first_wrong, command, place, whole)
+    status = os.waitpid(start(command.words(folder), partial(_watch, folder, log, wrong)), 0)[1]
+    moments = [json.loads(line) for line in log.read_text().splitlines()]
+    log.unlink()
+    print(f"{command.name}: looked at before {len(moments)} changes to the disk", flush=True)
+    found = [f"--only {command.name}: before {event} of {what}: {found}" for event, what, found in moments if found]
+    return found + ([f"--only {command.name}: watched, it ends with {status}"] if status else [])
+
+
+def _first_wrong(command: Command, place: Path, whole: dict[str, bytes]) -> str | None:
+    return broken(command, place, whole) or unreadable(place)
+
+
 def violations(command: Command, folder: Path, kills: int, seed: int) -> list[str]:
-    """What `kills` kills of a command leave against the law."""
+    """What `kills` kills of a command leave against the law, and what a kill at any other moment would."""
     place, words, found = folder / command.out, command.words(folder), []
     start_time = time.monotonic()
     status = os.waitpid(start(words), 0)[1]
@@ -218,10 +267,11 @@ def violations(command: Command, folder: Path, kills: int, seed: int) -> list[st
     if status:
         return [f"{command.name} ends with {os.waitstatus_to_exitcode(status)}"]
     whole, rng, early = files(place), random.Random(seed), 0
+    found += watched(command, folder, whole)
     for number in range(kills):
         plant(command, place, whole)
         early += kill_once(words, seconds, rng, aimed=number % 2 == 1)
-        wrong = broken(command, place, whole) or unreadable(place)
+        wrong = _first_wrong(command, place, whole)
         if wrong:
             found.append(f"--only {command.name} --seed {seed}: kill {number}: {wrong}")
     if os.waitpid(start(words), 0)[1]:

@@ -91,10 +91,15 @@ def test_a_projection_matrix_without_spacing_takes_the_image_s(tmp_path, geometr
 
 def test_images_may_lie_any_way_and_the_person_may_face_any_way(tmp_path):
     upside_down = {"u_axis": [0, -1, 0], "v_axis": [0, 0, 1], "detector_origin_mm": [-300, 32, -47]}
-    read_calibration(write(tmp_path / "a.json", ap=upside_down))
+    turned = read_calibration(write(tmp_path / "a.json", ap=upside_down))
     from_behind = {"source_mm": [-1000, 0, 0], "detector_origin_mm": [300, -32, 47]}
     from_the_right = {"source_mm": [0, -1000, 0], "detector_origin_mm": [30, 300, 47]}
-    read_calibration(write(tmp_path / "b.json", ap=from_behind, lat=from_the_right))
+    backward = read_calibration(write(tmp_path / "b.json", ap=from_behind, lat=from_the_right))
+    # What is higher and farther to the left is seen there, or where the image was turned to.
+    low, high = np.array([0.0, 0.0, 0.0]), np.array([0.0, 5.0, 10.0])
+    (du, dv), (back_du, back_dv) = (each.ap.project(high) - each.ap.project(low) for each in (turned, backward))
+    assert du < 0 < dv and back_dv < 0 < back_du
+    assert backward.lat.source_mm[1] == -1000
 
 
 NAN = float("nan")

@@ -16,7 +16,7 @@ from lumbar_ext.label.image_space import ImageSpace
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from tests.radiographs.dicom_study import SAMPLE, SPACING_MM
 
-SHIPPED = SAMPLE.parents[1] / "lumbar_multitask" / "models" / "model.pt"
+SHIPPED = SAMPLE.parents[1] / "lumbar_multitask" / "models" / "second_generation.pt"
 TRAIN_SECONDS = 900
 
 
@@ -74,6 +74,11 @@ def test_the_decomposition_lies_on_the_radiograph(server):
     np.testing.assert_allclose(list(itk.origin(image)), film.origin_mm, atol=1e-6)
     values = itk.array_from_image(image)
     assert 0 <= values.min() and 0.3 < values.max() < 1
+    # it is bone where the landmarks of the same film have the vertebral bodies, and nothing beside the spine
+    pixels = read_markups(server.client.infer("landmarks", "film", {})[0], film)
+    centres = np.rint(pixels[:, :2].mean(axis=1)).astype(int)
+    assert (values[0, centres[:, 1], centres[:, 0]] > 0.1).all()
+    assert (values[0, centres[:, 1], centres[:, 0] - int(100 / SPACING_MM)] < 0.02).all()
 
 
 def test_a_pair_becomes_meshes(server, landmarks):

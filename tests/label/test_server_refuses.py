@@ -371,14 +371,14 @@ class Payload:
 
 def test_weights_are_never_unpickled(server):
     Path("/tmp/lumbar_ext-unpickled").unlink(missing_ok=True)
-    weights = server.studies / ".lumbar_ext" / "multitask.pt"
+    weights = server.studies / ".lumbar_ext" / "second_generation.pt"
     aside = weights.with_suffix(".aside")
     if weights.exists():
         weights.rename(aside)
     weights.write_bytes(pickle.dumps(Payload()))
     try:
         answer = infer(server)
-        assert answer.status_code == 400 and "multitask.pt: not the weights of LumbarMultitaskNet" in detail(answer)
+        assert answer.status_code == 400 and "second_generation.pt: not the weights of LumbarSpineNet" in detail(answer)
     finally:
         weights.unlink()
         if aside.exists():

@@ -21,6 +21,7 @@ def test_round_trip_keeps_every_corner(tmp_path):
 
 def test_an_independent_reader_sees_the_same_solid(tmp_path):
     write_stl(tmp_path / "t.stl", TETRAHEDRON, FACES)
+    assert (tmp_path / "t.stl").read_bytes()[:80].rstrip().endswith(b"X front, Y left, Z up")
     mesh = trimesh.load(tmp_path / "t.stl")
     assert mesh.is_watertight
     assert mesh.volume == pytest.approx(30 * 20 * 10.5 / 6)

@@ -1,12 +1,15 @@
 """On a study whose truth is known by formula: two balls for vertebrae in water."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
+from lumbar_ext.landmarks.study_landmarks import read_landmarks, write_landmarks
 from lumbar_ext.losses.field_loss import FieldLoss
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.networks.field_network import FieldNet
@@ -18,6 +21,7 @@ from lumbar_ext.training.field_samples import (
     FieldLattice,
     FieldRecord,
     PointShares,
+    as_found,
     drawn_points,
     mirrored,
     point_sample,
@@ -43,8 +47,13 @@ def ball_volume():
 
 @pytest.fixture(scope="module")
 def cohort(write_view_cohort, tmp_path_factory):
-    """Two studies with volumes, and one without."""
+    """Two studies with volumes, and one without; all know where their landmarks are in space."""
     folder = write_view_cohort(tmp_path_factory.mktemp("fields"), 3)
+    for study in sorted(folder.iterdir()):
+        path = StudyFolder(study).truth.landmarks
+        heights = np.linspace(60, -60, 5)[:, None, None] * [0, 0, 1]
+        positions_mm = np.random.default_rng(1).uniform(-20, 20, (5, 7, 3)) + heights
+        write_landmarks(path, replace(read_landmarks(path), positions_mm=positions_mm))
     for name in ("study_0000", "study_0001"):
         ball_volume().write(StudyFolder(folder / name).truth)
     return folder
@@ -100,6 +109,10 @@ def test_the_mirrored_person_is_seen_in_the_mirrored_film(cohort):
     np.testing.assert_allclose(points_of(other, record)[:, 1], 2 * middle - points[:, 1], atol=1e-3)
     np.testing.assert_array_equal(other["image"][0], images[0][:, ::-1])
     np.testing.assert_array_equal(other["image"][1], images[1])
+    # and the guides are those of the mirrored landmarks, whose left is the other side
+    turned = (record.views.landmarks_mm * [1, -1, 1])[:, list(LEFT_RIGHT_SWAP)]
+    expected = record.with_landmarks(turned).views.guides(points * [1, -1, 1])
+    np.testing.assert_allclose(other["guides"], expected, atol=1e-5)
 
 
 def test_a_draw_depends_on_its_number_alone_and_studies_without_volumes_are_left_out(cohort):
@@ -109,6 +122,19 @@ def test_a_draw_depends_on_its_number_alone_and_studies_without_volumes_are_left
     for name, value in draws[0][5].items():
         torch.testing.assert_close(value, draws[1][5][name], equal_nan=True)
     assert not torch.equal(draws[0][6]["positions"], draws[0][5]["positions"])
+
+
+def test_landmarks_are_told_as_often_and_as_exactly_as_they_are_found(cohort):
+    told = [FieldDraws([cohort], points=50, told=share)[3]["guides"].abs().sum() for share in (0.0, 1.0)]
+    assert told[0] == 0 and told[1] > 0
+    rng = np.random.default_rng(0)
+    true = np.zeros((5, 7, 3))
+    found = np.stack([as_found(true, rng) for _ in range(4000)])
+    missing = np.isnan(found)
+    assert (missing.all(axis=(2, 3)) == missing.any(axis=(2, 3))).all(), "a vertebra is found or not"
+    assert missing.mean() == pytest.approx(0.04, abs=0.01)
+    spread = np.nanstd(found, axis=(0, 1, 3))
+    np.testing.assert_allclose(spread, np.sqrt(0.7**2 + np.array([1, 1, 3.5, 3.5, 1.5, 1.5, 3.5]) ** 2), rtol=0.03)
 
 
 def test_of_points_that_one_film_does_not_show_nothing_is_asked(cohort):

@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
 
-from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, SlotScan
-from lumbar_ext.transforms.field_views import FIELD_SIZE_PX, FIELD_STRIDE, POSITION_MM, FieldViews
+from lumbar_ext.transforms.field_views import (
+    FIELD_SIZE_PX,
+    FIELD_STRIDE,
+    GUIDE_MM,
+    GUIDES,
+    POSITION_MM,
+    FieldViews,
+    no_landmarks,
+)
 
 SPACING = (0.9, 0.9)
 POINTS = np.random.default_rng(0).uniform(-60, 60, (50, 3))
@@ -79,3 +87,42 @@ def test_positions_are_told_from_where_the_middle_rays_meet():
         assert np.abs(miss).max() < 5  # the rays pass 5 mm from each other
     ahead = views.middle_mm + np.array([POSITION_MM, 0, 0])
     np.testing.assert_allclose(views.positions(ahead), [1, 0, 0], atol=1e-6)
+
+
+def five_vertebrae(seed=0):
+    """Landmarks [5, 7, 3] in heaps 40 mm apart."""
+    heights = 80.0 - 40 * np.arange(len(LEVELS))
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-12, 12, (len(LEVELS), len(LANDMARKS), 3)) + heights[:, None, None] * [0, 0, 1]
+
+
+def guided(landmarks_mm):
+    pixels = {view: np.zeros(cone_beams()[view].size_px[::-1]) for view in VIEWS}
+    return FieldViews.of(pixels, cone_beams(), landmarks_mm=landmarks_mm)
+
+
+def test_guides_lead_to_the_centres_and_to_the_landmarks_of_the_nearest_vertebra():
+    landmarks = five_vertebrae()
+    guides = guided(landmarks).guides(POINTS)
+    assert guides.shape == (len(POINTS), GUIDES) and guides.dtype == np.float32
+    centres = POINTS[:, None] + GUIDE_MM * guides[:, :15].reshape(-1, 5, 3)
+    np.testing.assert_allclose(centres, np.broadcast_to(landmarks[:, :2].mean(1), centres.shape), atol=1e-3)
+    assert (guides[:, 15:20] == 1).all()
+    distance = np.linalg.norm(POINTS[:, None, None] - landmarks, axis=-1).min(axis=2)
+    found = POINTS[:, None] + GUIDE_MM * guides[:, 20:].reshape(-1, 7, 3)
+    np.testing.assert_allclose(found, landmarks[distance.argmin(axis=1)], atol=1e-3)
+
+
+def test_guides_do_not_know_where_the_person_stands():
+    shift = np.array([5.0, -8.0, 11.0])
+    here, there = guided(five_vertebrae()), guided(five_vertebrae() + shift)
+    np.testing.assert_allclose(here.guides(POINTS), there.guides(POINTS + shift), atol=1e-5)
+
+
+def test_of_a_vertebra_that_is_not_known_the_guides_say_nothing():
+    landmarks = five_vertebrae()
+    landmarks[2] = np.nan
+    guides = guided(landmarks).guides(POINTS)
+    assert np.isfinite(guides).all() and (guides[:, 6:9] == 0).all() and (guides[:, 17] == 0).all()
+    assert not np.abs(guides[:, 20:]).sum(axis=1).min() == 0  # another vertebra is then the nearest
+    assert (guided(no_landmarks()).guides(POINTS) == 0).all()

@@ -4,7 +4,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
-from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
+from lumbar_ext.radiographs.nifti import read_nifti_image, read_nifti_origin, write_nifti_image
 from lumbar_ext.radiographs.png import write_png
 from lumbar_ext.transforms.multitask_targets import encode_target
 from lumbar_ext.transforms.single_view import (
@@ -46,7 +46,10 @@ def test_landmarks_return_to_the_pixels_of_the_file(radiograph, tmp_path):
     expected = np.where(np.array([1, 1, 0, 1, 1], bool)[:, None, None], on_grid * scale + offset, np.nan)
     assert np.allclose(found.positions_px["lat"], expected, atol=0.05, equal_nan=True)
     assert np.isnan(found.positions_px["ap"]).all()
-    assert read_nifti_image(tmp_path / "out" / "spine_decomposition.nii.gz")[0].shape == (512, 512)
+    written = tmp_path / "out" / "spine_decomposition.nii.gz"
+    assert read_nifti_image(written)[0].shape == (512, 512)
+    # where viewers show it: its first pixel, in mm from the film's
+    assert read_nifti_origin(written) == pytest.approx(tuple(1.2 * offset), abs=1e-4)
 
 
 def test_an_unknown_view_is_refused(radiograph):

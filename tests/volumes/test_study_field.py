@@ -30,7 +30,7 @@ class Ball(nn.Module):
     def encoder(self, image, views):
         return [image]
 
-    def decode(self, features, places, positions):
+    def decode(self, features, places, positions, guides):
         low, high = HU_WINDOW
         share = (10 * (positions[..., :1] * POSITION_MM + self.middle_x) - low) / (high - low)
         logits = torch.zeros(*positions.shape[:2], len(TISSUES))

@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
+import trimesh
 from monai.bundle import ConfigWorkflow
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS
 from lumbar_ext.errors import InputError, NothingUsableError
+from lumbar_ext.geometry.axes import world_from_lps
 from lumbar_ext.io.volume import read_volume
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.studies.biplanar_study import read_study
@@ -40,7 +43,7 @@ class Balls(nn.Module):
     def encoder(self, image, views):
         return [image]
 
-    def decode(self, features, places, positions):
+    def decode(self, features, places, positions, guides):
         points = positions * POSITION_MM + self.middle
         logits = torch.zeros(*positions.shape[:2], len(TISSUES))
         logits[..., TISSUES.index("soft_tissue")] = 1
@@ -100,9 +103,18 @@ def test_all_files_are_there_and_no_others(written):
 
 def test_meshes_are_the_balls_where_they_are(written):
     for level, centre in CENTRES_MM.items():
-        vertices, _ = read_mesh(written / f"{level}.stl")
-        distance = np.linalg.norm(vertices - centre, axis=1)
+        in_lps, _ = read_mesh(written / f"{level}.ply")
+        distance = np.linalg.norm(world_from_lps(in_lps) - centre, axis=1)
         assert np.abs(distance - RADIUS_MM).max() < 1.0 and abs(distance.mean() - RADIUS_MM) < 0.3
+
+
+def test_viewers_find_meshes_and_labels_in_one_place(written):
+    image = nibabel.load(written / "labels.nii.gz")
+    for level in LEVELS:
+        voxels = np.argwhere(np.asarray(image.dataobj) == VERSE_LABELS[level])
+        ras = voxels @ image.affine[:3, :3].T + image.affine[:3, 3]
+        mesh = trimesh.load(written / f"{level}.ply")
+        np.testing.assert_allclose(mesh.center_mass, ras.mean(0) * [-1, -1, 1], atol=0.2)
 
 
 def test_volumes_hold_tissues_and_ct_numbers_in_the_person_s_frame(written):
@@ -125,10 +137,10 @@ def test_the_document_tells_what_there_is(written):
 
 
 def test_a_level_that_is_not_there_has_no_mesh_and_old_ones_go(run, tmp_path):
-    (tmp_path / "L2.stl").write_text("of an earlier run")
+    (tmp_path / "L2.ply").write_text("of an earlier run")
     with pytest.warns(UserWarning, match="L2: its label fills 0 mm3"):
         run(tmp_path, levels=("L1", "L3", "L4", "L5"))
-    assert not (tmp_path / "L2.stl").exists() and (tmp_path / "L3.stl").exists()
+    assert not (tmp_path / "L2.ply").exists() and (tmp_path / "L3.ply").exists()
 
 
 def test_voxels_out_of_view_are_marked(run, tmp_path):

@@ -45,7 +45,7 @@ def test_overrides_are_used(bundle):
 
 
 def test_the_training_config_is_another(bundle):
-    workflow = bundle_workflow(bundle, "train")
+    workflow = bundle_workflow(bundle, ["train"], "train")
     assert workflow.workflow_type == "train" and workflow.parser.get_parsed_content("factor") == 5
 
 

@@ -46,7 +46,7 @@ class FilmVertebra:
 
     @property
     def centre_px(self) -> np.ndarray:
-        """[2] mean of the corners."""
+        """[2] (u, v), the mean of the corners."""
         return self.corners_px.mean(axis=0)
 
     @property

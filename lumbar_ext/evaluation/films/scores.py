@@ -43,7 +43,7 @@ class FilmScore:
 
     @property
     def on_vertebra(self) -> int:
-        """How many lie on a vertebra."""
+        """How many of the vertebrae found lie on a marked one, whatever their names."""
         return sum(step is not None for step in self.steps.values())
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ class NetworkReport:
         self.views: list[EvaluatedView] = []
 
     def attach(self, engine: Engine) -> None:
-        """Registers with an evaluator."""
+        """Follows an Ignite evaluator: starts empty with each epoch, gathers every batch, writes the files at the end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.views.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
@@ -52,9 +51,23 @@ class NetworkReport:
             self.views.append(EvaluatedView(**origin, findings=findings, measured=one))
 
     def _finish(self, _engine: Engine) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        write_views_csv(self.output_dir / "views.csv", self.views)
-        write_landmarks_csv(self.output_dir / "landmarks.csv", self.views)
-        text = "\n\n".join(part for part in (self.title, paper_tables(self.views, self.paper_rows)) if part)
-        write_text(self.output_dir / "tables.md", text + "\n")
-        print(text, file=sys.stdout, flush=True)
+        write_tables(self.output_dir, self.views, self.title, self.paper_rows)
+
+
+def write_tables(
+    folder: Path, views: Sequence[EvaluatedView], title: str, paper_rows: Sequence[str] = ("full",)
+) -> None:
+    """Writes `tables.md`, `views.csv` and `landmarks.csv`, and prints the tables.
+
+    Args:
+        folder: made if absent.
+        views: what was measured.
+        title: first line of the tables.
+        paper_rows: rows of the paper that stand beside ours.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_views_csv(folder / "views.csv", views)
+    write_landmarks_csv(folder / "landmarks.csv", views)
+    text = "\n\n".join(part for part in (title, paper_tables(views, paper_rows)) if part)
+    write_text(folder / "tables.md", text + "\n")
+    print(text, flush=True)

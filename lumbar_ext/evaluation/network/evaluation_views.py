@@ -19,7 +19,16 @@ Studies = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
-class _Place:
+class ViewPlace:
+    """Where a view of an evaluation lies.
+
+    Args:
+        set_name: which set it belongs to.
+        study: folder of its study.
+        view: "ap" or "lat".
+        foreign: whether its image passes through `ForeignChaind`.
+    """
+
     set_name: str
     study: Path
     view: str
@@ -51,28 +60,33 @@ class EvaluationViews(Dataset):
         downsample: int = 1,
         limit: int | None = None,
     ) -> None:
-        foreign_sets = foreign_sets or {}
-        if twice := sorted(set(sets) & set(foreign_sets)):
-            raise InputError(f"foreign_sets: the names {twice} stand in sets as well, expected other names")
-        folders = [(name, folder, False) for name, folder in sets.items()]
-        folders += [(name, folder, True) for name, folder in foreign_sets.items()]
-        if not folders:
-            raise InputError("sets: expected at least one name with its folder of studies, found none")
         self.downsample = downsample
-        places = [
-            _Place(name, study, view, foreign)
-            for name, folder, foreign in folders
-            for study in _studies(folder, limit)
-            for view in VIEWS
-        ]
-        super().__init__(places, transform)
+        super().__init__(view_places(sets, foreign_sets or {}, limit), transform)
 
     def _transform(self, index: int) -> Any:
-        place: _Place = self.data[index]
+        place: ViewPlace = self.data[index]
         sample = read_view(place.study, place.view, self.downsample).as_sample()
         sample |= {"set_name": place.set_name, "study": place.study.name, "foreign": place.foreign}
         sample["findings"] = "; ".join(study_findings(place.study))
         return self.transform(sample) if self.transform is not None else sample
+
+
+def view_places(
+    sets: Mapping[str, Studies], foreign_sets: Mapping[str, Studies], limit: int | None = None
+) -> list[ViewPlace]:
+    """Both views of all studies of some sets, in order; arguments and errors as those of `EvaluationViews`."""
+    if twice := sorted(set(sets) & set(foreign_sets)):
+        raise InputError(f"foreign_sets: the names {twice} stand in sets as well, expected other names")
+    folders = [(name, folder, False) for name, folder in sets.items()]
+    folders += [(name, folder, True) for name, folder in foreign_sets.items()]
+    if not folders:
+        raise InputError("sets: expected at least one name with its folder of studies, found none")
+    return [
+        ViewPlace(name, study, view, foreign)
+        for name, folder, foreign in folders
+        for study in _studies(folder, limit)
+        for view in VIEWS
+    ]
 
 
 def _studies(studies: Studies, limit: int | None) -> list[Path]:

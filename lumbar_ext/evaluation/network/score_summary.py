@@ -89,5 +89,5 @@ def by_finding(views: Sequence[EvaluatedView]) -> dict[str, list[EvaluatedView]]
 
 
 def of_view(views: Sequence[EvaluatedView], name: str) -> list[EvaluatedView]:
-    """The AP or the lateral ones."""
+    """Those of the views that are `name`: "ap" or "lat"."""
     return [view for view in views if view.view == name]

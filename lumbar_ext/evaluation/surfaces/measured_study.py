@@ -182,7 +182,7 @@ class SurfaceReport:
         self._overlays: dict[str, Image.Image] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Registers with an evaluator."""
+        """Follows an Ignite evaluator: starts empty with each epoch, gathers every study, writes the files at the end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)

@@ -27,17 +27,17 @@ class Axes:
 
     @property
     def front(self) -> np.ndarray:
-        """[..., 3] unit X."""
+        """[..., 3] unit vectors to the front, X."""
         return self.rotation[..., :, 0]
 
     @property
     def left(self) -> np.ndarray:
-        """[..., 3] unit Y."""
+        """[..., 3] unit vectors to the person's left, Y."""
         return self.rotation[..., :, 1]
 
     @property
     def up(self) -> np.ndarray:
-        """[..., 3] unit Z."""
+        """[..., 3] unit vectors upwards, Z."""
         return self.rotation[..., :, 2]
 
 

@@ -47,7 +47,7 @@ class VertebraSamples:
         return self._posed(shapes)
 
     def landmarks_mm(self) -> np.ndarray:
-        """World positions [S, 7, 3]."""
+        """[S, 7, 3] landmarks of each sample, world mm."""
         shape = self.fit.shape
         moved = np.tensordot(self.parameters[:, POSE_SIZE:], shape.landmark_modes_mm, axes=1)
         return self._posed(shape.landmark_mean_mm + moved)

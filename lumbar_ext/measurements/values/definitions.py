@@ -43,7 +43,7 @@ _NO_HIPS = "the femoral heads have no landmarks"
 
 
 class Scope(StrEnum):
-    """What a value belongs to."""
+    """What a value belongs to: the whole spine, one vertebra, or two neighbours and the disc between them."""
 
     SPINE = "spine"
     VERTEBRA = "vertebra"

@@ -40,7 +40,7 @@ def wedge_ratio(vertebra: MarkedVertebra) -> np.ndarray:
 
 
 def biconcavity_ratio(vertebra: MarkedVertebra) -> np.ndarray:
-    """Hm / Hp."""
+    """Middle over posterior height, [...] without unit (six-point morphometry: Eastell 1991; Genant 1993)."""
     return middle_height_mm(vertebra) / posterior_height_mm(vertebra)
 
 

@@ -160,5 +160,5 @@ class SceneState:
 
     @property
     def coefficients(self) -> np.ndarray:
-        """[n, K] of all vertebrae."""
+        """[n, K] shape coefficients of all n vertebrae, in standard deviations."""
         return np.stack([p[POSE_SIZE:] for p in self.parameters])

@@ -46,7 +46,7 @@ class Record:
 
     @property
     def out_of_time(self) -> bool:
-        """The limit is reached."""
+        """Whether the limit of processor time is reached; never without one."""
         return self.seconds_left <= 0
 
     def report(self, level: str, loss: float) -> None:

@@ -76,7 +76,7 @@ class ShapePrior:
     free_form: np.ndarray | None = None
 
     def energy(self, coefficients: np.ndarray) -> float:
-        """Of coefficients [n, K + F]."""
+        """The energy of coefficients [n, K + F]: K of the model and F free-form ones, in standard deviations."""
         return float((coefficients * self.slope(coefficients)).sum())
 
     def slope(self, coefficients: np.ndarray) -> np.ndarray:

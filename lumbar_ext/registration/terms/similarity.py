@@ -44,7 +44,7 @@ class AbsoluteError(Similarity):
 
 @dataclass(frozen=True)
 class SquaredError(Similarity):
-    """`r^2`."""
+    """`r^2`: one large error counts more than many small ones."""
 
     code: ClassVar[int] = 1
 

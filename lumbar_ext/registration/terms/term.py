@@ -35,7 +35,7 @@ class ModelSum:
 
     @property
     def n_modes(self) -> int:
-        """Coefficients that vary."""
+        """How many shape coefficients of each vertebra vary."""
         return self.gradient.shape[1] - POSE_SIZE
 
 
@@ -61,4 +61,4 @@ class Term(ABC):
 
     @abstractmethod
     def prepared(self, scene: Scene) -> PreparedTerm:
-        """It for one scene."""
+        """The term made ready for the vertebrae and views of one scene, which the searches then ask for values."""

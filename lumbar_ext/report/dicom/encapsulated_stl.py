@@ -12,7 +12,7 @@ from pydicom.uid import EncapsulatedSTLStorage, generate_uid
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.geometry.axes import lps_from_world
-from lumbar_ext.mesh.files import read_mesh, write_stl
+from lumbar_ext.mesh.files import LPS_AXES, read_mesh, write_stl
 from lumbar_ext.report.dicom.header import (
     RESEARCH_ONLY,
     NewSeries,
@@ -62,7 +62,7 @@ def _in_patient_axes(stl: Path) -> bytes:
     vertices_mm, triangles = read_mesh(stl)
     with tempfile.TemporaryDirectory(prefix="lumbar_ext-") as folder:
         turned = Path(folder) / "patient.stl"
-        write_stl(turned, lps_from_world(vertices_mm), triangles)
+        write_stl(turned, lps_from_world(vertices_mm), triangles, LPS_AXES)
         return turned.read_bytes()
 
 

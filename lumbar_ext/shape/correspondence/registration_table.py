@@ -29,7 +29,7 @@ def registration_rows(cohort: Cohort, registered: RegisteredCohort) -> list[dict
 
 
 def write_registration_csv(path: Path, rows: Sequence[dict]) -> None:
-    """Writes rows of equal keys."""
+    """Writes rows of equal keys as CSV, the keys as its header."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

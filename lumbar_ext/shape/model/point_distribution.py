@@ -52,7 +52,7 @@ class VertebraShapeModel(nn.Module):
     @torch.jit.unused
     @property
     def n_modes(self) -> int:
-        """K, the modes per level."""
+        """K, how many modes each level has."""
         return self.modes.shape[1]
 
     @classmethod

@@ -31,22 +31,22 @@ class Geometry:
     landmarks: np.ndarray
 
     def landmark(self, name: str) -> np.ndarray:
-        """One landmark [3]."""
+        """[3] a landmark by its name in `LANDMARKS`, vertebra frame, mm."""
         return self.landmarks[LANDMARKS.index(name)]
 
     @property
     def x(self) -> np.ndarray:
-        """[V] to the front."""
+        """[V] coordinates to the front, mm."""
         return self.points[:, 0]
 
     @property
     def y(self) -> np.ndarray:
-        """[V] to the left."""
+        """[V] coordinates to the left, mm."""
         return self.points[:, 1]
 
     @property
     def z(self) -> np.ndarray:
-        """[V] up."""
+        """[V] coordinates upwards, mm."""
         return self.points[:, 2]
 
     @property
@@ -102,12 +102,12 @@ def step(value: np.ndarray, at: float, width: float) -> np.ndarray:
 
 
 def ramp(value: np.ndarray, width: float) -> np.ndarray:
-    """Smooth max(value, 0)."""
+    """A smooth max(value, 0): it bends over about `width`, in the unit of `value` (softplus)."""
     return width * np.logaddexp(0.0, value / width)
 
 
 def bump(value: np.ndarray, centre: float, sigma: float) -> np.ndarray:
-    """Gaussian of height 1."""
+    """A Gaussian of height 1 about `centre`, all in one unit."""
     return np.exp(-0.5 * ((value - centre) / sigma) ** 2)
 
 

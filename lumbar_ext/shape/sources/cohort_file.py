@@ -74,7 +74,7 @@ class CohortShape:
 
     @property
     def level_index(self) -> int:
-        """0 for L1 to 4 for L5."""
+        """The level's place in `LEVELS`: 0 for L1 to 4 for L5."""
         return LEVELS.index(self.level)
 
 

@@ -38,12 +38,12 @@ class Composition:
 
 
 def ageing(age_years: float) -> float:
-    """0 at 20 years, 1 at 88."""
+    """How far an age lies between the youngest and the oldest adult simulated: 0 at 20 years, 1 at 88, not beyond."""
     return float(np.clip((age_years - _YOUNGEST) / (_OLDEST - _YOUNGEST), 0.0, 1.0))
 
 
 def sample_composition(rng: np.random.Generator, parameters: BoneParameters) -> Composition:
-    """Draws a person's bones."""
+    """Draws age, mineral, marrow fat, shell and texture of one person's bones from their ranges."""
     age = rng.uniform(*parameters.age_years)
     mean = parameters.trabecular_hu_at_30 + parameters.trabecular_hu_per_year * max(age - 30.0, 0.0)
     first = np.clip(rng.normal(mean, parameters.trabecular_hu_sd), *parameters.trabecular_hu_limits)

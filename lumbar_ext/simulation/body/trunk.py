@@ -70,7 +70,7 @@ class Trunk:
     texture: TissueTexture = TissueTexture()
 
     def moved(self, target_from_source: RigidTransform) -> Trunk:
-        """The trunk in another frame."""
+        """The same trunk in another frame; its texture belongs to no frame."""
         parts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "texture"}
         return replace(self, **{name: part.moved(target_from_source) for name, part in parts.items()})
 

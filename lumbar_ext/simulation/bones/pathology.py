@@ -63,7 +63,7 @@ class Pathology:
         return LEVELS.index(self.level)
 
     def document(self) -> dict:
-        """As it goes into meta.json."""
+        """Its fields by name, as `meta.json` of a study holds them."""
         return asdict(self)
 
 

@@ -35,7 +35,7 @@ class JointWear:
     calcium: float
 
     def document(self) -> dict:
-        """As it goes into meta.json."""
+        """Its fields by name, rounded to thousandths, as `meta.json` of a study holds them."""
         return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 

@@ -52,7 +52,7 @@ class LabelledVertebrae:
         return {level: world_from_vertebra(points) for level, points in known.items() if np.isfinite(points).all()}
 
     def moved(self, target_from_source: RigidTransform) -> LabelledVertebrae:
-        """The same in another frame."""
+        """The same vertebrae and landmarks in another frame."""
         solids = tuple(solid and solid.moved(target_from_source) for solid in self.solids)
         return LabelledVertebrae(solids, target_from_source.apply(self.landmarks_mm), self.cut)
 

@@ -42,7 +42,7 @@ class Beam:
 
 
 def monochromatic(energy_kev: float) -> Beam:
-    """A beam of one energy."""
+    """A beam of photons of one energy in keV: the law of attenuation without hardening."""
     return Beam(np.array([float(energy_kev)]), np.ones(1))
 
 

@@ -80,7 +80,7 @@ class TimeBudget:
         return factor * min(1.0, (self.iterations + 1) / max(1, self.warmup_iterations))
 
     def before_iteration(self, engine: Engine) -> None:
-        """Sets the learning rates."""
+        """Sets the learning rates of the iteration to come by the time that has passed."""
         factor = self.rate_factor()
         if self.optimizer is not None:
             for group, rate in zip(self.optimizer.param_groups, self.start_rates, strict=True):

@@ -83,7 +83,7 @@ class ResumePoint:
             self._save(engine.state.epoch - 1, engine.state.iteration)
 
     def write(self, engine: Engine) -> None:
-        """Writes at the end of a run."""
+        """Writes at the end of a run; the last epoch counts as done."""
         self._save(engine.state.epoch, engine.state.iteration)
 
     def write_unfinished(self, engine: Engine) -> None:

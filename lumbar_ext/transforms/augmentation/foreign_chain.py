@@ -59,7 +59,7 @@ class ForeignChain:
 
 
 def draw_chain(rng: np.random.Generator) -> ForeignChain:
-    """A chain of ordinary severity."""
+    """Draws an imaging chain of ordinary severity: lengths in pixels, the rest without unit."""
     return ForeignChain(
         glare_fraction=rng.uniform(0.05, 0.3),
         glare_length_px=rng.uniform(20, 120),

@@ -72,7 +72,7 @@ class LevelAssignment:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The levels."""
+        """The names of the levels that its rules know, from the top."""
         return self.rules.names
 
     def choice(self, view: str, alone: LevelChoice) -> LevelChoice:

@@ -63,7 +63,7 @@ class HeatmapView:
     landmark_offsets: np.ndarray
 
     def peak(self, level: int, row: int, column: int) -> Peak:
-        """The peak that a cell is."""
+        """The cell of a level's heatmap as a peak, with its height of a body in cells and its centre's offset."""
         du, dv = self.centre_offset[:, row, column].tolist()
         superior, inferior = self.landmarks_cells(row, column)[:2]
         height = float(np.hypot(*(inferior - superior)))
