@@ -17,10 +17,11 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.studies.study_folder import StudyFolder, TruthFolder, study_folders
-from lumbar_ext.transforms.canonical import CanonicalView
+from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, CanonicalView, size_on_grid, to_network_grid
 from lumbar_ext.transforms.decode import DecodedView, SpineAnchors
-from lumbar_ext.workflow.observe import ObservedStudy, to_network_grids
+from lumbar_ext.workflow.observe import ObservedStudy
 
 _TRUE_SCALE_PX = 0.1  # of the error of a true position, which rounding leaves
 
@@ -103,16 +104,20 @@ def true_surfaces(truth_dir: str | Path) -> dict[str, Surface]:
 
 
 class ObserveTruth(Transform):
-    """In place of the network: true decompositions and true landmarks of full confidence."""
+    """In place of the network: true decompositions and true landmarks of full confidence.
+
+    On the network grid of 427 mm; of films that are larger, the part about the vertebrae.
+
+    Raises:
+        InputError: for a decomposition that is neither of its film's size nor of the grid's.
+    """
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `observed`."""
-        canonical = to_network_grids(data["study"])
-        truth = TruthFolder(Path(data["truth_dir"]))
-        landmarks = read_landmarks(truth.landmarks)
-        pixels = landmarks.positions_px
-        decoded = {view: _perfectly_seen(canonical[view], pixels[view], truth) for view in VIEWS}
-        return {**data, "observed": ObservedStudy(canonical, decoded)}
+        study, truth = data["study"], TruthFolder(Path(data["truth_dir"]))
+        pixels = read_landmarks(truth.landmarks).positions_px
+        seen = {view: _perfectly_seen(study, view, pixels[view], truth) for view in VIEWS}
+        return {**data, "observed": ObservedStudy(*({view: own[k] for view, own in seen.items()} for k in (0, 1)))}
 
 
 def observer(decompositions_dir: str, observe: Transform) -> Transform:
@@ -120,14 +125,25 @@ def observer(decompositions_dir: str, observe: Transform) -> Transform:
     return ObserveTruth() if decompositions_dir else observe
 
 
-def _perfectly_seen(canonical: CanonicalView, original_px: np.ndarray, truth: TruthFolder) -> DecodedView:
-    path = truth.decomposition(canonical.view)
+def _perfectly_seen(
+    study: BiplanarStudy, view: str, original_px: np.ndarray, truth: TruthFolder
+) -> tuple[CanonicalView, DecodedView]:
+    pixels, camera = study[view].pixels, study.geometry[view]
+    fits = max(size_on_grid(camera, view)) <= NETWORK_SIZE_PX
+    centre_px = None if fits else np.nanmean(original_px, axis=(0, 1))
+    canonical = to_network_grid(pixels, camera, view, centre_px=centre_px)
+    path = truth.decomposition(view)
     decomposition, _ = read_nifti_image(path)
     if decomposition.shape != canonical.pixels.shape:
-        raise InputError(f"{path}: {decomposition.shape} pixels, expected {canonical.pixels.shape} of the network grid")
+        if decomposition.shape != pixels.shape:
+            raise InputError(
+                f"{path}: {decomposition.shape} pixels, expected {canonical.pixels.shape} of the network grid or "
+                f"{pixels.shape} of the film"
+            )
+        decomposition = to_network_grid(decomposition, camera, view, centre_px=centre_px).pixels
     landmarks_px = canonical.to_canonical_px(original_px)
     present = np.isfinite(landmarks_px).all((1, 2))
-    return DecodedView(
+    return canonical, DecodedView(
         decomposition=decomposition,
         centres_px=landmarks_px[:, :2].mean(1),
         landmarks_px=landmarks_px,

@@ -38,6 +38,7 @@ class Pictures:
         vertex_sd_mm: by level, [V]; may be empty.
         sd_scale_mm: end of the colour scale of uncertainty.
         sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it is unknown.
+        slices: (caption, picture uint8) of a volume made of the same radiographs; none by default.
     """
 
     radiographs: tuple[RadiographFigure, ...]
@@ -47,6 +48,7 @@ class Pictures:
     vertex_sd_mm: Mapping[str, np.ndarray]
     sd_scale_mm: float
     sacral_rim_mm: np.ndarray | None = None
+    slices: tuple[tuple[str, np.ndarray], ...] = ()
 
 
 def report_html(content: ReportContent, pictures: Pictures) -> str:
@@ -67,6 +69,7 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         content=content,
         pictures=pictures,
         renderings=[(caption, png_uri(picture)) for caption, picture in pictures.renderings],
+        slices=[(caption, png_uri(picture)) for caption, picture in pictures.slices],
         view_titles=VIEW_TITLES,
         scale_mm=SCALE_MM,
         colours={level: "rgb({},{},{})".format(*colour) for level, colour in LEVEL_COLOURS.items()},

@@ -129,7 +129,10 @@ def _summary(paper: FPDF, content: ReportContent) -> None:
 
 def _figures(paper: FPDF, content: ReportContent, pictures: Pictures) -> None:
     overlays = [(content.captions[figure.view], _overlay(figure)) for figure in pictures.radiographs]
-    for title, figures in (("Radiographs with outlines", overlays), ("Vertebrae in 3D", pictures.renderings)):
+    rows = [("Radiographs with outlines", overlays), ("Vertebrae in 3D", pictures.renderings)]
+    if pictures.slices:
+        rows.append(("CT numbers made of both radiographs by a network, no CT", pictures.slices))
+    for title, figures in rows:
         width = (paper.epw - 6) / 2
         tallest = max(picture.shape[0] / picture.shape[1] for _, picture in figures)
         # Both rows fit on the first page where the words above are few: what is left decides how large the second is.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.io.volume import Volume
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
@@ -16,6 +17,7 @@ from lumbar_ext.report.colours import viridis
 from lumbar_ext.report.html import Pictures
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import radiograph_figure
+from lumbar_ext.report.volume_slices import slices_with_outlines
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 _STILL_PX = (420, 620)  # columns and rows
@@ -32,6 +34,7 @@ def build_pictures(
     vertex_sd_mm: Mapping[str, np.ndarray],
     lines: Mapping[str, Sequence[EndplateLine]] | None = None,
     sacral_rim_mm: np.ndarray | None = None,
+    volume: Volume | None = None,
 ) -> Pictures:
     """All pictures of a report.
 
@@ -43,6 +46,7 @@ def build_pictures(
         vertex_sd_mm: by level, [V]; may be empty.
         lines: by view, endplates to draw on the film.
         sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it is unknown.
+        volume: CT numbers made of the same radiographs, of which slices are shown; None for none.
     """
     lines = lines or {}
     figures = tuple(
@@ -71,7 +75,17 @@ def build_pictures(
         renderings.append((f"From the left, coloured by uncertainty from 0 (dark) to {scale:.1f} mm (bright)", picture))
     else:
         renderings.append(("From the left", render(by_level, _FROM_LEFT, _UP, _STILL_PX)))
-    return Pictures(figures, tuple(renderings), dict(meshes_mm), triangles, dict(vertex_sd_mm), scale, sacral_rim_mm)
+    surfaces = {level: Surface(own, triangles) for level, own in meshes_mm.items()}
+    return Pictures(
+        figures,
+        tuple(renderings),
+        dict(meshes_mm),
+        triangles,
+        dict(vertex_sd_mm),
+        scale,
+        sacral_rim_mm,
+        () if volume is None else slices_with_outlines(volume, surfaces),
+    )
 
 
 def _scale_mm(vertex_sd_mm: Mapping[str, np.ndarray]) -> float:

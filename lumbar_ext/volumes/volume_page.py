@@ -11,6 +11,7 @@ from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.mesh.rendering import ColouredMesh, render
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.report.overlay import LEVEL_COLOURS, stretched_radiograph
+from lumbar_ext.report.volume_slices import laid, windowed
 from lumbar_ext.transforms.field_views import FieldViews
 from lumbar_ext.transforms.tissue import NOT_SEEN_LABEL, TISSUE_LABELS
 from lumbar_ext.volumes.back_projection import BackProjection
@@ -18,7 +19,6 @@ from lumbar_ext.volumes.study_field import ReconstructedVolume
 
 _PANEL_PX = 420  # side of a panel
 _TITLE_PX = 26  # height of a row of titles
-_WINDOW_HU = (-250.0, 750.0)  # of the slices: fat dark, dense bone bright
 _OPACITY = 0.45  # of the labels' colours
 _OTHER_COLOURS = {"sacrum": (213, 94, 0), "other_bone": (150, 150, 150)}
 _NOT_SEEN_COLOUR = (40, 0, 60)  # red, green, blue
@@ -80,9 +80,7 @@ def _signed(residual: np.ndarray) -> np.ndarray:
 def _slice(volume: ReconstructedVolume, axis: int, *, labels: bool = True) -> np.ndarray:
     """A slice [rows, columns, 3] through the middle of L3 (of all lumbar vertebrae, else of the box), head or front up."""
     index = _middle(volume)[axis]
-    values = np.take(volume.values_hu, index, axis).astype(np.float32)
-    low, high = _WINDOW_HU
-    picture = np.repeat((np.clip((values - low) / (high - low), 0, 1) * 255)[..., None], 3, -1)
+    picture = windowed(np.take(volume.values_hu, index, axis))
     own = np.take(volume.labels, index, axis)
     picture[own == NOT_SEEN_LABEL] = _NOT_SEEN_COLOUR
     if labels:
@@ -90,11 +88,7 @@ def _slice(volume: ReconstructedVolume, axis: int, *, labels: bool = True) -> np
         colours |= {TISSUE_LABELS[name]: colour for name, colour in _OTHER_COLOURS.items()}
         for value, colour in colours.items():
             picture[own == value] = (1 - _OPACITY) * picture[own == value] + _OPACITY * np.array(colour)
-    if axis == 2:  # front up, the person's left on the right, as the AP radiograph has it
-        return picture[::-1]
-    # columns as the radiographs have them: the person's left on the right, the front on the left
-    upright = picture.transpose(1, 0, 2)[::-1]
-    return upright[:, ::-1] if axis == 1 else upright
+    return laid(picture, axis)
 
 
 def _middle(volume: ReconstructedVolume) -> np.ndarray:

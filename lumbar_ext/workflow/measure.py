@@ -13,6 +13,7 @@ from torch import nn
 
 from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.io.atomic import write_bytes, write_text
+from lumbar_ext.io.volume import Volume
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements, write_measurements_csv
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_registration
@@ -77,7 +78,8 @@ class ReportOptions:
 class MeasuredReconstruction:
     """What the files of a measurement are made from; landmarks in the pixels of the radiographs.
 
-    `doubts` are sentences for the report beside those about the study and the vertebrae.
+    `doubts` are sentences for the report beside those about the study and the vertebrae, `volume` the CT numbers that
+    `lumbar-ext volume` made of the same radiographs.
     """
 
     study: BiplanarStudy
@@ -86,6 +88,7 @@ class MeasuredReconstruction:
     assessment: Assessment
     triangles: np.ndarray
     doubts: tuple[str, ...] = ()
+    volume: Volume | None = None
 
 
 def write_measurement_files(
@@ -140,6 +143,7 @@ def write_report(
         assessment.vertex_sd_mm,
         assessment.lines,
         assessment.sacral_rim_mm,
+        measured.volume,
     )
     write_text(folder / "report.html", report_html(content, pictures))
     if (options or ReportOptions()).pdf:

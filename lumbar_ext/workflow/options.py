@@ -68,6 +68,7 @@ class ReconstructionOptions(Options):
         max_seconds: limit of the search, processor time; null for none.
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
+        volume_dir: results of `lumbar-ext volume` on the same files, of which the report then shows slices; empty for none.
     """
 
     ap_image: str
@@ -86,6 +87,7 @@ class ReconstructionOptions(Options):
     max_seconds: Positive | None
     write_label_map: bool
     write_pdf: bool
+    volume_dir: str
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def write_reconstruction(
         if view in result.camera_motions:
             camera = moved_camera(camera, result.camera_motions[view])
         overlay = draw_overlay(study[view].pixels, camera, meshes, triangles, sacral_rim_mm)
-        overlay.save(folder / f"overlay_{view}.png")
+        overlay.save(folder / f"overlay_{view}.png", compress_level=1)  # a third of a second less, a fifth larger
 
 
 def mesh_path(folder: Path, level: str) -> Path:

@@ -26,6 +26,7 @@ from lumbar_ext.io.calibration import camera_document
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
+from lumbar_ext.report.volume_slices import read_own_volume
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.workflow.edited_landmarks import (
@@ -74,13 +75,17 @@ class ReadStudy(Transform):
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `study`."""
+        """Adds `study`; and `volume`, where a `volume_dir` is given."""
         with self.progress.stage(STAGES[0]):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
                 paths["output_dir"] = _path(data, "output_dir")
                 _check_writable(paths["output_dir"])
-            return {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
+            found = {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
+            if data.get("volume_dir"):
+                inputs = {name: paths[name] for name in INPUTS}
+                found["volume"] = read_own_volume(str(data["volume_dir"]), inputs)
+            return found
 
 
 class ObserveViews(Transform):
@@ -237,7 +242,7 @@ class WriteReconstruction(Transform):
         if "assessment" not in data:
             return
         measured = MeasuredReconstruction(
-            study, found, result, data["assessment"], triangles, _level_warnings(observed)
+            study, found, result, data["assessment"], triangles, _level_warnings(observed), data.get("volume")
         )
         write_measurement_files(folder, measured, self.options)
         write_report(folder, measured, run, self.progress.seconds, self.options)

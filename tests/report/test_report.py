@@ -54,6 +54,16 @@ def study(patient_id=None, study_date=None):
     return BiplanarStudy(*radiographs, geometry, ("a doubt about the study",))
 
 
+def test_slices_of_a_volume_stand_in_page_and_paper_and_say_that_they_are_no_ct():
+    content, pictures = made()
+    plain = report_html(content, pictures)
+    shown = replace(pictures, slices=(("Sagittal", np.zeros((90, 60, 3), np.uint8)),) * 2)
+    page = report_html(content, shown)
+    assert "not a CT" in page and "not a CT" not in plain
+    assert page.count("<figcaption>Sagittal") == 2
+    assert len(report_pdf(content, shown)) > len(report_pdf(content, pictures))
+
+
 def seen_landmarks():
     shape = (len(LEVELS), len(LANDMARKS))
     places = np.full((*shape, 2), np.nan)
