@@ -180,6 +180,10 @@ def fit_interval_calibration(csv_path: str, calibration: str, landmarks_only: bo
     """
     errors, deviations = read_errors(csv_path)
     chosen = fit_factors(errors, deviations)
+    if not chosen.factors:
+        raise InputError(
+            f"{csv_path}: {len(errors)} kinds of values with an interval, none in {_MIN_CASES} cases or more: nothing written"
+        )
     document = {"made_by": "lumbar-ext calibrate-measurements", "factors": {}, "cases": {}}
     if landmarks_only:
         kept = read_interval_calibration(calibration)
