@@ -18,8 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
-from lumbar_ext.cli.uncalibrated_films import seen_by_network
+from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
 from lumbar_ext.geometry import BiplanarGeometry, fit_rigid
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
@@ -29,6 +28,8 @@ from lumbar_ext.registration.self_calibration import FilmPrior, SpinePrior, geom
 from lumbar_ext.shape.model.level_shape import level_shapes
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
+from lumbar_ext.workflow.film_calibration import seen_by_network
+from lumbar_ext.workflow.network_bundle import load_locating_networks
 
 _SHARE = 1 / 1.2 / np.sqrt(2)
 """`seen_mm` is 1.2 times the network's mean errors, over both axes."""
@@ -81,7 +82,8 @@ def _marked(
 
 
 def _by_network(folder: StudyFolder, films: dict[str, FilmPrior]) -> dict[str, ViewLandmarks]:
-    return seen_by_network({view: read_radiograph(folder.picture(view)) for view in VIEWS}, films)
+    radiographs = {view: read_radiograph(folder.picture(view)) for view in VIEWS}
+    return seen_by_network(radiographs, films, *load_locating_networks(bundle_dir(MULTITASK))).landmarks
 
 
 def _films(

@@ -19,14 +19,16 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, fit_rigid
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, fit_rigid, triangulate
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, triangulate_landmarks
 
 _MOST_MISFIT = 2.0
 """Weighted root mean square misfit, in standard deviations, from which on the films do not show one spine."""
 _ANGLES_DEG = (50.0, 130.0)  # between the films of an AP and a lateral view, however badly set up
+_LEVEL_APART_MM = 15.0
+"""Half the height of a lumbar level: how far apart the rays of T12 or S1 pass where the films count differently."""
 _FAR_SD = 4.0  # from its prior, where nothing measured lies any more
 
 
@@ -76,6 +78,23 @@ class SpinePrior:
 
 
 @dataclass(frozen=True)
+class Marker:
+    """Something of known length that both films show, such as a radiopaque ruler.
+
+    Args:
+        length_mm: distance of its ends.
+        ends_px: by view, [2, 2] (u, v) of both ends, in the same order.
+        length_sd_mm: standard deviation of the length.
+        seen_mm: of where an end was marked, on the detector along an axis.
+    """
+
+    length_mm: float
+    ends_px: Mapping[str, np.ndarray]
+    length_sd_mm: float = 0.5
+    seen_mm: float = 0.5
+
+
+@dataclass(frozen=True)
 class SelfCalibration:
     """The cameras, and how well they are known.
 
@@ -85,6 +104,7 @@ class SelfCalibration:
         size_sd: relative standard deviation of all lengths.
         scale_from: what decides the scale, in words.
         misfit: weighted root mean square of all that was known, in standard deviations; about 1 or less where all is well.
+        doubts: what speaks against relying on them, each a sentence.
     """
 
     geometry: BiplanarGeometry
@@ -92,6 +112,7 @@ class SelfCalibration:
     size_sd: float
     scale_from: str
     misfit: float
+    doubts: tuple[str, ...] = ()
 
 
 def self_calibrate(
@@ -99,6 +120,9 @@ def self_calibrate(
     means_mm: Sequence[np.ndarray],
     films: Mapping[str, FilmPrior],
     spine: SpinePrior | None = None,
+    *,
+    marker: Marker | None = None,
+    anchors_px: Mapping[str, np.ndarray] | None = None,
 ) -> SelfCalibration:
     """Finds the cameras of two films.
 
@@ -107,12 +131,15 @@ def self_calibrate(
         means_mm: [7, 3] mean landmarks of each level in its own frame.
         films: by view.
         spine: of people and marks.
+        marker: which sets the scale.
+        anchors_px: by view, [6, 2] `anatomy.ANCHOR_POINTS`, NaN where not seen: T12 and S1, which have no part in the
+            adjustment and tell whether both films name the same vertebrae.
 
     Raises:
         InputError: if fewer than three levels are seen in both views, or what is seen fits no pair of films of one spine:
             taken from nearly one direction, of two people, or of one who bent in between.
     """
-    adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior())
+    adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior(), marker)
     found = least_squares(adjustment.residuals, adjustment.start(), loss="huber", f_scale=1.5, x_scale=adjustment.steps)
     residuals, numbers = adjustment.residuals(found.x), found.x
     robust = np.minimum(1, 1.5 / np.maximum(np.abs(residuals), 1e-9))
@@ -127,6 +154,7 @@ def self_calibrate(
         size_sd,
         adjustment.scale_from(size_sd),
         misfit,
+        () if anchors_px is None else _doubts_about_levels(geometry, anchors_px),
     )
 
 
@@ -144,7 +172,7 @@ def geometry_angle_deg(geometry: BiplanarGeometry) -> float:
 # Where the numbers stand: relative size, distances and foot of both views, turn and height of the lateral one.
 _SIZE, _VIEWS, _TURN, _HEIGHT, _POSES = 0, {"ap": 1, "lat": 5}, 9, 12, 13
 _HEIGHT_SD_MM = 300.0
-_TURN_SD_RAD, _PLACE_SD_MM = 1.0, 300.0
+_TURN_SD_RAD, _PLACE_SD_MM, _MARKER_PLACE_SD_MM = 1.0, 300.0, 1000.0
 _AXES = {"ap": ((1, 0, 0), (0, 1, 0)), "lat": ((0, 1, 0), (-1, 0, 0))}
 """Where the source stands, and the way of u, of films in canonical orientation; v runs down."""
 
@@ -161,6 +189,7 @@ class _Adjustment:
         means_mm: Sequence[np.ndarray],
         films: Mapping[str, FilmPrior],
         spine: SpinePrior,
+        marker: Marker | None,
     ) -> None:
         self._films, self._landmarks = films, landmarks
         both = {view: landmarks[view].found.sum(1) >= MIN_LANDMARKS for view in VIEWS}
@@ -180,11 +209,14 @@ class _Adjustment:
             sd += [film.source_detector_mm[1], film.source_person_mm[1], film.middle_mm, film.middle_mm]
         sd += [*np.radians([spine.tilt_deg, spine.tilt_deg, spine.angle_deg]), _HEIGHT_SD_MM]
         sd += ([_TURN_SD_RAD] * 3 + [_PLACE_SD_MM] * 3) * count
-        self.prior_sd = np.r_[sd, np.tile(np.repeat(spine.landmark_mm, 3), count)]
+        self._marker, self._n_marker = marker, 0 if marker is None else 6
+        self.prior_sd = np.r_[
+            sd, np.tile(np.repeat(spine.landmark_mm, 3), count), np.full(self._n_marker, _MARKER_PLACE_SD_MM)
+        ]
         self.steps = np.minimum(
             self.prior_sd, np.r_[np.full(_POSES, np.inf), np.full(len(self.prior_sd) - _POSES, 5.0)]
         )
-        self._base = np.zeros((count, 4, 4))
+        self._base, self._marker_base = np.zeros((count, 4, 4)), np.zeros((2, 3))
         self.n_seen = 2 * sum(int(np.isfinite(own).all(-1).sum()) for own in self._seen.values())
         self._spine = spine
 
@@ -205,6 +237,9 @@ class _Adjustment:
             known = np.isfinite(points).all(1)
             pose = fit_rigid(self._means[row][known], points[known])
             self._base[row] = pose.to_matrix()
+        if self._marker is not None:
+            ends = [self._marker.ends_px[view] for view in VIEWS]
+            self._marker_base = triangulate(*(self.geometry(numbers)[view] for view in VIEWS), *ends).points_mm
         return numbers
 
     def geometry(self, numbers: np.ndarray) -> BiplanarGeometry:
@@ -218,10 +253,24 @@ class _Adjustment:
             offset = _camera(self._films[view], view, numbers).project(points) - self._seen[view]
             weighted = offset * self._films[view].pixel_spacing_mm * self._weight[view][..., None]
             seen.append(weighted[np.isfinite(offset).all(-1)].ravel())
-        return np.concatenate([*seen, numbers / self.prior_sd])
+        return np.concatenate([*seen, numbers / self.prior_sd, *self._marker_residuals(numbers)])
+
+    def _marker_residuals(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """How far the marker's ends are from where they were marked, and its length from what it is."""
+        if self._marker is None:
+            return []
+        marker, ends = self._marker, self._marker_base + numbers[-self._n_marker :].reshape(2, 3)
+        length = np.linalg.norm(ends[1] - ends[0])
+        residuals = [np.array([(length - marker.length_mm) / marker.length_sd_mm])]
+        for view in VIEWS:
+            offset = _camera(self._films[view], view, numbers).project(ends) - marker.ends_px[view]
+            residuals.append((offset * self._films[view].pixel_spacing_mm / marker.seen_mm).ravel())
+        return residuals
 
     def scale_from(self, size_sd: float) -> str:
         """What decides the scale."""
+        if self._marker is not None:
+            return f"the marker of {self._marker.length_mm:g} mm, to {size_sd:.1%}"
         distances = [film.source_person_mm[1] / film.source_person_mm[0] for film in self._films.values()]
         known = 1 / np.sqrt(sum(1 / share**2 for share in distances))
         source = "the distances of the sources from the person" if known < self._spine.size else "the size of people"
@@ -231,7 +280,7 @@ class _Adjustment:
         """[n, 7, 3] world places of the landmarks."""
         count = len(self._levels)
         poses = numbers[_POSES : _POSES + 6 * count].reshape(count, 6)
-        own = numbers[_POSES + 6 * count :].reshape(self._means.shape)
+        own = numbers[_POSES + 6 * count : len(numbers) - self._n_marker].reshape(self._means.shape)
         turned = Rotation.from_rotvec(poses[:, :3]).as_matrix()
         shapes = (1 + numbers[_SIZE]) * (self._means + own)
         placed = np.einsum("nij,nkj->nki", self._base[:, :3, :3] @ turned, shapes)
@@ -272,6 +321,25 @@ def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray)
     far = [name for name, value in zip(names, standardised, strict=False) if abs(value) > _FAR_SD]
     if far:
         raise InputError(f"far from what is expected of a person and a room: {', '.join(far)}")
+
+
+def _doubts_about_levels(geometry: BiplanarGeometry, anchors_px: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Where T12 or S1 of both films are not in one place, though L1 to L5 are: a film whose vertebrae are named a level apart
+    looks like one that hangs a level higher, but for those that are named by what they look like.
+    """
+    found = triangulate(geometry.ap, geometry.lat, *(anchors_px[view] for view in VIEWS))
+    apart = {
+        level: float(gap)
+        for (level, name), gap in zip(ANCHOR_POINTS, found.gap_mm, strict=True)
+        if name in ("centre", "superior_centre") and gap > _LEVEL_APART_MM
+    }
+    if not apart:
+        return ()
+    where = " and ".join(f"{level} {gap:.0f} mm" for level, gap in apart.items())
+    return (
+        f"the films may name the vertebrae a level apart: with the cameras that L1 to L5 give, they show {where} apart; look "
+        "at the overlays of both",
+    )
 
 
 _WHAT = ("source to detector", "source to person", "middle along u", "middle along v")

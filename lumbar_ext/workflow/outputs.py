@@ -27,7 +27,7 @@ RESULT_FILES = (
     *(f"{level}.{kind}" for level in LEVELS for kind in ("stl", "ply")),
     *(f"{name}_{view}.{kind}" for view in VIEWS for name, kind in (("decomposition", "nii.gz"), ("overlay", "png"))),
     *("landmarks.json", "landmarks.mrk.json", "measurements.json", "measurements.csv", "scene.glb", "labels.nii.gz"),
-    *("report.html", "report.pdf", "registration.json", "run.json"),
+    *("report.html", "report.pdf", "registration.json", "run.json", "calibration.json"),
 )
 """Every file that a reconstruction may leave; a new one replaces them all."""
 
