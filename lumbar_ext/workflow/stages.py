@@ -47,6 +47,7 @@ from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, w
 from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
 from lumbar_ext.workflow.options import FilmOptions
 from lumbar_ext.workflow.outputs import (
+    FOUND_CAMERAS,
     RESULT_FILES,
     measured_anchors,
     missing_levels,
@@ -275,7 +276,7 @@ class WriteReconstruction(Transform):
         rim_mm = data["assessment"].sacral_rim_mm if "assessment" in data else None
         write_reconstruction(folder, study, observed, found, result, triangles, rim_mm)
         if _found_from_films("calibration", data):
-            write_calibration(study.geometry, folder / "calibration.json", study.uncertainty)
+            write_calibration(study.geometry, folder / FOUND_CAMERAS, study.uncertainty)
         if "assessment" not in data:
             return
         measured = MeasuredReconstruction(

@@ -43,10 +43,10 @@ def test_the_word_films_finds_the_cameras_tells_so_and_leaves_them(true_study, r
     assert told[0].startswith("the films: the cameras are not calibrated: lengths are known to 3.0%")
     assert "the scale rests on the size of people" in told[0] and told[1] == "the films hang askew"
     assert "the scale rests on the size of people" in (tmp_path / "report.html").read_text()
-    left = read_calibration(tmp_path / "calibration.json")
+    left = read_calibration(tmp_path / "found_cameras.json")
     for view in VIEWS:
         np.testing.assert_array_equal(left[view].projection_matrix, true_study.geometry[view].projection_matrix)
-    assert read_camera_uncertainty(tmp_path / "calibration.json") == KNOWN
+    assert read_camera_uncertainty(tmp_path / "found_cameras.json") == KNOWN
 
 
 def test_what_is_known_of_films_is_not_ignored_beside_a_calibration_file(true_study, reconstruct, tmp_path):
