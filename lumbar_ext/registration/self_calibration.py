@@ -27,6 +27,7 @@ from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, tria
 _MOST_MISFIT = 2.0
 """Weighted root mean square misfit, in standard deviations, from which on the films do not show one spine."""
 _ANGLES_DEG = (50.0, 130.0)  # between the films of an AP and a lateral view, however badly set up
+_ROBUST_FROM = 1.5  # standard deviations, from which on a residual counts linearly
 _LEVEL_APART_MM = 15.0
 """Half the height of a lumbar level: how far apart the rays of T12 or S1 pass where the films count differently."""
 _FAR_SD = 4.0  # from its prior, where nothing measured lies any more
@@ -140,9 +141,11 @@ def self_calibrate(
             taken from nearly one direction, of two people, or of one who bent in between.
     """
     adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior(), marker)
-    found = least_squares(adjustment.residuals, adjustment.start(), loss="huber", f_scale=1.5, x_scale=adjustment.steps)
+    found = least_squares(
+        adjustment.residuals, adjustment.start(), loss=adjustment.loss, f_scale=_ROBUST_FROM, x_scale=adjustment.steps
+    )
     residuals, numbers = adjustment.residuals(found.x), found.x
-    robust = np.minimum(1, 1.5 / np.maximum(np.abs(residuals), 1e-9))
+    robust = adjustment.loss(np.square(residuals / _ROBUST_FROM))[1]
     covariance = np.linalg.inv((found.jac * robust[:, None]).T @ found.jac)
     misfit = float(np.sqrt((robust * residuals**2)[: adjustment.n_seen].sum() / max(adjustment.n_seen / 2, 1)))
     geometry = adjustment.geometry(numbers)
@@ -209,7 +212,8 @@ class _Adjustment:
             sd += [film.source_detector_mm[1], film.source_person_mm[1], film.middle_mm, film.middle_mm]
         sd += [*np.radians([spine.tilt_deg, spine.tilt_deg, spine.angle_deg]), _HEIGHT_SD_MM]
         sd += ([_TURN_SD_RAD] * 3 + [_PLACE_SD_MM] * 3) * count
-        self._marker, self._n_marker = marker, 0 if marker is None else 6
+        self._marker = marker
+        self._n_marker, self._n_marker_residuals = (0, 0) if marker is None else (6, 9)
         self.prior_sd = np.r_[
             sd, np.tile(np.repeat(spine.landmark_mm, 3), count), np.full(self._n_marker, _MARKER_PLACE_SD_MM)
         ]
@@ -219,6 +223,16 @@ class _Adjustment:
         self._base, self._marker_base = np.zeros((count, 4, 4)), np.zeros((2, 3))
         self.n_seen = 2 * sum(int(np.isfinite(own).all(-1).sum()) for own in self._seen.values())
         self._spine = spine
+
+    def loss(self, z: np.ndarray) -> np.ndarray:
+        """Huber's, and its derivatives, of squared residuals [n] over `_ROBUST_FROM`, as `least_squares` asks for it; but what
+        a user marked of the marker is no outlier and counts in full.
+        """
+        rho = np.stack([z, np.ones_like(z), np.zeros_like(z)])
+        robust = (z > 1) & (np.arange(len(z)) < len(z) - self._n_marker_residuals)
+        far = z[robust]
+        rho[:, robust] = 2 * np.sqrt(far) - 1, far**-0.5, -0.5 * far**-1.5
+        return rho
 
     def start(self) -> np.ndarray:
         """The numbers to start from; the poses' own are deviations from poses that are fitted here."""

@@ -27,6 +27,9 @@ from lumbar_ext.workflow.options import FilmOptions
 FROM_FILMS = "films"
 """The word in place of a calibration file where the cameras are to be found from the films; a file of that name is ./films."""
 
+_MAGNIFICATION = (1.02, 2.5)
+"""Of a spine on a film: it stands 2 cm from the detector at least, and nearer to it than to the source, or nearly."""
+
 _USUAL = FilmPrior((2, 2), (1.0, 1.0))
 
 
@@ -87,7 +90,7 @@ def film_priors(radiographs: Mapping[str, Radiograph], options: FilmOptions) -> 
     """What is known of each film, by view.
 
     Raises:
-        InputError: for a film whose pixel spacing nobody states.
+        InputError: for a film whose pixel spacing nobody states, or distances between which no person stands.
     """
     given = {
         "ap": (options.ap_detector_mm, options.ap_person_mm),
@@ -104,6 +107,12 @@ def film_priors(radiographs: Mapping[str, Radiograph], options: FilmOptions) -> 
             usual if value is None else (value, options.known_to_mm)
             for value, usual in zip(given[view], (_USUAL.source_detector_mm, _USUAL.source_person_mm), strict=True)
         )
+        low, high = _MAGNIFICATION
+        if not low <= detector[0] / person[0] <= high:
+            raise InputError(
+                f"{view} view: {detector[0]:g} mm from the source to the detector and {person[0]:g} to the person magnify "
+                f"{detector[0] / person[0]:.2f} times, expected {low:g} to {high:g}: state both distances"
+            )
         films[view] = FilmPrior(film.size_px, spacing, detector, person, reversed_beam=reversed_beam[view])
     return films
 

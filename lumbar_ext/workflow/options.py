@@ -58,6 +58,7 @@ class ReconstructionOptions(Options):
         hold_landmarks: whether corrected landmarks are held where the pictures disagree.
         marked_points: CSV file of points marked on the films (`view,point,u_px,v_px`): femoral heads, for pelvic incidence and
             tilt, and ends of a marker; empty for none.
+        hidden_endplates: endplates that metal covers, such as ['L4 inferior']: values that need one are null.
         output_dir: folder of the results; null to write none.
         device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
         n_modes: shape modes of each level; null for all of the model.
@@ -79,6 +80,7 @@ class ReconstructionOptions(Options):
     landmarks: str
     hold_landmarks: bool
     marked_points: str
+    hidden_endplates: list[str]
     output_dir: str | None
     device: Device
     optimiser: Any
