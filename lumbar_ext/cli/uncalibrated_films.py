@@ -81,9 +81,9 @@ def calibrate_films(
         print(f"{output}: what is expected of two films 90 deg apart, not what they show; see --landmarks")
         return
     model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
-    finder = FilmCalibration(*load_locating_networks(bundle_dir(MULTITASK)), model, options)
     seen = None if landmarks == NETWORK else _of_file(landmarks)
-    found = finder.find(radiographs, marked_points, seen)
+    networks = load_locating_networks(bundle_dir(MULTITASK)) if seen is None else (None, None)
+    found = FilmCalibration(*networks, model, options).find(radiographs, marked_points, seen)
     for doubt in found.doubts:
         warnings.warn(doubt, stacklevel=2)
     angle, known = geometry_angle_deg(found.geometry), found.uncertainty

@@ -150,7 +150,7 @@ def self_calibrate(
     misfit = float(np.sqrt((robust * residuals**2)[: adjustment.n_seen].sum() / max(adjustment.n_seen / 2, 1)))
     geometry = adjustment.geometry(numbers)
     _refuse(geometry, misfit, numbers / adjustment.prior_sd)
-    size_sd = float(np.sqrt(covariance[_SIZE, _SIZE]))
+    size_sd = adjustment.size_sd(numbers, covariance)
     return SelfCalibration(
         geometry,
         (geometry_angle_deg(geometry), float(np.degrees(np.sqrt(covariance[_TURN + 2, _TURN + 2])))),
@@ -289,6 +289,17 @@ class _Adjustment:
         known = 1 / np.sqrt(sum(1 / share**2 for share in distances))
         source = "the distances of the sources from the person" if known < self._spine.size else "the size of people"
         return f"{source}, to {size_sd:.1%}"
+
+    def size_sd(self, numbers: np.ndarray, covariance: np.ndarray) -> float:
+        """Relative standard deviation of lengths: that of people's size, or with a marker of the length of this spine."""
+        if self._marker is None:
+            return float(np.sqrt(covariance[_SIZE, _SIZE]))
+        first, last = (_POSES + 6 * row + 3 for row in (0, len(self._levels) - 1))
+        places = [self._base[row, :3, 3] + numbers[at : at + 3] for row, at in ((0, first), (-1, last))]
+        way, slope = places[1] - places[0], np.zeros(len(numbers))
+        slope[last : last + 3] = way / (way @ way)
+        slope[first : first + 3] = -slope[last : last + 3]
+        return float(np.sqrt(slope @ covariance @ slope))
 
     def _points(self, numbers: np.ndarray) -> np.ndarray:
         """[n, 7, 3] world places of the landmarks."""

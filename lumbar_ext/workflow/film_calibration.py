@@ -50,14 +50,14 @@ class FilmCalibration:
     """Finds the cameras of two films.
 
     Args:
-        network: of the second generation.
+        network: of the second generation; not needed where it is known what is seen on the films, nor is the locator.
         locator: finds the spine on films of any size; None, as of the first generation, finds no cameras.
         shape_model: the shape model, whose mean landmarks people have.
         options: what is known of the films.
     """
 
     def __init__(
-        self, network: nn.Module, locator: nn.Module | None, shape_model: nn.Module, options: FilmOptions
+        self, network: nn.Module | None, locator: nn.Module | None, shape_model: nn.Module, options: FilmOptions
     ) -> None:
         self.network, self.locator, self.shape_model, self.options = network, locator, shape_model, options
 
@@ -137,7 +137,7 @@ def marker_of(marked: MarkedPoints, length_mm: float | None) -> Marker | None:
 def seen_by_network(
     radiographs: Mapping[str, Radiograph],
     films: Mapping[str, FilmPrior],
-    network: nn.Module,
+    network: nn.Module | None,
     locator: nn.Module | None,
 ) -> SeenFilms:
     """What the network sees on each film by itself.
@@ -145,7 +145,7 @@ def seen_by_network(
     Raises:
         InputError: without a locator.
     """
-    if locator is None:
+    if network is None or locator is None:
         raise InputError("the network of the first generation finds no cameras; expected that of the second")
     landmarks, anchors_px = {}, {}
     for view, film in films.items():
