@@ -26,6 +26,9 @@ from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, tria
 
 _MOST_MISFIT = 2.0
 """Weighted root mean square misfit, in standard deviations, from which on the films do not show one spine."""
+_DOUBTFUL_MISFIT = 0.4
+"""The same, from which on it is said: validation people with their own films have 0.26 to 0.34, with one film's names moved
+by a level 0.43 to 0.76, with another's lateral film 0.36 to 0.67 (`docs/cameras.md`)."""
 _ANGLES_DEG = (50.0, 130.0)  # between the films of an AP and a lateral view, however badly set up
 _ROBUST_FROM = 1.5  # standard deviations, from which on a residual counts linearly
 _LEVEL_APART_MM = 15.0
@@ -157,7 +160,7 @@ def self_calibrate(
         size_sd,
         adjustment.scale_from(size_sd),
         misfit,
-        () if anchors_px is None else _doubts_about_levels(geometry, anchors_px),
+        (*_doubts_about_fit(misfit), *(() if anchors_px is None else _doubts_about_levels(geometry, anchors_px))),
     )
 
 
@@ -346,6 +349,17 @@ def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray)
     far = [name for name, value in zip(names, standardised, strict=False) if abs(value) > _FAR_SD]
     if far:
         raise InputError(f"far from what is expected of a person and a room: {', '.join(far)}")
+
+
+def _doubts_about_fit(misfit: float) -> tuple[str, ...]:
+    """Whether the films fit each other worse than those of one person usually do."""
+    if misfit <= _DOUBTFUL_MISFIT:
+        return ()
+    return (
+        f"the landmarks of the films fit each other worse than usual ({misfit:.2f} standard deviations, usual: below "
+        f"{_DOUBTFUL_MISFIT:g}): are they of one person, who did not move in between, with the same vertebrae named alike, and "
+        "neither mirrored?",
+    )
 
 
 def _doubts_about_levels(geometry: BiplanarGeometry, anchors_px: Mapping[str, np.ndarray]) -> tuple[str, ...]:
