@@ -6,7 +6,7 @@
 With `--network` the landmarks are those that the network sees on the films, as `lumbar-ext calibrate-films` takes them. Else
 they are the true ones with normal errors of the standard deviations that the adjustment expects of marks (`SpinePrior.seen_mm`,
 halved in variance by the two axes). Distances are stated with errors of `--known_to_mm`, or not at all where that is 0. With
-`--marker_mm` a marker of that length lies somewhere within 40 mm (standard deviation) of the middle of the spine, any way round,
+`--marker_mm` a marker of that length lies within 40 mm (standard deviation) of the middle of the spine, any way round,
 and its ends are marked on both films with errors of 0.5 mm on the detector. Then the true pixels are triangulated
 with the cameras that were found, so that what differs from the truth was added by them alone.
 """
