@@ -25,6 +25,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import refuse_to_replace, staged_output
 from lumbar_ext.io.calibration import camera_document, write_calibration
+from lumbar_ext.io.provenance import provenance
 from lumbar_ext.landmarks.marked_points import read_marked_points
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.radiographs.radiograph import Radiograph
@@ -57,7 +58,6 @@ from lumbar_ext.workflow.outputs import (
     write_reconstruction,
 )
 from lumbar_ext.workflow.progress import Progress
-from lumbar_ext.workflow.provenance import provenance
 
 INPUTS = ("ap_image", "lat_image", "calibration")
 """What the walk starts from: keys of its dictionary, options of the bundle, ports of the MONAI Deploy operator."""
