@@ -139,7 +139,7 @@ def test_films_that_name_the_vertebrae_a_level_apart_are_told_by_their_ends():
 def test_films_that_fit_each_other_badly_are_told():
     """Another posture on the lateral film, not so far from the first that it would be refused."""
     geometry, points = room(), spine(1)
-    bent = self_calibrate(seen(geometry, points, spine(1, bend_deg=3.0)), MEANS, films())
+    bent = self_calibrate(seen(geometry, points, spine(1, bend_deg=6.0)), MEANS, films())
     assert bent.misfit > 0.4 and "fit each other worse than usual" in bent.doubts[0]
     assert not self_calibrate(seen(geometry, points), MEANS, films()).doubts
 
