@@ -14,8 +14,8 @@ from lumbar_ext.landmarks.sacral_endplate import SacralEndplate, endplate_frame
 
 NOT_MARKED = "the femoral heads are not marked on the films (--marked_points)"
 MARK_SD_MM, LATERAL_SD_MM = 2.0, 3.0
-"""Of the middle of both heads along an axis, marked in both views or on the lateral film alone: the centre of a circle 45 mm wide
-is set by eye, and a lateral beam shows the two heads enlarged differently."""
+"""Of the middle of both heads along an axis, marked in both views or on the lateral film alone: centres of circles 45 mm wide
+are set by eye, and a lateral beam shows the two heads enlarged differently."""
 
 _FROM_S1_MM = (50.0, 170.0)
 """Distances of the hips from the centre of S1's endplate, about 100 mm in adults, with room for the smallest and largest."""
