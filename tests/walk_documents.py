@@ -59,8 +59,8 @@ pack-weights --weights trained/model.pt --output packed/model.pt --part_mb 1
 join-weights --parts packed --output joined.pt
 evaluate-network --sets "{{'mine': 'cohort/validation'}}" --output_dir network
 evaluate-first-generation --sets "{{'mine': 'cohort/validation'}}" --output_dir first_generation
-calibrate-network --landmarks network/landmarks.csv --output confidence.json
-network-reliability --landmarks network/landmarks.csv --calibration confidence.json --output reliability.png
+calibrate-network --landmarks first_generation/landmarks.csv --output confidence.json
+network-reliability --landmarks first_generation/landmarks.csv --calibration confidence.json --output reliability.png
 evaluate-levels "{{'mine': 'cohort/validation'}}" --output levels.csv
 network-errors --dataset_dir cohort/validation --bundle_root $MULTITASK --output errors.json
 evaluate-real marked real
