@@ -12,7 +12,7 @@ SAMPLE := $(RECONSTRUCTION)/sample
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs fuzz kills walk lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs install-validators fuzz kills walk lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -116,6 +116,13 @@ test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks and l
 
 test-pacs: install-test  ## test the way to an archive and back alone, with Debian's orthanc (skipped where it is not installed)
 	$(BIN)/python -m pytest -rs tests/pacs tests/report/dicom
+
+# Judges of HTML and glTF, which npm has; tests that need them are skipped where they are not.
+.validators/.installed: Makefile
+	npm install --prefix .validators --no-audit --no-fund --silent vnu-jar@26.9.27 gltf-validator@2.0.0-dev.3.10
+	@touch $@
+
+install-validators: .validators/.installed  ## the checkers of pages and scenes that some tests ask (needs npm and java)
 
 FUZZ_SECONDS ?= 3600
 FUZZ_SEED ?= $(shell date +%Y%m%d)000000

@@ -10,6 +10,7 @@ from typing import Any
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import AppContext, Application
 
+from lumbar_ext.deploy.archive_operators import ArchivedStudy, ArchiveFetchOperator, ArchiveStoreOperator
 from lumbar_ext.deploy.bundle_operator import BundleOperator
 from lumbar_ext.deploy.loader_operator import INPUTS, StudyLoaderOperator
 from lumbar_ext.deploy.writer_operators import DicomWriterOperator
@@ -29,12 +30,19 @@ class LumbarReconstructionApp(Application):
     Args:
         argv: the command line, that of the process by default.
         overrides: config ids of the reconstruction bundle and their values.
+        study: where the radiographs come from and the results go to, in place of the input folder.
     """
 
-    def __init__(self, argv: list[str] | None = None, overrides: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        argv: list[str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        study: ArchivedStudy | None = None,
+    ) -> None:
         super().__init__()
         self.paths: AppContext = Application.init_app_context(argv)
         self.overrides = dict(overrides or {})
+        self.study = study
         self._work = tempfile.TemporaryDirectory(prefix="lumbar_ext-")
 
     def compose(self) -> None:
@@ -48,15 +56,27 @@ class LumbarReconstructionApp(Application):
         if not bundle.is_dir():
             raise InputError(f"{self.paths.model_path}: no folder {BUNDLE} in it, expected the folder of the bundles")
         once = CountCondition(self, 1)
-        files = {"input_path": self.paths.input_path, "work_folder": self._work.name}
-        loader = StudyLoaderOperator(self, once, name="loader", **files)
+        loader = self._loader(once)
         reconstruct = BundleOperator(
             self, bundle_root=bundle, inputs=INPUTS, output_dir=output_dir, overrides=self.overrides, name=BUNDLE
         )
         self.add_flow(loader, reconstruct, {(name, name) for name in INPUTS})
+        store = self.study and ArchiveStoreOperator(self, study=self.study, writers=list(ENCODERS), name="store")
         for name, encode in ENCODERS.items():
             writer = DicomWriterOperator(
                 self, encode=encode, output_dir=output_dir / DICOM_FOLDER, name=f"{name}_writer"
             )
             self.add_flow(loader, writer, {("pair", "pair")})
             self.add_flow(reconstruct, writer, {("folder", "folder")})
+            if store is not None:
+                self.add_flow(writer, store, {("files", name)})
+
+    def _loader(self, once: CountCondition) -> StudyLoaderOperator:
+        """The loader, behind the operator that fetches where the study lies in an archive."""
+        given, work = self.paths.input_path, self._work.name
+        if self.study is None:
+            return StudyLoaderOperator(self, once, name="loader", input_path=given, work_folder=work)
+        fetch = ArchiveFetchOperator(self, once, name="fetch", study=self.study, input_path=given, work_folder=work)
+        loader = StudyLoaderOperator(self, name="loader", input_path=None, work_folder=work)
+        self.add_flow(fetch, loader, {("folder", "folder")})
+        return loader

@@ -18,23 +18,26 @@ from lumbar_ext.workflow.stages import INPUTS
 class StudyLoaderOperator(Operator):
     """Pairs the AP and the lateral radiograph of a study and finds their calibration.
 
-    Output ports: `ap_image`, `lat_image`, `calibration` (paths as text) and `pair` (`RadiographPair`, for the writers).
+    Input port, where no folder is given: `folder`. Output ports: `ap_image`, `lat_image`, `calibration` (paths as text) and
+    `pair` (`RadiographPair`, for the writers).
 
     Args:
         fragment: the application.
-        input_path: folder of DICOM files.
+        input_path: folder of DICOM files; None where another operator emits it.
         work_folder: an existing folder for a calibration from DICOM headers.
     """
 
     def __init__(
-        self, fragment: Fragment, *args: Any, input_path: str | Path, work_folder: str | Path, **kwargs: Any
+        self, fragment: Fragment, *args: Any, input_path: str | Path | None, work_folder: str | Path, **kwargs: Any
     ) -> None:
-        self.input_path = Path(input_path)
+        self.input_path = input_path and Path(input_path)
         self.work_folder = Path(work_folder)
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
-        """Declares the ports: no input, one output for each of the bundle's inputs and the pair's headers."""
+        """Declares the ports: the folder if it is not known, one output for each of the bundle's inputs and the headers."""
+        if self.input_path is None:
+            spec.input("folder")
         for name in (*INPUTS, "pair"):
             spec.output(name)
 
@@ -45,8 +48,9 @@ class StudyLoaderOperator(Operator):
             InputError: if the folder does not hold one pair of radiographs with a calibration.
         """
         logger = logging.getLogger(__name__)
-        pair = pair_radiographs(find_radiographs(self.input_path))
-        calibration = provide_calibration(pair, self.input_path, self.work_folder)
+        folder = self.input_path or op_input.receive("folder")
+        pair = pair_radiographs(find_radiographs(folder))
+        calibration = provide_calibration(pair, folder, self.work_folder)
         for remark in pair.remarks:
             logger.warning(remark)
         for view in VIEWS:

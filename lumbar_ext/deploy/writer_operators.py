@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from monai.deploy.core import Fragment, Operator, OperatorSpec
+from monai.deploy.core import ConditionType, Fragment, Operator, OperatorSpec
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.report.dicom.export import Encode, write_objects
@@ -16,7 +16,8 @@ from lumbar_ext.report.dicom.ownership import check_ownership
 class DicomWriterOperator(Operator):
     """Writes the DICOM objects of one kind that belong to a reconstruction.
 
-    Input ports: `folder` (the reconstruction's files) and `pair` (`RadiographPair`).
+    Input ports: `folder` (the reconstruction's files) and `pair` (`RadiographPair`). Output port: `files`, a list of paths that
+    nobody has to receive.
 
     Args:
         fragment: the application.
@@ -30,9 +31,10 @@ class DicomWriterOperator(Operator):
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
-        """Declares the ports: the results' folder and the pair's headers."""
+        """Declares the ports: the results' folder and the pair's headers; the files."""
         spec.input("folder")
         spec.input("pair")
+        spec.output("files").condition(ConditionType.NONE)
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
         """Encodes and writes; the files are complete or absent.
@@ -44,5 +46,7 @@ class DicomWriterOperator(Operator):
         headers = {view: pair[view].header for view in VIEWS}
         check_ownership(folder, {view: pair[view].path for view in VIEWS}, headers)
         objects = self.encode(folder, headers)
-        for path in write_objects(objects, self.output_dir):
+        paths = write_objects(objects, self.output_dir)
+        for path in paths:
             logging.getLogger(__name__).info("written: %s", path)
+        op_output.emit(paths, "files")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client.web import DICOMwebClient
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from lumbar_ext.errors import InputError
@@ -25,6 +26,7 @@ from lumbar_ext.report.dicom.header import MEASUREMENTS_SERIES
 USER, PASSWORD, TOKEN = "LUMBAR_EXT_PACS_USER", "LUMBAR_EXT_PACS_PASSWORD", "LUMBAR_EXT_PACS_TOKEN"
 """Environment variables of the credentials, where no file holds them."""
 
+_REPORT = "measurements.dcm"
 _SECONDS = 60.0  # for an answer of the archive
 _STUDY_UID, _SERIES_UID, _MODALITY, _DESCRIPTION = "0020000D", "0020000E", "00080060", "0008103E"
 # What it says of a failure holds the address that was asked, with what was looked for.
@@ -82,6 +84,15 @@ class Archive:
             images = [image for uid in wanted for image in client.retrieve_series(study_uid, uid)]
         for number, image in enumerate(images):
             image.save_as(Path(folder, f"{number:04d}.dcm"), enforce_file_format=True)
+
+    def store_files(self, study_uid: str, paths: Iterable[str | Path]) -> None:
+        """Stores the DICOM files of a reconstruction; the report last, as it says that the results are there.
+
+        Raises:
+            ArchiveError: if the archive does not take one.
+        """
+        ordered = sorted(map(Path, paths), key=lambda path: (path.name == _REPORT, path.name))
+        self.store(study_uid, [dcmread(path) for path in ordered])
 
     def store(self, study_uid: str, objects: Sequence[Dataset]) -> None:
         """Stores objects with a study, one after the other.

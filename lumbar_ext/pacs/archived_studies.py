@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.batch.manifest import Study
 from lumbar_ext.batch.study_outcome import What
@@ -18,8 +16,6 @@ from lumbar_ext.radiographs.cameras.dicom_calibration import provide_calibration
 from lumbar_ext.radiographs.dicom_folder import find_radiographs
 from lumbar_ext.radiographs.dicom_pairing import pair_radiographs
 from lumbar_ext.report.dicom.export import write_dicom
-
-_REPORT = "measurements.dcm"
 
 
 @dataclass(frozen=True)
@@ -60,10 +56,5 @@ class ReconstructArchived:
             # Where no vertebra was found there is nothing to store.
             if (folder / "measurements.json").is_file():
                 write_dicom(str(folder), files["ap"], files["lat"], str(folder / "dicom"))
-                self._store(study_uid, folder / "dicom")
+                self.archive.store_files(study_uid, (folder / "dicom").glob("*.dcm"))
         return [*pair.remarks, *flags]
-
-    def _store(self, study_uid: str, folder: Path) -> None:
-        """Stores a folder of objects; the report last, as it says that the results are there."""
-        paths = sorted(folder.glob("*.dcm"), key=lambda path: (path.name == _REPORT, path.name))
-        self.archive.store(study_uid, [pydicom.dcmread(path) for path in paths])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,9 @@ from lumbar_ext.report.film_marks import SCALE_MM
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 from lumbar_ext.report.scene3d import vertebrae_figure
+
+# Control characters that HTML has no place for (WHATWG HTML, 13.2.3.5): all but tab, line feed, form feed, carriage return.
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         colours={level: "rgb({},{},{})".format(*colour) for level, colour in LEVEL_COLOURS.items()},
         scale=", ".join("rgb({},{},{})".format(*colour) for colour in VIRIDIS),
         figure_json=_script_json(figure.to_dict()),
-        plotly=get_plotlyjs(),
+        plotly=_plotly_js(),
     )
 
 
@@ -81,6 +85,12 @@ def template(name: str) -> Template:
     loader = PackageLoader("lumbar_ext.report", "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template(name)
+
+
+@cache
+def _plotly_js() -> str:
+    """Plotly's program without the control characters of its strings, which HTML forbids, spelt as JavaScript spells them."""
+    return _FORBIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", get_plotlyjs())
 
 
 def png_uri(picture: np.ndarray) -> str:

@@ -59,7 +59,7 @@ def test_the_container_installs_what_the_package_needs(staged):
     listed = {re.match(r"[\w-]+", line)[0]: line for line in installed_lines(staged)}
     assert {name: listed.get(name) for name in needed} == needed
     # The packager's Dockerfile adds the SDK and starts from an image with CUDA; the packager is not needed inside.
-    assert extra & set(listed) == {"highdicom", "holoscan-cu13", "pydicom"}
+    assert extra & set(listed) == {"dicomweb-client", "highdicom", "holoscan-cu13", "pydicom"}
 
 
 def installed_lines(staged):

@@ -101,7 +101,7 @@ def measurement_report(folder: Path, radiographs: Mapping[str, Dataset]) -> dict
     series = NewSeries.make(0, "measurements")
     report = MeasurementReport(
         observation_context=_observer(),
-        procedure_reported=codes.SCT.PlainRadiography,
+        procedure_reported=codes.LN.XRUnspecifiedBodyRegion,
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )

@@ -1,6 +1,7 @@
 """DICOM objects read back, and checked by dciodvfy of Debian's dicom3tools where it is installed."""
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -24,6 +25,7 @@ from lumbar_ext.measurements.values.reference_ranges import ReferenceRange
 from lumbar_ext.measurements.values.spine_values import Values
 from lumbar_ext.mesh.files import write_stl
 from tests.radiographs.conftest import _write_dicom
+from tests.validators import sr_findings
 
 pytest.importorskip("highdicom")
 
@@ -280,6 +282,27 @@ def test_dciodvfy_finds_no_error(objects, name):
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     errors = [line for line in (finished.stdout + finished.stderr).splitlines() if line.startswith("Error")]
     assert errors == []
+
+
+# Rows 9 and 10 of TID 300 take numbers of any name; the validator holds those of TID 310 and 312 against them, too.
+_ANY_NUMBER = re.compile(r"Template 300 .*/\[Row (9|10)\] NUM \*: .*expected INFERRED FROM - found HAS PROPERTIES")
+# Its context groups are of 2019; today's CID 100 holds the code (PS3.16 2024).
+_NEWER_CODE = 'Code (43468-8,LN,"XR unspecified body region") not found in context group 100'
+
+
+def test_the_report_follows_its_template(objects):
+    template, errors = sr_findings(objects / "measurements.dcm")
+    assert template == "TID_1500"
+    assert [line for line in errors if not _ANY_NUMBER.search(line) and _NEWER_CODE not in line] == []
+
+
+def test_a_report_that_does_not_is_found_out(objects, tmp_path):
+    report = pydicom.dcmread(objects / "measurements.dcm")
+    (procedure,) = (item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "121058")
+    procedure.RelationshipType = "CONTAINS"
+    report.save_as(tmp_path / "wrong.dcm")
+    _, errors = sr_findings(tmp_path / "wrong.dcm")
+    assert any("121058" in line and "Incorrect relationship" in line for line in errors)
 
 
 def test_radiographs_that_are_not_dicom_are_refused(reconstruction):
