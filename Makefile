@@ -135,7 +135,7 @@ fuzz: install-test  ## damage valid files of every reader for an hour (FUZZ_SECO
 
 KILLS ?= 20
 
-kills: install-test  ## kill real commands at random moments (KILLS of each) and look at what they leave
+kills: install-test  ## look at what commands leave before each change to the disk, and kill them at KILLS random moments
 	$(BIN)/python -W ignore -m tests.fuzz.kills --kills $(KILLS)
 
 walk: install-test  ## run every verb that the documents name, as small as it gets (some minutes)

@@ -43,7 +43,8 @@ cohort-status many
 cohort-retry many
 cohort-report many
 simulate --output_dir cohort/train --n 4 --split train {SMALL}
-simulate --output_dir cohort/validation --n 2 --split validation {SMALL}
+simulate --output_dir cohort/validation --n 3 --split validation {SMALL}
+simulate --output_dir whole_grid --n 1 --split validation --parameters plain
 simulate-volumes cohort/validation
 contact-sheet --cohort_dir cohort/train --output sheet.png
 pathology-sheet --output pathologies.png --seed 4
@@ -51,7 +52,7 @@ mode-picture --model $RECONSTRUCTION/models/model.pt --output modes.png --modes 
 morphometry --n 10 --output_dir morphometry
 posture-check --n 3 --n_motion 2
 evaluate cohort/validation evaluated --methods "['ours']" {QUICK}
-evaluate-measurements cohort/validation measured {QUICK}
+evaluate-measurements cohort/validation measured --looks 0
 calibrate-measurements --csv_path measured/measurement_errors.csv --calibration factors.json
 check-measurements --csv_path measured/measurement_errors.csv --calibration factors.json --picture shares.png
 train --dataset_dir cohort --max_epochs 1 --ckpt_dir trained --output_dir trained {TINY}
@@ -62,7 +63,7 @@ evaluate-first-generation --sets "{{'mine': 'cohort/validation'}}" --output_dir 
 calibrate-network --landmarks network/landmarks.csv --output confidence.json
 network-reliability --landmarks network/landmarks.csv --calibration confidence.json --output reliability.png
 evaluate-levels "{{'mine': 'cohort/validation'}}" --output levels.csv
-network-errors --dataset_dir cohort/validation --bundle_root $MULTITASK --output errors.json
+network-errors --dataset_dir whole_grid --bundle_root $MULTITASK --output errors.json
 evaluate-real marked real
 cross-validate --bundle_root $MULTITASK --train_dir cohort/train --output_dir folds --folds 2 --max_epochs 1 {TINY}
 ablate --bundle_root $MULTITASK --dataset_dir cohort --output_dir ablation --iterations 10 {TINY}

@@ -30,6 +30,7 @@ from lumbar_ext.batch.tables import write_measurements_table, write_studies_tabl
 from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
 from lumbar_ext.engine.task import ItemLimits
 from lumbar_ext.errors import InputError, NothingUsableError
+from lumbar_ext.io.atomic import refuse_to_replace
 from lumbar_ext.typed_values import Count, Positive, Whole
 from lumbar_ext.workflow.options import refuse_unknown_entry
 
@@ -65,13 +66,15 @@ def cohort(
         entries: options of lumbar-ext reconstruct, such as --looks 0.
 
     Raises:
-        InputError: if the manifest, an option or the folder cannot be used, another run works in the folder, or the disk is
-            full; NothingUsableError if no study has results.
+        InputError: if the manifest, an option or the folder cannot be used, a study's files lie where results go, another run
+            works in the folder, or the disk is full; NothingUsableError if no study has results.
     """
     refuse_unknown_entries(entries)
     limits = {"seconds": timeout_seconds, "memory_gib": memory_gib, "threads": threads, "retries": retries}
     studies = read_manifest(manifest)
     folder = CohortFolder(Path(output_dir))
+    files = (path for study in studies for path in study.files.values() if path)
+    refuse_to_replace(files, folder.studies, ("*",))
     make_folder(folder)
     with folder.alone():
         write_manifest(folder.manifest, studies)

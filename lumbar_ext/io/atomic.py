@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -235,6 +235,26 @@ def _move_files(staging: Path, output_dir: Path, owned: Sequence[str]) -> None:
                     os.replace(moved_to, moved_from)
             _remove_empty(made)
             raise
+
+
+def refuse_to_replace(inputs: Iterable[str | Path], output_dir: str | Path, owned: Sequence[str]) -> None:
+    """Refuses an output folder in which results would take the place of files that are read to make them.
+
+    Args:
+        inputs: files that are read.
+        output_dir: where results go.
+        owned: patterns of the relative paths that results may have, as of `staged_output`.
+
+    Raises:
+        InputError: if an input lies there under such a path, be it by a link.
+    """
+    target = Path(os.path.realpath(output_dir))
+    for path in map(Path, inputs):
+        for place in (Path(os.path.realpath(path.parent), path.name), Path(os.path.realpath(path))):
+            if place.is_relative_to(target) and _is_of_set(place.relative_to(target), set(), owned):
+                raise InputError(
+                    f"{path}: is read here, and results in {output_dir} would take its place; choose another folder for them"
+                )
 
 
 def _refuse_folders(output_dir: Path, patterns: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.image_space import ImageSpace
-from lumbar_ext.landmarks.markups import NAMES, read_points, write_points
+from lumbar_ext.landmarks.markups import ANCHOR_NAMES, NAMES, read_anchor_points, read_points, write_points
 
 _MARGIN = 0.5  # of the image's size: how far outside of it a point may lie
 
@@ -30,8 +30,14 @@ def read_markups(path: str | Path, space: ImageSpace) -> np.ndarray:
 
     Raises:
         InputError: naming the file and the point, for anything but point lists with known labels, once each, on the
-            image.
+            image; and for points of T12 or S1, which nothing that reads the labels of one radiograph would heed.
     """
+    beside = np.isfinite(read_anchor_points(path)).all(-1)
+    for index in np.flatnonzero(beside):
+        raise InputError(
+            f"{path}: {ANCHOR_NAMES[index]}: labels of one radiograph hold L1 to L5 only, expected the points of T12 and S1 in "
+            "the landmarks.mrk.json of a reconstruction, where they are taken up"
+        )
     landmarks_px = space.pixel(read_points(path))
     size_px = np.array(space.size_px)
     # A tip may lie a little beyond the border; half an image away is another image's file.

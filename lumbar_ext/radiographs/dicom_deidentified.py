@@ -13,7 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.atomic import refuse_to_replace, staged_output
 from lumbar_ext.io.dicom_header import is_dicom, read_dataset
 from lumbar_ext.radiographs.formats import read_radiograph
 
@@ -34,6 +34,7 @@ _KEPT = (
     "Manufacturer ManufacturerModelName KVP"
 ).split()
 _IN_A_TABLE = "LUTDescriptor LUTData ModalityLUTType".split()
+_COPIES = tuple(f"{view}.dcm" for view in VIEWS)
 _FIRST_OVERLAY, _LAST_OVERLAY = 0x6000, 0x60FF
 _OVERLAY_BIT = 0x0102
 
@@ -52,7 +53,7 @@ def deidentify(ap_image: str, lat_image: str, output_dir: str, *, pseudonym: str
 
     Raises:
         InputError: for a file that is no DICOM radiograph, says that a person's data are burned into its pixels, or keeps an
-            overlay among the bits of its pixels; nothing is written then.
+            overlay among the bits of its pixels, and where a copy would take an original's place; nothing is written then.
     """
     if not pseudonym or len(pseudonym) > 64 or "\\" in pseudonym or not pseudonym.isprintable():
         raise InputError(f"pseudonym is {pseudonym!r}, expected 1 to 64 printable characters without a backslash")
@@ -61,8 +62,9 @@ def deidentify(ap_image: str, lat_image: str, output_dir: str, *, pseudonym: str
         "PatientID": pseudonym,
         "PatientName": f"{pseudonym.replace('^', ' ')}^",
     }
+    refuse_to_replace((ap_image, lat_image), output_dir, _COPIES)
     copies = {view: _copy(Path(path), study) for view, path in zip(VIEWS, (ap_image, lat_image), strict=True)}
-    with staged_output(output_dir, ("ap.dcm", "lat.dcm")) as staging:
+    with staged_output(output_dir, _COPIES) as staging:
         for view, copy in copies.items():
             copy.save_as(staging / f"{view}.dcm", enforce_file_format=True)
 

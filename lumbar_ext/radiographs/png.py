@@ -29,13 +29,14 @@ def decode_png(path: Path) -> Radiograph:
     and the length of the compressed lines are verified first: decoders fill in lines that are missing.
 
     Raises:
-        InputError: if the file is damaged, larger than any radiograph, or holds a colour image.
+        InputError: if the file is damaged, larger than any radiograph, holds a colour image, or says that viewers turn it.
     """
-    header, compressed = _checked_chunks(path, path.read_bytes())
+    header, compressed, exif = _checked_chunks(path, path.read_bytes())
     columns, rows, bit_depth, colour_type, _, _, interlace = struct.unpack(">IIBBBBB", header)
     require_image_size(path, columns, rows)
     if colour_type not in _CHANNELS or bit_depth not in (1, 2, 4, 8, 16) or interlace not in (0, 1):
         raise InputError(f"{path}: a damaged PNG file: colour type {colour_type} of {bit_depth} bits")
+    _refuse_turned(path, exif)
     bits = bit_depth * _CHANNELS[colour_type]
     _check_lines(path, compressed, _lines_size(columns, rows, bits, bool(interlace)))
     if bit_depth == 16 and colour_type != _GREY_COLOUR_TYPE:
@@ -92,9 +93,25 @@ def _decode_deep_colour(path: Path) -> np.ndarray:
         raise InputError(f"{path}: a damaged PNG file ({one_line(error)})") from error
 
 
-def _checked_chunks(path: Path, content: bytes) -> tuple[bytes, list[bytes]]:
-    """The header and the compressed data of a PNG file, check sums verified (ISO/IEC 15948, 5)."""
-    header, compressed, position = b"", [], len(PNG_SIGNATURE)
+def _refuse_turned(path: Path, exif: bytes) -> None:
+    """Refuses an image that viewers turn or mirror by its EXIF data (tag 0x0112): nobody sees it as it is stored."""
+    from PIL import ExifTags, Image
+
+    tags = Image.Exif()
+    try:
+        tags.load(b"Exif\x00\x00" + exif if exif else None)
+        orientation = tags.get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, ValueError, KeyError, IndexError, struct.error) as error:
+        raise InputError(f"{path}: a damaged PNG file: its EXIF data cannot be read ({one_line(error)})") from error
+    if orientation != 1:
+        raise InputError(
+            f"{path}: by its EXIF data viewers turn or mirror it (orientation {orientation}); save it as it is to be seen"
+        )
+
+
+def _checked_chunks(path: Path, content: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """The header, the compressed data and the EXIF data of a PNG file, check sums verified (ISO/IEC 15948, 5)."""
+    header, compressed, exif, position = b"", [], b"", len(PNG_SIGNATURE)
     while position + 12 <= len(content):
         length = int.from_bytes(content[position : position + 4], "big")
         kind, data = content[position + 4 : position + 8], content[position + 8 : position + 8 + length]
@@ -106,8 +123,10 @@ def _checked_chunks(path: Path, content: bytes) -> tuple[bytes, list[bytes]]:
             header = data
         elif kind == b"IDAT":
             compressed.append(data)
+        elif kind == b"eXIf":
+            exif = data
         elif kind == b"IEND" and header and compressed:
-            return header, compressed
+            return header, compressed, exif
     raise InputError(f"{path}: a damaged PNG file of {len(content)} bytes: it ends early")
 
 

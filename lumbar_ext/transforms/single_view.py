@@ -31,6 +31,8 @@ from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView, t
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, decode_packed
 
+_DECOMPOSITION, _LANDMARKS = "_decomposition.nii.gz", "_landmarks.json"
+"""How the names of results end."""
 _SUFFIX = re.compile(r"\.(png|dcm|dicom|ima|nii|nii\.gz)$", re.IGNORECASE)
 
 
@@ -63,9 +65,12 @@ def view_items(image: str, dataset_dir: str, view: str) -> list[dict[str, str]]:
 
 
 def radiographs_in(folder: str | Path) -> list[str]:
-    """The radiographs in a folder, sorted; see `view_items`."""
-    found = []
+    """The radiographs in a folder, sorted; see `view_items`. What an earlier run wrote there of others is none."""
+    found, stems = [], [path.name.removesuffix(_LANDMARKS) for path in Path(folder).glob(f"*{_LANDMARKS}")]
     for path in sorted(path for path in Path(folder).glob("*") if path.is_file()):
+        if path.name in {f"{stem}{_DECOMPOSITION}" for stem in stems}:
+            warnings.warn(f"left out: {path}: a decomposition, with its landmarks beside it", stacklevel=2)
+            continue
         try:
             with warnings.catch_warnings():
                 # They come again when the file is used.
@@ -208,8 +213,8 @@ class SaveViewd(Transform):
         decomposition = np.asarray(data["decomposition"])[0]
         scale, offset = np.asarray(data["original_from_network"])
         origin_mm = tuple(offset * NETWORK_SPACING_MM / scale)
-        write_nifti_image(self.output_dir / f"{stem}_decomposition.nii.gz", decomposition, spacing_mm, origin_mm)
-        write_landmarks(self.output_dir / f"{stem}_landmarks.json", _one_view(data))
+        write_nifti_image(self.output_dir / f"{stem}{_DECOMPOSITION}", decomposition, spacing_mm, origin_mm)
+        write_landmarks(self.output_dir / f"{stem}{_LANDMARKS}", _one_view(data))
         return dict(data)
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from monai.transforms import Transform
 from torch import nn
 
+from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.io.atomic import write_bytes, write_text
 from lumbar_ext.io.volume import Volume
+from lumbar_ext.landmarks.hip_axis import locate_hips
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements, write_measurements_csv
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_registration
@@ -25,7 +27,7 @@ from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.report.viewer_files import write_gltf_scene, write_label_map
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
-from lumbar_ext.workflow.outputs import measured_anchors, missing_levels
+from lumbar_ext.workflow.outputs import final_geometry, measured_anchors, missing_levels
 from lumbar_ext.workflow.progress import Progress
 
 STAGE = "measure the spine"
@@ -49,7 +51,8 @@ class MeasureSpine(Transform):
             observed, result = data["observed"], data["pred"]
             missing, anchors = missing_levels(observed, result), measured_anchors(observed, result)
             triangles = self.triangles.cpu().numpy()
-            unsure = data["study"].uncertainty
+            unsure, marked = data["study"].uncertainty, data.get("marked_points") or {view: {} for view in VIEWS}
+            hips = locate_hips(final_geometry(data["study"].geometry, result), marked, anchors.sacrum)
             assessment = assess_registration(
                 result,
                 triangles,
@@ -57,6 +60,7 @@ class MeasureSpine(Transform):
                 missing=missing,
                 anchors=anchors,
                 size_sd=0.0 if unsure is None else unsure.size_sd,
+                hips=hips,
             )
             return {**data, "assessment": assessment}
 

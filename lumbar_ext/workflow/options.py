@@ -56,6 +56,8 @@ class ReconstructionOptions(Options):
         calibration: JSON file of both cameras.
         landmarks: landmarks corrected in 3D Slicer, `landmarks.mrk.json`; empty for the network's own.
         hold_landmarks: whether corrected landmarks are held where the pictures disagree.
+        marked_points: CSV file of points marked on the films (`view,point,u_px,v_px`): femoral heads, for pelvic incidence and
+            tilt; empty for none.
         output_dir: folder of the results; null to write none.
         device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
         n_modes: shape modes of each level; null for all of the model.
@@ -76,6 +78,7 @@ class ReconstructionOptions(Options):
     calibration: str
     landmarks: str
     hold_landmarks: bool
+    marked_points: str
     output_dir: str | None
     device: Device
     optimiser: Any

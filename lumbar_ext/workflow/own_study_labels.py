@@ -20,7 +20,7 @@ from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import write_calibration
-from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.atomic import refuse_to_replace, staged_output
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.uncertainty.grade import Grade, vertebra_quality
@@ -40,7 +40,7 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.studies.study_folder import STUDY_PATTERNS, StudyFolder
 from lumbar_ext.transforms.intensity import stretched_to_uint16
 from lumbar_ext.workflow.outputs import write_json
-from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
+from lumbar_ext.workflow.stages import INPUTS, STAGES, Register, prepare_registration
 
 _FIT_MODES = 20  # of the shape model with which levels are told apart
 
@@ -66,7 +66,8 @@ class ReadSubject(Transform):
         label_values: label of each level in it; `anatomy.VERSE_LABELS` when omitted.
 
     Raises:
-        InputError: if neither or both are given, no vertebra is found, or one cannot be one.
+        InputError: if neither or both are given, no vertebra is found, one cannot be one, or the study folder would take the
+            place of what it is made of.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ReadSubject(Transform):
         if bool(mesh_dir) == bool(label_map):
             raise InputError("give either --mesh_dir or --label_map: the subject's own vertebrae")
         self._model = shape_model
+        self._files = [Path(mesh_dir) / f"{level}.stl" for level in LEVELS] if mesh_dir else [Path(label_map)]
         self._found = _of_meshes(Path(mesh_dir)) if mesh_dir else _of_labels(Path(label_map), label_values)
         if not self._found:
             raise InputError(f"{mesh_dir or label_map}: holds none of {', '.join(LEVELS)}")
@@ -86,6 +88,9 @@ class ReadSubject(Transform):
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `subject`, the vertebrae by level, and `subject_notes`, what was repaired in them."""
+        if data.get("output_dir"):
+            files = (*self._files, *(data[name] for name in INPUTS))
+            refuse_to_replace(files, data["output_dir"], STUDY_PATTERNS)
         for level, found in self._found.items():
             if level not in self._vertebrae:
                 self._vertebrae[level] = subject_vertebra(self._model, level, found.surface, found.name)

@@ -2,14 +2,15 @@
 -> files.
 
 Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them
-in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file`, `hold_landmarks` (may be
-empty); `study`, `observed`, `landmarks`, `by_hand` (stages below); `pred` (the registration, from the bundle's inferer).
+in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file`, `hold_landmarks`,
+`marked_points_file` (may be empty); `study`, `marked_points`, `observed`, `landmarks`, `by_hand` (stages below); `pred` (the
+registration, from the bundle's inferer).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from torch import nn
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
-from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.atomic import refuse_to_replace, staged_output
 from lumbar_ext.io.calibration import camera_document
+from lumbar_ext.landmarks.marked_points import read_marked_points
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
@@ -54,6 +56,7 @@ from lumbar_ext.workflow.provenance import provenance
 
 INPUTS = ("ap_image", "lat_image", "calibration")
 """What the walk starts from: keys of its dictionary, options of the bundle, ports of the MONAI Deploy operator."""
+_FURTHER_INPUTS = ("landmarks_file", "marked_points_file")
 STAGES = (
     "read the study",
     "decompose the radiographs",
@@ -68,20 +71,25 @@ class ReadStudy(Transform):
     """Checks that the output folder is usable, if results are to be written, then reads the radiographs and their calibration.
 
     Raises:
-        InputError: if a path is not given, a file cannot be used, or nothing can be written to the output folder.
+        InputError: if a path is not given, a file cannot be used, results would take an input's place, or nothing can be
+            written to the output folder.
     """
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `study`; and `volume`, where a `volume_dir` is given."""
+        """Adds `study`; `marked_points`, where there is a file of them; and `volume`, where a `volume_dir` is given."""
         with self.progress.stage(STAGES[0]):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
                 paths["output_dir"] = _path(data, "output_dir")
-                _check_writable(paths["output_dir"])
-            found = {**data, **paths, "study": read_study(*(paths[name] for name in INPUTS))}
+                _check_writable(paths["output_dir"], _files_read(data))
+            study = read_study(*(paths[name] for name in INPUTS))
+            found = {**data, **paths, "study": study}
+            if data.get("marked_points_file"):
+                sizes_px = {view: study[view].size_px for view in VIEWS}
+                found["marked_points"] = read_marked_points(str(data["marked_points_file"]), sizes_px)
             if data.get("volume_dir"):
                 inputs = {name: paths[name] for name in INPUTS}
                 found["volume"] = read_own_volume(str(data["volume_dir"]), inputs)
@@ -249,7 +257,7 @@ class WriteReconstruction(Transform):
 
     def _run_document(self, data: Mapping[str, Any]) -> dict[str, Any]:
         observed = data["observed"]
-        inputs = {name: data[name] for name in (*INPUTS, "landmarks_file") if data.get(name)}
+        inputs = {name: data[name] for name in (*INPUTS, *_FURTHER_INPUTS) if data.get(name)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
         document["landmarks_by_hand"] = landmark_names(data["by_hand"], data["anchors_by_hand"])
         by_hand = overruled(data["landmarks"], data["by_hand"], data["pred"])
@@ -274,11 +282,17 @@ def _path(data: Mapping[str, Any], name: str) -> str:
     return str(value)
 
 
+def _files_read(data: Mapping[str, Any]) -> list[Path]:
+    given = [Path(str(data[name])) for name in (*INPUTS, *_FURTHER_INPUTS) if data.get(name)]
+    return [*given, Path(str(data["volume_dir"]), "run.json")] if data.get("volume_dir") else given
+
+
 class _CheckedError(Exception):
     """Leaves the staging folder of a check without publishing anything."""
 
 
-def _check_writable(output_dir: str | Path) -> None:
+def _check_writable(output_dir: str | Path, inputs: Sequence[str | Path]) -> None:
+    refuse_to_replace(inputs, output_dir, RESULT_FILES)
     try:
         with staged_output(output_dir, RESULT_FILES):
             raise _CheckedError

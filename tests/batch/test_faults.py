@@ -58,6 +58,19 @@ def test_each_study_ends_in_its_way_and_the_next_run_does_what_is_left(fake_coho
     assert "14 studies: 10 ok, 2 flagged, 2 bad input" in said and "no run" in said
 
 
+def test_studies_that_lie_where_results_go_are_refused_not_replaced(tmp_path):
+    """Somebody's own folder is called `studies`, too, and the results are to go beside it."""
+    own = tmp_path / "studies" / "p1"
+    own.mkdir(parents=True)
+    for name in ("ap.dcm", "lat.dcm", "calibration.json"):
+        (own / name).write_text("the only copy")
+    with pytest.raises(InputError, match=r"studies/p1/ap\.dcm: is read here"):
+        cohort_verbs.cohort(str(tmp_path), str(tmp_path))
+    assert {path.read_text() for path in own.iterdir()} == {"the only copy"} and list(tmp_path.iterdir()) == [
+        own.parent
+    ]
+
+
 def _check_report(fake_cohort, expected):
     folder = fake_cohort.folder
     write_cohort_report(folder, read_manifest(fake_cohort.manifest))

@@ -149,6 +149,14 @@ def test_different_units_are_refused(shape_model, true_study, tmp_path):
         ReadSubject(shape_model, mesh_dir=folder)
 
 
+def test_a_study_is_not_written_over_what_it_is_made_of(shape_model, true_study, tmp_path):
+    folder = _meshes(tmp_path / "truth", true_study)
+    subject = ReadSubject(shape_model, mesh_dir=folder)
+    images = {name: str(tmp_path / f"{name}.file") for name in ("ap_image", "lat_image", "calibration")}
+    with pytest.raises(InputError, match=r"L\d\.stl: is read here"):
+        subject({**images, "output_dir": str(tmp_path)})
+
+
 def test_half_a_vertebra_is_refused(shape_model, true_study, tmp_path):
     folder = _meshes(tmp_path / "ct", true_study)
     path = tmp_path / "ct" / "L4.stl"

@@ -6,7 +6,7 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import atomic
-from lumbar_ext.io.atomic import atomic_path, staged_output, write_text
+from lumbar_ext.io.atomic import atomic_path, refuse_to_replace, staged_output, write_text
 
 
 def tree(folder):
@@ -119,3 +119,19 @@ def test_new_files_get_the_usual_permissions(tmp_path):
     (tmp_path / "plain" / "p.txt").write_text("x")
     assert (tmp_path / "out/a.txt").stat().st_mode == (tmp_path / "plain/p.txt").stat().st_mode
     assert (tmp_path / "out/sub").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_no_result_takes_the_place_of_a_file_that_it_is_made_of(tmp_path):
+    out = tmp_path / "out"
+    (out / "truth").mkdir(parents=True)
+    (tmp_path / "film.png").write_text("read")
+    (out / "by_link.png").symlink_to(tmp_path / "film.png")
+    (tmp_path / "elsewhere").symlink_to(out)
+    owned = ("ap.png", "by_link.png", "truth/*")
+    # beside the results, under names that none of them has, or not there at all
+    refuse_to_replace([tmp_path / "film.png", out / "lat.png", tmp_path / "out2" / "ap.png"], out, owned)
+    for path in (out / "ap.png", out / "truth" / "L1.stl", out / "by_link.png", tmp_path / "elsewhere" / "ap.png"):
+        with pytest.raises(InputError, match=f"{path}: is read here"):
+            refuse_to_replace([path], out, owned)
+    with pytest.raises(InputError, match="is read here"):
+        refuse_to_replace([out / "ap.png"], tmp_path / "elsewhere", owned)

@@ -56,6 +56,18 @@ def test_a_point_half_an_image_away_is_another_images(written):
         read_markups(written, SPACE)
 
 
+def test_points_of_s1_are_refused_not_dropped_and_undefined_ones_pass(written):
+    document = json.loads(written.read_text())
+    point = {"label": "S1 superior_centre", "position": [10.0, 10.0, 0.0], "positionStatus": "undefined"}
+    document["markups"][0]["controlPoints"].append(point)
+    written.write_text(json.dumps(document))
+    np.testing.assert_allclose(read_markups(written, SPACE), LANDMARKS, atol=1e-3)
+    point["positionStatus"] = "defined"
+    written.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"S1 superior_centre: labels of one radiograph hold L1 to L5 only"):
+        read_markups(written, SPACE)
+
+
 def test_a_png_has_pixels_of_1_mm_and_nifti_its_own_frame(tmp_path):
     pixels = itk.image_from_array(np.arange(12, dtype=np.uint8).reshape(3, 4))
     itk.imwrite(pixels, str(tmp_path / "a.png"))

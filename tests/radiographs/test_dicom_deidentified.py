@@ -4,6 +4,7 @@ import io
 import logging
 import zipfile
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -152,6 +153,15 @@ def test_what_cannot_be_cleaned_is_refused(write_dicom, tmp_path, tags, message)
     with pytest.raises(InputError, match=message):
         deidentify(ap, lat, str(tmp_path / "out"), pseudonym="P" if tags else "")
     assert not (tmp_path / "out").exists()
+
+
+def test_originals_are_not_written_over(write_dicom, tmp_path):
+    pixels = np.arange(2000, dtype=np.uint16).reshape(40, 50)
+    films = [_write(write_dicom, tmp_path / f"{view}.dcm", pixels + i, (0.2, 0.2)) for i, view in enumerate(VIEWS)]
+    before = [Path(film).read_bytes() for film in films]
+    with pytest.raises(InputError, match=r"ap\.dcm: is read here"):
+        deidentify(*films, str(tmp_path))
+    assert [Path(film).read_bytes() for film in films] == before
 
 
 def test_an_overlay_among_the_bits_of_the_pixels_is_refused(write_dicom, tmp_path):

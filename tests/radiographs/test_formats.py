@@ -6,7 +6,7 @@ import zlib
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.radiographs.formats import read_radiograph
@@ -39,6 +39,22 @@ def test_png_with_equal_colours_is_grey(tmp_path, channels):
     if channels in (2, 4):
         samples[..., -1] = 255
     assert np.array_equal(read_radiograph(save_png(tmp_path / "a.png", samples)).pixels, grey)
+
+
+def test_a_png_that_viewers_turn_is_refused(tmp_path):
+    exif = Image.Exif()
+    for orientation in range(1, 9):
+        exif[ExifTags.Base.Orientation] = orientation
+        path = save_png(tmp_path / "a.png", RAMP, exif=exif)
+        if orientation == 1:
+            assert np.array_equal(read_radiograph(path).pixels, RAMP)
+            continue
+        # The one independent witness of what viewers do: the same pixels only where nothing is turned.
+        assert not np.array_equal(np.asarray(ImageOps.exif_transpose(Image.open(path))), RAMP)
+        with pytest.raises(InputError, match=rf"a\.png: .*turn or mirror it \(orientation {orientation}\)"):
+            read_radiograph(path)
+    with pytest.raises(InputError, match=r"a\.png: a damaged PNG file: its EXIF data"):
+        read_radiograph(save_png(tmp_path / "a.png", RAMP, exif=b"Exif\x00\x00nothing of the kind"))
 
 
 def write_deep_png(path, samples):

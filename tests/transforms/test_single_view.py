@@ -94,6 +94,16 @@ def test_what_is_no_radiograph_is_named_and_left_out(folder):
     assert all(f"left out: {folder / n}" in said for n in (".DS_Store", "._a.png", "calibration.json", "cut.png"))
 
 
+def test_results_that_lie_beside_the_radiographs_are_no_radiographs(folder):
+    for name in "ac":
+        write_nifti_image(folder / f"{name}_decomposition.nii.gz", np.arange(64.0 * 64).reshape(64, 64), (1.0, 1.0))
+    (folder / "a_landmarks.json").write_text("{}")
+    with pytest.warns(UserWarning, match=r"left out: .*a_decomposition\.nii\.gz: a decomposition"):
+        items = view_items("", str(folder), "ap")
+    # Somebody's own file of such a name, without landmarks beside it, is looked at as any other.
+    assert [item["name"] for item in items] == ["a", "b", "c_decomposition"]
+
+
 def test_nothing_to_do_is_an_error(tmp_path):
     (tmp_path / "none").mkdir()
     for name, message in (("nowhere", "no such folder"), ("none", "holds no radiograph")):

@@ -17,6 +17,8 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.png import write_png
+from lumbar_ext.workflow.progress import Progress
+from lumbar_ext.workflow.stages import INPUTS, STAGES, ReadStudy
 
 MIRROR = np.array([1, -1, 1])
 SAME_MM = 0.3
@@ -244,6 +246,19 @@ def test_an_output_folder_that_cannot_be_written_is_named_before_any_work(true_s
     folder = place.format(tmp=tmp_path)
     with pytest.raises(InputError, match=f"{folder}: not usable as output folder"):
         reconstruct(true_study, folder, ap_image="not even read")
+
+
+@pytest.mark.parametrize("option", ["landmarks_file", "volume_dir"])
+def test_what_a_user_made_in_the_output_folder_is_not_written_over(tmp_path, option):
+    """`OUT/landmarks.mrk.json`, corrected, or a volume, would be gone with the next run into `OUT`."""
+    name = {"landmarks_file": "landmarks.mrk.json", "volume_dir": "run.json"}[option]
+    own = tmp_path / name
+    own.write_text("an hour's work")
+    item = {**dict.fromkeys(INPUTS, "not even read"), "output_dir": str(tmp_path)}
+    item[option] = str(own if option == "landmarks_file" else tmp_path)
+    with pytest.raises(InputError, match=f"{own}: is read here, and results in {tmp_path} would take its place"):
+        ReadStudy(Progress(len(STAGES)))(item)
+    assert own.read_text() == "an hour's work" and list(tmp_path.iterdir()) == [own]
 
 
 def test_a_folder_name_of_digits_is_a_path(true_study, reconstruct, tmp_path, monkeypatch):

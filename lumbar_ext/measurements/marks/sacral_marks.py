@@ -1,13 +1,17 @@
-"""Marks of T12, L6 and S1, which have no mesh: what their landmarks give, in the form of marked vertebrae."""
+"""Marks of T12, L6, S1 and the hips, which have no mesh: what their landmarks give, in the form of marked vertebrae."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from lumbar_ext.landmarks.hip_axis import HipAxis
 from lumbar_ext.landmarks.sacral_endplate import endplate_frame
 from lumbar_ext.measurements.marks.endplate_marks import N_AZIMUTHS
 from lumbar_ext.measurements.marks.vertebra_frame import Axes
 from lumbar_ext.measurements.marks.vertebra_marks import ENDPLATE_PARTS, MarkedVertebra
+
+HIPS = "hips"
+"""Name of the hips among the marked vertebrae of a spine."""
 
 _OF_S1 = "only the superior endplate of S1 is located"
 
@@ -64,3 +68,13 @@ def mark_centre(level: str, centre_mm: np.ndarray) -> MarkedVertebra:
         for part in ENDPLATE_PARTS
     }
     return MarkedVertebra({}, Axes(centre_mm, rotation), {}, reasons)
+
+
+def mark_hips(hips: HipAxis) -> MarkedVertebra:
+    """The mark "middle" between the femoral heads, or why there is none; the frame is that of the world."""
+    unknown = np.full(3, np.nan)
+    place = unknown if hips.middle_mm is None else np.asarray(hips.middle_mm, dtype=np.float64)
+    axes = Axes(place, np.broadcast_to(np.eye(3), (*place.shape[:-1], 3, 3)))
+    if hips.middle_mm is None:
+        return MarkedVertebra({}, axes, {}, {"middle": hips.reason})
+    return MarkedVertebra({"middle": place[..., None, :]}, axes, {}, {})

@@ -82,6 +82,12 @@ class MarkedVertebra:
             raise NotMeasurableError(self.reasons.get(name, f"{name} was not found"))
         return self.points_mm[name]
 
+    def without(self, beginning: str, reason: str) -> MarkedVertebra:
+        """The same without the marks whose names begin so, which cannot be had for a reason."""
+        kept = {name: points for name, points in self.points_mm.items() if not name.startswith(beginning)}
+        gone = dict.fromkeys(self.points_mm.keys() - kept.keys(), reason)
+        return replace(self, points_mm=kept, reasons={**self.reasons, **gone})
+
 
 class NotMeasurableError(Exception):
     """A value cannot be had; the text says why."""

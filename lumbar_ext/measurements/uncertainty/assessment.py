@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.landmarks.hip_axis import HipAxis
 from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, vertebra_quality
@@ -100,6 +101,7 @@ def assess_registration(
     missing: Mapping[str, str] | None = None,
     anchors: LocatedAnchors | None = None,
     size_sd: float = 0.0,
+    hips: HipAxis | None = None,
 ) -> Assessment:
     """Measures and grades a registration.
 
@@ -111,10 +113,11 @@ def assess_registration(
         missing: why levels were not registered, where that is known.
         anchors: T12 and S1; unknown by default.
         size_sd: relative standard deviation of all lengths, of cameras that are not calibrated.
+        hips: where the femoral heads are; not marked by default.
     """
     missing = missing or {}
     calibration = calibration or shipped_calibration()
-    measured = measure_registration(result, triangles, anchors)
+    measured = measure_registration(result, triangles, anchors, hips)
     factor = calibration.factor(VERTEX)
     spread = {} if factor is None else {level: factor * own for level, own in measured.vertex_sd_mm.items()}
     quality = {

@@ -48,6 +48,10 @@ _LEAST_OF_LANDMARKS = 1.0
 _SHIPPED = "interval_calibration.json"
 
 
+_CALIBRATED_AS = {"pelvic_incidence": "sacral_slope", "pelvic_tilt": "sacral_slope"}
+"""Kinds that no study has cases of, with that of which they take the factor: the spread of both comes from S1's landmarks."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Factors by kind of value.
@@ -69,7 +73,7 @@ class Calibration:
 
     def factor(self, kind: str) -> float | None:
         """The factor of a kind; None for one that was not calibrated, or did not stand the check."""
-        return None if self.withheld(kind) else self.factors.get(kind)
+        return None if self.withheld(kind) else self.factors.get(kind, self.factors.get(_CALIBRATED_AS.get(kind, "")))
 
     def withheld(self, kind: str) -> bool:
         """Whether a kind's interval is not printed because it held the truth too seldom in the check."""
@@ -176,6 +180,10 @@ def fit_interval_calibration(csv_path: str, calibration: str, landmarks_only: bo
     """
     errors, deviations = read_errors(csv_path)
     chosen = fit_factors(errors, deviations)
+    if not chosen.factors:
+        raise InputError(
+            f"{csv_path}: {len(errors)} kinds of values with an interval, none in {_MIN_CASES} cases or more: nothing written"
+        )
     document = {"made_by": "lumbar-ext calibrate-measurements", "factors": {}, "cases": {}}
     if landmarks_only:
         kept = read_interval_calibration(calibration)

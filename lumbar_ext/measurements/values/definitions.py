@@ -39,7 +39,6 @@ DUVAL = "Duval-Beaupère et al., Ann Biomed Eng 1992;20:451"
 ROUSSOULY = "after Roussouly et al., Spine 2005;30:346"
 SRS = "SRS Terminology Committee, apical vertebral translation from the central sacral vertical line"
 OWN = "defined here"
-_NO_HIPS = "the femoral heads have no landmarks"
 
 
 class Scope(StrEnum):
@@ -202,11 +201,13 @@ _SPINE = (
         "Angle from the superior endplate of T10 to the inferior endplate of L2; positive for kyphosis.",
         "Cobb method", _never("T10 to T12 are not reconstructed"), ("T10", "L2")),
     Definition("pelvic_incidence", "Pelvic incidence", "deg", Scope.SPINE,
-        "Angle between the normal of S1's superior endplate and the line from its centre to the middle of the femoral heads.",
-        DUVAL, _never(_NO_HIPS), ("S1",)),
+        "Angle between the normal of S1's superior endplate and the line from its centre to the middle of the femoral heads, "
+        "in the lumbar sagittal plane: pelvic tilt and sacral slope together. Only where the heads were marked.",
+        DUVAL, lambda spine, _: sacral_alignment.pelvic_incidence_deg(spine), ("S1",)),
     Definition("pelvic_tilt", "Pelvic tilt", "deg", Scope.SPINE,
-        "Angle between the vertical and the line from the middle of the femoral heads to the centre of S1's superior endplate.",
-        DUVAL, _never(_NO_HIPS), ("S1",)),
+        "Angle between the vertical and the line from the middle of the femoral heads to the centre of S1's superior endplate, "
+        "in the lumbar sagittal plane; positive where S1 stands behind them.",
+        DUVAL, lambda spine, _: sacral_alignment.pelvic_tilt_deg(spine), ("S1",)),
 )  # fmt: skip
 
 _VERTEBRA = (

@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.landmarks.hip_axis import NOT_MARKED
+from lumbar_ext.measurements.marks.sacral_marks import HIPS
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
 from lumbar_ext.measurements.values.endplates import endplate
 from lumbar_ext.measurements.values.frames import angle_in_plane_deg, dot
@@ -69,14 +71,45 @@ def sacral_slope_deg(spine: _Spine) -> np.ndarray:
     return angle_in_plane_deg(lumbar.up, plate.up, lumbar.left)
 
 
+def pelvic_incidence_deg(spine: _Spine) -> np.ndarray:
+    """Angle in the lumbar sagittal plane from the line of the hips and the centre of S1's superior endplate to the normal of
+    this; it is the sum of pelvic tilt and sacral slope.
+    """
+    plate = endplate(sacrum_of(spine), "superior")
+    return angle_in_plane_deg(_from_hips(spine), plate.up, regional_axes(spine).left)
+
+
+def pelvic_tilt_deg(spine: _Spine) -> np.ndarray:
+    """Angle in the lumbar sagittal plane of the same line to the vertical, positive where S1 stands behind the hips."""
+    lumbar = regional_axes(spine)
+    return angle_in_plane_deg(_from_hips(spine), lumbar.up, lumbar.left)
+
+
+def _from_hips(spine: _Spine) -> np.ndarray:
+    """[..., 3] from the middle of the femoral heads to the centre of S1's superior endplate.
+
+    Raises:
+        NotMeasurableError: as `sacrum_of`, and if the hips are not known.
+    """
+    centre = endplate(sacrum_of(spine), "superior").centre_mm
+    if HIPS not in spine:
+        raise NotMeasurableError(NOT_MARKED)
+    return centre - spine[HIPS]["middle"][..., 0, :]
+
+
 def t12_offset_mm(spine: _Spine, axis: str) -> np.ndarray:
     """How far T12's centre stands beside the vertical through the centre of S1's endplate.
 
     Args:
         spine: with T12 and S1.
         axis: "front" or "left" of the lumbar frame, in which it is positive.
+
+    Raises:
+        NotMeasurableError: as `sacrum_of`, and if T12 is missing, or L1 is, so that what was located may be another vertebra.
     """
     t12, plate = marked_level(spine, "T12"), endplate(sacrum_of(spine), "superior")
+    if "L1" not in spine:
+        raise NotMeasurableError("L1 is missing, so that the vertebra above may not be T12")
     return dot(t12.axes.origin_mm - plate.centre_mm, getattr(regional_axes(spine), axis))
 
 

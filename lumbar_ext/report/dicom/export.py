@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
-from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.atomic import refuse_to_replace, staged_output
 from lumbar_ext.io.dicom_header import is_dicom, read_dataset
 from lumbar_ext.io.input_file import MAX_RADIOGRAPH_BYTES, require_file
 from lumbar_ext.report.dicom.encapsulated_pdf import encapsulated_report
@@ -51,12 +51,13 @@ def write_dicom(reconstruction_dir: str, ap_image: str, lat_image: str, dicom_di
 
     Raises:
         InputError: if the folder holds no reconstruction, a radiograph is no DICOM file or not the one it was made from,
-            the two are of different patients or studies, or nothing can be written.
+            the two are of different patients or studies, an object would take a radiograph's place, or nothing can be written.
     """
     files = {"ap": Path(ap_image), "lat": Path(lat_image)}
     radiographs = {view: _read_header(path) for view, path in files.items()}
     folder = Path(reconstruction_dir)
     check_ownership(folder, files, radiographs)
+    refuse_to_replace(files.values(), dicom_dir, _FILES)
     objects = [encode(folder, radiographs) for encode in ENCODERS.values()]
     write_objects({name: dataset for made in objects for name, dataset in made.items()}, dicom_dir, _FILES)
 

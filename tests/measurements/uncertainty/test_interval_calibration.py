@@ -41,6 +41,14 @@ def test_too_few_cases_give_no_factor():
     assert fit_factors({"cobb": np.ones(5)}, {"cobb": np.ones(5)}).factors == {}
 
 
+def test_a_file_without_enough_cases_writes_no_factors(tmp_path):
+    write_errors(tmp_path / "few.csv", np.ones(14), np.ones(14))
+    (tmp_path / "factors.json").write_text("earlier ones")
+    with pytest.raises(InputError, match=r"few\.csv: 1 kinds .*none in 15 cases or more: nothing written"):
+        fit_interval_calibration(str(tmp_path / "few.csv"), str(tmp_path / "factors.json"))
+    assert (tmp_path / "factors.json").read_text() == "earlier ones"
+
+
 def test_a_bias_widens_the_interval_until_it_holds_the_truth():
     errors = np.full(100, 2.0)
     factor = fit_factors({"a": errors}, {"a": np.ones(100)}).factors["a"]

@@ -5,7 +5,8 @@ import pytest
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.measurements.marks.sacral_marks import mark_centre, mark_sacrum, sacral_rim_mm
+from lumbar_ext.landmarks.hip_axis import HipAxis
+from lumbar_ext.measurements.marks.sacral_marks import HIPS, mark_centre, mark_hips, mark_sacrum, sacral_rim_mm
 from lumbar_ext.measurements.values.endplates import endplate
 from lumbar_ext.measurements.values.spine_values import mark_spine, measure_spine
 from tests.measurements.solids import A_MM, B_MM, HEIGHT_MM, body, mesh
@@ -66,6 +67,40 @@ def test_t12_stands_beside_s1_as_far_as_it_was_put():
     found = measure_spine(spine(t12_mm=(7.0, -12.0, PITCH_MM))).found
     assert found["T12-S1", "t12_sagittal_offset"] == pytest.approx(7, abs=1e-6)
     assert found["T12-S1", "t12_coronal_offset"] == pytest.approx(-12, abs=1e-6)
+
+
+@pytest.mark.parametrize("tilt_deg", [14.0, -6.0])
+def test_pelvic_incidence_is_pelvic_tilt_and_sacral_slope_together(tilt_deg):
+    """Hips 100 mm from S1's centre, from which the vertical leans by the tilt; how far they lie to the side is no matter."""
+    tilt, top = np.radians(tilt_deg), np.array([0.0, 0.0, -PITCH_MM * 4 - HEIGHT_MM / 2 - DISC_MM])
+    hips = top + np.array([100 * np.sin(tilt), 7.0, -100 * np.cos(tilt)])
+    placed = {**spine((-15, -8, 0, 8, 18, 40)), HIPS: mark_hips(HipAxis(hips, ""))}
+    found = measure_spine(placed).found
+    assert found["S1", "pelvic_tilt"] == pytest.approx(tilt_deg, abs=0.01)
+    assert found["S1", "pelvic_incidence"] == pytest.approx(tilt_deg + 40, abs=0.02)
+    total = found["S1", "pelvic_tilt"] + found["S1", "sacral_slope"]
+    assert found["S1", "pelvic_incidence"] == pytest.approx(total, abs=1e-9)
+
+
+def test_leaning_the_pelvis_changes_tilt_and_slope_but_not_the_incidence():
+    """Pelvic incidence is a shape: S1 and the hips turn together about the hips."""
+    top = np.array([0.0, 0.0, -PITCH_MM * 4 - HEIGHT_MM / 2 - DISC_MM])
+    hips = top + np.array([25.0, 0.0, -95.0])
+    upright = {**spine((0, 0, 0, 0, 0, 35)), HIPS: mark_hips(HipAxis(hips, ""))}
+    lean = RigidTransform.from_euler(0, np.radians(-12), 0, np.zeros(3))
+    plate = RigidTransform.from_euler(0, np.radians(35), 0, top)
+    leaning = {**upright, "S1": mark_sacrum(hips + lean.apply(plate.apply(PLATE_MM) - hips))}
+    before, after = measure_spine(upright).found, measure_spine(leaning).found
+    assert after["S1", "pelvic_incidence"] == pytest.approx(before["S1", "pelvic_incidence"], abs=1e-6)
+    assert after["S1", "pelvic_tilt"] == pytest.approx(before["S1", "pelvic_tilt"] + 12, abs=1e-6)
+    assert after["S1", "sacral_slope"] == pytest.approx(before["S1", "sacral_slope"] - 12, abs=1e-6)
+
+
+def test_without_hips_the_reason_is_theirs_and_without_s1_it_is_s1s():
+    marked = {**spine(), HIPS: mark_hips(HipAxis(reason="the femoral heads are off the film"))}
+    assert measure_spine(marked).reasons["S1", "pelvic_tilt"] == "the femoral heads are off the film"
+    del marked["S1"]
+    assert measure_spine(marked).reasons["S1", "pelvic_incidence"] == "S1 is missing"
 
 
 def test_turning_the_person_changes_none_of_these_values():
@@ -129,7 +164,13 @@ def test_nothing_is_measured_across_what_is_missing(missing):
     del whole[missing]
     values = measure_spine(whole, {"S1": "the lateral film cuts it off"})
     gone = {
-        "L1": ["lordosis_l1_s1", "lordosis_distribution", "lordosis_apex_offset", "apical_translation"],
+        "L1": [
+            "lordosis_l1_s1",
+            "lordosis_distribution",
+            "lordosis_apex_offset",
+            "apical_translation",
+            "t12_sagittal_offset",
+        ],
         "L3": ["lordosis_apex_offset", "apical_translation"],
         "L5": ["lordosis_l1_s1", "lordosis_l4_s1", "sacral_slope", "t12_sagittal_offset", "lordosis_apex_offset"],
         "S1": ["lordosis_l1_s1", "lordosis_l4_s1", "sacral_slope", "t12_sagittal_offset", "lordosis_apex_offset"],
