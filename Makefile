@@ -79,7 +79,7 @@ evaluate-network: install-test  ## simulate the network's test sets and print it
 	$(if $(CT),$(BIN)/lumbar-ext simulate-ct --ct $(CT) --labels $(LABELS) --output_dir $(SETS)/ct --n 4)
 	for command in network first-generation; do $(BIN)/lumbar-ext evaluate-$$command \
 	    --output_dir out/$$command-evaluation --sets "{'unseen people': '$(SETS)/test18', 'findings': '$(SETS)/test_pathology', \
-	'voxel renderer': '$(SETS)/test_voxels', 'real anatomies': '$(SETS)/real'$(CT_SET)}" \
+	'voxel renderer': '$(SETS)/test_voxels', 'real anatomy': '$(SETS)/real'$(CT_SET)}" \
 	    --foreign_sets "{'foreign chain': '$(SETS)/test18'}" || exit 1; done
 
 FOLDER ?=

@@ -33,6 +33,8 @@ reconstruct study/IM0001 study/IM0002 study/calibration.json second {QUICK} --la
 motion first second --output motion.json
 follow-up first second change
 picture first picture.png
+volume study/IM0001 study/IM0002 study/calibration.json volume --voxel_mm 4
+reconstruct study/IM0001 study/IM0002 study/calibration.json with_slices {QUICK} --volume_dir volume
 dicom first study/IM0001 study/IM0002 first_dicom
 deidentify study/IM0001 study/IM0002 nobody
 own-vertebrae study/IM0001 study/IM0002 study/calibration.json own --mesh_dir first {QUICK}
@@ -46,6 +48,7 @@ simulate --output_dir cohort/train --n 4 --split train {SMALL}
 simulate --output_dir cohort/validation --n 3 --split validation {SMALL}
 simulate --output_dir whole_grid --n 1 --split validation --parameters plain
 simulate-volumes cohort/validation
+evaluate-volumes "{{'mine': 'cohort/validation'}}" volumes --n_studies 1
 contact-sheet --cohort_dir cohort/train --output sheet.png
 pathology-sheet --output pathologies.png --seed 4
 mode-picture --model $RECONSTRUCTION/models/model.pt --output modes.png --modes 1
@@ -60,8 +63,8 @@ pack-weights --weights trained/model.pt --output packed/model.pt --part_mb 1
 join-weights --parts packed --output joined.pt
 evaluate-network --sets "{{'mine': 'cohort/validation'}}" --output_dir network
 evaluate-first-generation --sets "{{'mine': 'cohort/validation'}}" --output_dir first_generation
-calibrate-network --landmarks network/landmarks.csv --output confidence.json
-network-reliability --landmarks network/landmarks.csv --calibration confidence.json --output reliability.png
+calibrate-network --landmarks first_generation/landmarks.csv --output confidence.json
+network-reliability --landmarks first_generation/landmarks.csv --calibration confidence.json --output reliability.png
 evaluate-levels "{{'mine': 'cohort/validation'}}" --output levels.csv
 network-errors --dataset_dir whole_grid --bundle_root $MULTITASK --output errors.json
 evaluate-real marked real
@@ -82,8 +85,6 @@ ELSEWHERE = {
     "posture-statistics": "needs a collection of key points; tests/simulation/posture",
     "evaluate-anchors": "minutes; tests/evaluation/test_anchor_study.py",
     "evaluate-shape-values": "minutes; tests/evaluation/test_closest_instances.py",
-    "evaluate-volumes": "needs a trained field network; tests/evaluation",
-    "volume": "needs a trained field network; tests/volumes",
     "simulate-ct": "needs a CT; tests/simulation/ct",
 }
 """Verbs that are not walked, and who runs them."""

@@ -35,10 +35,10 @@ _LOGGER = logging.getLogger(__name__)
 _LUMBAR = [TISSUES.index(level) for level in LEVELS]
 _OTHER_BONE = [TISSUES.index("other_bone"), TISSUES.index("sacrum")]
 _LANDMARK_ERROR_MM = (1.0, 1.0, 3.5, 3.5, 1.5, 1.5, 3.5)
-"""Standard deviation along each axis by `anatomy.LANDMARKS`: what the network of landmarks is off on the detector (endplates 2,
-pedicles 3, processes 5 to 9 mm there, both axes), brought to the person and to one axis."""
+"""Standard deviation along each axis by `anatomy.LANDMARKS`, beside that of the whole vertebra. The network's, measured on 120
+vertebrae of 24 validation people: 0.8 to 1.3 at endplates, 1.1 to 2.7 at pedicles, 2.6 to 7.0 at processes."""
 _VERTEBRA_ERROR_MM = 0.7  # of all seven together
-_LEVEL_MISSING = 0.04  # as often as the network misses one
+_LEVEL_MISSING = 0.04  # 4 of those 120 were missing or another level's
 _ATTEMPTS = 10  # to draw a study that can be used
 _AROUND = 2.0  # sides of the box around the truth's from which points are drawn, against the truth's own
 

@@ -119,7 +119,7 @@ class VolumeOptions(Options):
         lat_image: lateral radiograph.
         calibration: JSON file of both cameras.
         output_dir: folder of the results; null to write none.
-        volume_weights: weights of the field network, which `volume_train.json` trains; none are shipped yet.
+        volume_weights: weights of the field network; the bundle's, or what `volume_train.json` has left.
         device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
         voxel_mm: edge of the voxels.
         box: least x, y, z and greatest x, y, z in world mm; null for 20 mm about the lumbar vertebrae.
