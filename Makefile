@@ -12,7 +12,7 @@ SAMPLE := $(RECONSTRUCTION)/sample
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs install-validators fuzz kills walk lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs test-torchrun install-validators fuzz kills walk lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -115,7 +115,10 @@ test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks and l
 	$(BIN)/python -m pytest tests/engine tests/batch
 
 test-pacs: install-test  ## test the way to an archive and back alone, with Debian's orthanc (skipped where it is not installed)
-	$(BIN)/python -m pytest -rs tests/pacs tests/report/dicom
+	$(BIN)/python -m pytest -rs tests/pacs tests/report/dicom tests/report/test_validators.py
+
+test-torchrun: install-test  ## test training in two processes alone: one is killed, the same command goes on
+	$(BIN)/python -m pytest tests/bundles/test_torchrun.py
 
 # Judges of HTML and glTF, which npm has; tests that need them are skipped where they are not.
 .validators/.installed: Makefile
@@ -153,7 +156,7 @@ PIP_OPTIONS := -q --disable-pip-version-check --no-compile
 STUDIES ?= studies
 PORT ?= 8000
 
-.PHONY: install-deploy test-deploy map install-label test-label label-server test-all
+.PHONY: install-deploy test-deploy map install-label test-label load label-server test-all
 
 $(DEPLOY_VENV)/.installed: constraints-deploy.txt pyproject.toml
 	$(PYTHON) -m venv $(DEPLOY_VENV)
@@ -188,6 +191,12 @@ test-label: install-label  ## test the MONAI Label server
 test-all: test  ## run all tests: the package, then both applications in their own environments
 	$(MAKE) --no-print-directory install-deploy install-label
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-deploy test-label
+
+CLIENTS ?= 50
+LOAD_SECONDS ?= 600
+
+load: install-label  ## CLIENTS at once on a MONAI Label server for LOAD_SECONDS: what is answered, memory, queue, files left
+	$(LABEL_VENV)/bin/python -m benchmarks.label_load --clients $(CLIENTS) --seconds $(LOAD_SECONDS)
 
 label-server: install-label  ## serve the radiographs in STUDIES to MONAI Label clients on this machine
 	$(LABEL_VENV)/bin/python -m lumbar_ext.label --studies $(STUDIES) --port $(PORT)

@@ -64,7 +64,11 @@ class LumbarReconstructionApp(Application):
         store = self.study and ArchiveStoreOperator(self, study=self.study, writers=list(ENCODERS), name="store")
         for name, encode in ENCODERS.items():
             writer = DicomWriterOperator(
-                self, encode=encode, output_dir=output_dir / DICOM_FOLDER, name=f"{name}_writer"
+                self,
+                encode=encode,
+                output_dir=output_dir / DICOM_FOLDER,
+                hand_on=store is not None,
+                name=f"{name}_writer",
             )
             self.add_flow(loader, writer, {("pair", "pair")})
             self.add_flow(reconstruct, writer, {("folder", "folder")})

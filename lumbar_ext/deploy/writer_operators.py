@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from monai.deploy.core import ConditionType, Fragment, Operator, OperatorSpec
+from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.report.dicom.export import Encode, write_objects
@@ -16,25 +16,36 @@ from lumbar_ext.report.dicom.ownership import check_ownership
 class DicomWriterOperator(Operator):
     """Writes the DICOM objects of one kind that belong to a reconstruction.
 
-    Input ports: `folder` (the reconstruction's files) and `pair` (`RadiographPair`). Output port: `files`, a list of paths that
-    nobody has to receive.
+    Input ports: `folder` (the reconstruction's files) and `pair` (`RadiographPair`). Output port, where they
+    are handed on: `files`, a list of paths.
 
     Args:
         fragment: the application.
         encode: makes the objects.
         output_dir: folder for the files, made if absent.
+        hand_on: whether another operator receives the paths.
     """
 
-    def __init__(self, fragment: Fragment, *args: Any, encode: Encode, output_dir: str | Path, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        fragment: Fragment,
+        *args: Any,
+        encode: Encode,
+        output_dir: str | Path,
+        hand_on: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.encode = encode
+        self.hand_on = hand_on
         self.output_dir = Path(output_dir)
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
-        """Declares the ports: the results' folder and the pair's headers; the files."""
+        """Declares the ports: the results' folder and the pair's headers; the files, if they are handed on."""
         spec.input("folder")
         spec.input("pair")
-        spec.output("files").condition(ConditionType.NONE)
+        if self.hand_on:
+            spec.output("files")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
         """Encodes and writes; the files are complete or absent.
@@ -49,4 +60,5 @@ class DicomWriterOperator(Operator):
         paths = write_objects(objects, self.output_dir)
         for path in paths:
             logging.getLogger(__name__).info("written: %s", path)
-        op_output.emit(paths, "files")
+        if self.hand_on:
+            op_output.emit(paths, "files")

@@ -8,12 +8,14 @@ of them, in two seconds a study. A reconstruction adds the errors of L1 to L5, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
+from lumbar_ext.engine.completed import completed
 from lumbar_ext.evaluation.measurement_errors import MeasurementError, signed_error, true_meshes, true_neighbours
 from lumbar_ext.evaluation.measurement_study import format_table, write_rows
 from lumbar_ext.evaluation.truth import study_items
@@ -24,12 +26,18 @@ from lumbar_ext.measurements.uncertainty.interval_calibration import interval_ki
 from lumbar_ext.measurements.uncertainty.posterior import N_SAMPLES
 from lumbar_ext.measurements.uncertainty.registered import checked_anchors, marked_anchors
 from lumbar_ext.measurements.values.spine_values import mark_spine, measure_spine
-from lumbar_ext.studies.biplanar_study import read_study
+from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
 from lumbar_ext.studies.study_folder import TruthFolder
+from lumbar_ext.typed_values import Count
 
 
 def evaluate_anchors(
-    dataset_dirs: list[str], csv_path: str, *, bundle_root: str | None = None, limit: int | None = None
+    dataset_dirs: list[str],
+    csv_path: str,
+    *,
+    bundle_root: str | None = None,
+    limit: int | None = None,
+    workers: Count = 1,
 ) -> None:
     """Prints the errors of values with T12 and S1, and why these could not be located, and writes a row for each value.
 
@@ -38,27 +46,48 @@ def evaluate_anchors(
         csv_path: CSV file for the rows, as `calibrate-measurements` reads them.
         bundle_root: folder of the network's bundle, if it is another one than the package's.
         limit: the first studies of each folder only.
+        workers: processes; more than one need the extra [cohort].
     """
-    from lumbar_ext.workflow.locate_and_look import observe_located
-    from lumbar_ext.workflow.network_bundle import load_locating_networks
-
-    networks = load_locating_networks(bundle_dir(MULTITASK, bundle_root))
-    errors: list[MeasurementError] = []
-    for item in [item for folder in dataset_dirs for item in study_items(folder, folder, limit=limit)]:
-        name, truth = Path(item["output_dir"]).name, TruthFolder(Path(item["truth_dir"]))
-        study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
-        located = observe_located(*networks, study).located_anchors()
-        meshes = true_meshes(truth.path)
-        marks, _ = mark_spine(meshes)
-        spine = {
-            level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()
-        }
-        located = checked_anchors(located, spine)
-        for level, reason in located.missing.items():
+    items = [item for folder in dataset_dirs for item in study_items(folder, folder, limit=limit)]
+    names = [Path(item["output_dir"]).name for item in items]
+    found = dict(completed(AnchorTask(bundle_dir(MULTITASK, bundle_root)), items, names, workers))
+    for index, name in enumerate(names):
+        for level, reason in found[index][1].items():
             print(f"{name}: {level}: {reason}")
-        errors += anchor_errors(name, spine, located, read_anchors(truth.anchors))
+    errors = [error for index in range(len(items)) for error in found[index][0]]
     write_rows(csv_path, errors)
     print(format_table("T12 and S1 as located, over true vertebrae", errors))
+
+
+@dataclass(frozen=True)
+class AnchorTask:
+    """The task of the processes that locate T12 and S1: of each study, its rows, and by level why one is not located.
+
+    Args:
+        bundle_root: folder of the network's bundle.
+    """
+
+    bundle_root: Path
+
+    def prepare(self) -> Callable[[Mapping[str, str]], tuple[list[MeasurementError], dict[str, str]]]:
+        """Loads the networks."""
+        from lumbar_ext.workflow.locate_and_look import observe_located
+        from lumbar_ext.workflow.network_bundle import load_locating_networks
+
+        networks = load_locating_networks(self.bundle_root)
+        return lambda item: _study_errors(item, lambda study: observe_located(*networks, study).located_anchors())
+
+
+def _study_errors(
+    item: Mapping[str, str], locate: Callable[[BiplanarStudy], LocatedAnchors]
+) -> tuple[list[MeasurementError], dict[str, str]]:
+    name, truth = Path(item["output_dir"]).name, TruthFolder(Path(item["truth_dir"]))
+    located = locate(read_study(item["ap_image"], item["lat_image"], item["calibration"]))
+    meshes = true_meshes(truth.path)
+    marks, _ = mark_spine(meshes)
+    spine = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
+    located = checked_anchors(located, spine)
+    return anchor_errors(name, spine, located, read_anchors(truth.anchors)), dict(located.missing)
 
 
 def anchor_errors(

@@ -10,7 +10,7 @@ nearer; wrong when it is not, or there is none of that name; missed when it is t
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
+from lumbar_ext.engine.completed import completed
 from lumbar_ext.evaluation.truth import study_items
 from lumbar_ext.geometry import triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
@@ -25,6 +26,7 @@ from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
 from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
 from lumbar_ext.studies.study_folder import TruthFolder
 from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment
+from lumbar_ext.typed_values import Count
 from lumbar_ext.workflow.observe import SeenViews, see_views, to_network_grids
 
 RIGHT_CENTRE_MM = 13.0  # half the least distance of neighbouring lumbar centres, which lie 25-45 mm apart
@@ -144,6 +146,7 @@ def evaluate_levels(
     first_generation: bool = False,
     bundle_root: str | None = None,
     output: str | None = None,
+    workers: Count = 1,
 ) -> None:
     """Prints the table of some sets.
 
@@ -152,14 +155,13 @@ def evaluate_levels(
         first_generation: measure the former network, each view alone and both together.
         bundle_root: folder of the network's bundle, if it is another one than the package's.
         output: CSV file with one row a level.
+        workers: processes; more than one need the extra [cohort].
     """
-    measure = (_levels_of_the_first if first_generation else _located_levels)(bundle_dir(MULTITASK, bundle_root))
-    outcomes: list[LevelOutcome] = []
-    for name, folder in sets.items():
-        for item in study_items(folder, folder):
-            study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
-            landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).positions_mm
-            outcomes += measure(name, Path(item["output_dir"]).name, study, landmarks_mm[:, :2, 2].mean(1))
+    task = LevelTask(bundle_dir(MULTITASK, bundle_root), first_generation)
+    items = [(name, item) for name, folder in sets.items() for item in study_items(folder, folder)]
+    names = [Path(item["output_dir"]).name for _, item in items]
+    found = dict(completed(task, items, names, workers))
+    outcomes = [outcome for index in range(len(items)) for outcome in found[index]]
     if output is not None:
         with Path(output).open("w", newline="", encoding="utf-8") as file:
             rows = csv.DictWriter(file, [field.name for field in fields(LevelOutcome)])
@@ -169,6 +171,30 @@ def evaluate_levels(
 
 
 LevelMeasure = Callable[[str, str, BiplanarStudy, np.ndarray], list[LevelOutcome]]
+
+
+@dataclass(frozen=True)
+class LevelTask:
+    """The task of the processes that measure levels: of each set's name and study, the outcomes.
+
+    Args:
+        bundle_root: folder of the network's bundle.
+        first_generation: the former network.
+    """
+
+    bundle_root: Path
+    first_generation: bool
+
+    def prepare(self) -> Callable[[tuple[str, Mapping[str, str]]], list[LevelOutcome]]:
+        """Loads the networks."""
+        measure = (_levels_of_the_first if self.first_generation else _located_levels)(self.bundle_root)
+        return lambda named: _measured(measure, *named)
+
+
+def _measured(measure: LevelMeasure, set_name: str, item: Mapping[str, str]) -> list[LevelOutcome]:
+    study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
+    landmarks_mm = read_landmarks(TruthFolder(Path(item["truth_dir"])).landmarks).positions_mm
+    return measure(set_name, Path(item["output_dir"]).name, study, landmarks_mm[:, :2, 2].mean(1))
 
 
 def _levels_of_the_first(bundle_root: Path) -> LevelMeasure:

@@ -24,6 +24,7 @@ from lumbar_ext.label.reconstruction_task import ReconstructionTask
 from lumbar_ext.label.seen_radiograph import MULTITASK, NetworkBundle
 from lumbar_ext.label.training_task import TrainingTask
 from lumbar_ext.label.view_tasks import DecompositionTask, LandmarkTask
+from lumbar_ext.label.web.waiting import queue_length
 
 
 class LumbarLabelApp(MONAILabelApp):
@@ -76,6 +77,10 @@ class LumbarLabelApp(MONAILabelApp):
     def init_strategies(self) -> dict[str, Strategy]:
         """The ways to choose the next image to label, by name."""
         return {"uncertainty": Uncertainty(self.network), "random": Random()}
+
+    def info(self) -> dict[str, Any]:
+        """What MONAI Label tells of an app, and `queue`, how many requests that compute are not answered yet."""
+        return {**super().info(), "queue": queue_length()}
 
     def infer(self, request: Mapping[str, Any], datastore: GuardedDatastore | None = None) -> dict[str, Any]:
         """Runs a task on an image of the studies folder, and on nothing else.

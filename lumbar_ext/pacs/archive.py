@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,13 +65,13 @@ class Archive:
             InputError: if it refuses the credentials, or the filters.
         """
         with self._client() as client:
-            found = client.search_for_studies(search_filters=dict(filters), get_remaining=True)
-        return list(dict.fromkeys(uid for uid in (_value(item, _STUDY_UID) for item in found) if uid))
+            return list(_all_pages(partial(client.search_for_studies, search_filters=dict(filters)), _STUDY_UID))
 
     def has_results(self, study_uid: str) -> bool:
         """Whether a report of this package lies with a study."""
         with self._client() as client:
-            series = client.search_for_series(study_uid, fields=["SeriesDescription"], get_remaining=True)
+            search = partial(client.search_for_series, study_uid, fields=["SeriesDescription"])
+            series = _all_pages(search, _SERIES_UID).values()
         return any(
             _value(item, _MODALITY) == "SR" and _value(item, _DESCRIPTION).startswith(MEASUREMENTS_SERIES)
             for item in series
@@ -79,8 +80,8 @@ class Archive:
     def fetch(self, study_uid: str, folder: str | Path) -> None:
         """Writes the radiographs of a study as files into a folder."""
         with self._client() as client:
-            found = client.search_for_series(study_uid, get_remaining=True)
-            wanted = [_value(item, _SERIES_UID) for item in found if _value(item, _MODALITY) in MODALITIES]
+            found = _all_pages(partial(client.search_for_series, study_uid), _SERIES_UID)
+            wanted = [uid for uid, series in found.items() if _value(series, _MODALITY) in MODALITIES]
             images = [image for uid in wanted for image in client.retrieve_series(study_uid, uid)]
         for number, image in enumerate(images):
             image.save_as(Path(folder, f"{number:04d}.dcm"), enforce_file_format=True)
@@ -154,6 +155,23 @@ class Archive:
         if not isinstance(given, dict) or not {"user", "token"} & given.keys():
             raise InputError(f"{path}: expected user and password, or token")
         return {name: str(value) for name, value in given.items()}
+
+
+def _all_pages(search: Callable[..., list[dict]], uid_tag: str) -> dict[str, dict]:
+    """By their UIDs, what all pages of a search hold.
+
+    A page on which nothing is new is the last one: an archive may take no notice of the offset, as Orthanc 1.10 does where a
+    filter is not in its index (Modalities in Study).
+    """
+    found: dict[str, dict] = {}
+    seen = 0
+    while True:
+        page = search(offset=seen)
+        seen += len(page)
+        new = {uid: item for item in page if (uid := _value(item, uid_tag)) and uid not in found}
+        if not new:
+            return found
+        found |= new
 
 
 def _value(item: Mapping[str, dict], tag: str) -> str:

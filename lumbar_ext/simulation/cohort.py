@@ -12,15 +12,15 @@ A run that was interrupted is resumed by the same command.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lumbar_ext.bundle_paths import default_anatomy
+from lumbar_ext.engine.completed import completed
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import remove_leftovers
 from lumbar_ext.simulation.bones.simulated_population import Population
@@ -132,7 +132,8 @@ def write_cohort(
     for plan in set(plans) - set(todo):
         _refuse_other_voxels(job.output_dir / plan.name, spec.voxel_mm)
     started = time.perf_counter()
-    for _ in tqdm(_run(job, todo, int(workers)), total=len(todo), desc=f"{split} studies"):
+    written = completed(job, todo, [plan.name for plan in todo], int(workers), threads=1)
+    for _ in tqdm(written, total=len(todo), desc=f"{split} studies"):
         pass
     elapsed = time.perf_counter() - started
     rate = len(todo) / max(elapsed, 1e-9)
@@ -151,25 +152,3 @@ def _refuse_other_voxels(study: Path, voxel_mm: float | None) -> None:
     found = StudyFolder(study).truth.read_meta().get("voxel_mm")
     if found != voxel_mm:
         raise InputError(f"{study}: was made with voxel_mm {found}, expected {voxel_mm}, or another folder")
-
-
-def _run(job: CohortJob, plans: list[StudyPlan], workers: int) -> Iterator[None]:
-    """Writes the studies, and yields after each."""
-    if workers <= 1:
-        # As the engine's processes do: with another number of threads sums have other last bits, and files other bytes.
-        with threadpool_limits(1):
-            yield from map(job.prepare(), plans)
-        return
-    # Dask comes with an extra that one process does without.
-    from lumbar_ext.engine.run import run_items
-    from lumbar_ext.engine.task import How, ItemLimits
-
-    crashed = []
-    for index, ended in run_items(job, plans, ItemLimits(threads=1), workers=workers):
-        if ended.how is How.BAD_INPUT:
-            raise InputError(ended.message)
-        if ended.how is not How.DONE:
-            crashed.append(f"{plans[index].name}: {ended.message}\n{ended.log}")
-        yield
-    if crashed:
-        raise RuntimeError("\n".join([f"{len(crashed)} studies crashed; all others are there", *crashed]))

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import requests
 
+from benchmarks.label_load import temporary_files
 from tests.radiographs.dicom_study import SAMPLE, write_image
 
 
@@ -227,15 +228,9 @@ def test_images_are_added_once_and_of_known_types(server):
     assert requests.delete(put, params={"id": "new_ap"}, timeout=60).status_code == 200
 
 
-def temporary_files(server):
-    """What lies in the server's own temporary folder."""
-    environment = psutil.Process(server.process.pid).environ()
-    private = [folder for folder in Path(environment.get("TMPDIR", "/tmp")).glob("lumbar_ext-label-*")]
-    return {path for folder in private for path in folder.rglob("*") if path.is_file()}
-
-
 def test_uploads_are_bounded_and_leave_nothing_behind(server):
-    before = temporary_files(server)
+    own = psutil.Process(server.process.pid)
+    before = temporary_files(own)
     url = f"{server.url}/datastore/image"
     answer = requests.put(url, params={"image": "big"}, data=endless_form(), headers=MULTIPART, timeout=600)
     assert answer.status_code == 413 and "expected one radiograph" in detail(answer)
@@ -251,7 +246,7 @@ def test_uploads_are_bounded_and_leave_nothing_behind(server):
         assert requests.put(url, params={"image": image}, files=files, timeout=60).status_code == 400
     assert put_label(server, b"{}").status_code == 400
     assert infer(server, image="", files={"file": ("a.png", b"x")}).status_code == 400
-    assert temporary_files(server) == before
+    assert temporary_files(own) == before
 
 
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}

@@ -15,6 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from lumbar_ext.errors import InputError
 from lumbar_ext.label.web.responsive import answer_in_threads
 from lumbar_ext.label.web.served import BoundedBody, serve_only_what_is_used
+from lumbar_ext.label.web.waiting import Counted
 from lumbar_ext.workflow.error_reporting import disk_error_behind, input_error_behind
 
 HOSTS_VARIABLE = "LUMBAR_EXT_HOSTS"
@@ -23,6 +24,7 @@ _BAD_REQUEST, _NO_STORAGE, _SERVER_ERROR = 400, 507, 500  # status codes, RFC 91
 __all__ = ["app"]
 
 answer_in_threads(app)
+app.add_middleware(Counted)
 serve_only_what_is_used(app)
 app.add_middleware(BoundedBody)
 
