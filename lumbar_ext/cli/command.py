@@ -243,7 +243,7 @@ def overview() -> str:
         lines.append(title)
         for verb in verbs:
             extra = f"  [{verb.extra}]" if verb.extra else ""
-            lines.append(f"  {verb.name:<24}{verb.line}{extra}")
+            lines.append(f"  {verb.name:<26}{verb.line}{extra}")
         lines.append("")
     lines += [
         "lumbar-ext VERB --help shows a verb's options; [extra] what pip install 'lumbar_ext[extra]' must add.",
