@@ -1,11 +1,13 @@
 """What finding the cameras from the films themselves costs, on studies of a cohort with known truth.
 
     lumbar-ext simulate --output_dir COHORT --n 12 --seed 0 --split validation
-    python benchmarks/self_calibration.py COHORT --n 12 --known_to_mm 20 [--network]
+    python benchmarks/self_calibration.py COHORT --n 12 --known_to_mm 20 [--network] [--marker_mm 100]
 
 With `--network` the landmarks are those that the network sees on the films, as `lumbar-ext calibrate-films` takes them. Else
 they are the true ones with normal errors of the standard deviations that the adjustment expects of marks (`SpinePrior.seen_mm`,
-halved in variance by the two axes). Distances are stated with errors of `--known_to_mm`. Then the true pixels are triangulated
+halved in variance by the two axes). Distances are stated with errors of `--known_to_mm`, or not at all where that is 0. With
+`--marker_mm` a marker of that length lies within 40 mm (standard deviation) of the middle of the spine, any way round,
+and its ends are marked on both films with errors of 0.5 mm on the detector. Then the true pixels are triangulated
 with the cameras that were found, so that what differs from the truth was added by them alone.
 """
 
@@ -18,17 +20,18 @@ from itertools import pairwise
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
-from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
-from lumbar_ext.cli.uncalibrated_films import seen_by_network
+from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
 from lumbar_ext.geometry import BiplanarGeometry, fit_rigid
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
-from lumbar_ext.registration.self_calibration import FilmPrior, SpinePrior, geometry_angle_deg, self_calibrate
+from lumbar_ext.registration.self_calibration import FilmPrior, Marker, SpinePrior, geometry_angle_deg, self_calibrate
 from lumbar_ext.shape.model.level_shape import level_shapes
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.study_folder import StudyFolder, study_folders
+from lumbar_ext.workflow.film_calibration import seen_by_network
+from lumbar_ext.workflow.network_bundle import load_locating_networks
 
 _SHARE = 1 / 1.2 / np.sqrt(2)
 """`seen_mm` is 1.2 times the network's mean errors, over both axes."""
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=12, help="studies")
     parser.add_argument("--known_to_mm", type=float, default=20.0, help="standard deviation of the distances")
     parser.add_argument("--network", action="store_true", help="landmarks as the network sees them")
+    parser.add_argument("--marker_mm", type=float, help="length of a marker")
     arguments = parser.parse_args()
     model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
     means, rng, rows = [shape.landmark_mean_mm for shape in level_shapes(model)], np.random.default_rng(0), []
@@ -49,10 +53,12 @@ def main() -> None:
     for folder in [StudyFolder(path) for path in study_folders(arguments.dataset_dir)][: arguments.n]:
         geometry, truth = read_calibration(folder.calibration), read_landmarks(folder.truth.landmarks)
         exact = {view: ViewLandmarks(truth.positions_px[view], np.ones((len(LEVELS), 7))) for view in VIEWS}
-        films = _films(geometry, truth.positions_mm[:, :2].mean((0, 1)), arguments.known_to_mm, rng)
+        middle_mm = truth.positions_mm[:, :2].mean((0, 1))
+        films = _films(geometry, middle_mm, arguments.known_to_mm, rng)
+        marker = arguments.marker_mm and _marker(geometry, middle_mm, arguments.marker_mm, rng)
         started = time.process_time()
         seen = _by_network(folder, films) if arguments.network else _marked(exact, geometry, rng)
-        found = self_calibrate(seen, means, films)
+        found = self_calibrate(seen, means, films, marker=marker)
         seconds = time.process_time() - started
         again = triangulate_landmarks(found.geometry, exact).positions_mm
         rows.append(
@@ -81,7 +87,8 @@ def _marked(
 
 
 def _by_network(folder: StudyFolder, films: dict[str, FilmPrior]) -> dict[str, ViewLandmarks]:
-    return seen_by_network({view: read_radiograph(folder.picture(view)) for view in VIEWS}, films)
+    radiographs = {view: read_radiograph(folder.picture(view)) for view in VIEWS}
+    return seen_by_network(radiographs, films, *load_locating_networks(bundle_dir(MULTITASK))).landmarks
 
 
 def _films(
@@ -92,10 +99,25 @@ def _films(
     for view, axis in (("ap", 0), ("lat", 1)):
         camera = geometry[view]
         detector, person = abs(camera.source_distance_mm), abs(float((middle_mm - camera.source_mm) @ camera.normal))
-        stated = [(value + rng.normal(0, known_to_mm), known_to_mm) for value in (detector, person)]
         reversed_beam = bool(camera.central_direction[axis] > 0)
+        if not known_to_mm:
+            films[view] = FilmPrior(camera.size_px, camera.pixel_spacing_mm, reversed_beam=reversed_beam)
+            continue
+        stated = [(value + rng.normal(0, known_to_mm), known_to_mm) for value in (detector, person)]
         films[view] = FilmPrior(camera.size_px, camera.pixel_spacing_mm, *stated, reversed_beam=reversed_beam)
     return films
+
+
+def _marker(geometry: BiplanarGeometry, middle_mm: np.ndarray, length_mm: float, rng: np.random.Generator) -> Marker:
+    """A marker near the spine, as somebody marks it."""
+    way = rng.normal(0, 1, 3)
+    start = middle_mm + rng.normal(0, 40, 3)
+    ends = np.array([start, start + length_mm * way / np.linalg.norm(way)])
+    marked = {
+        view: geometry[view].project(ends) + rng.normal(0, 0.5, (2, 2)) / geometry[view].pixel_spacing_mm
+        for view in VIEWS
+    }
+    return Marker(length_mm, marked)
 
 
 def _differences(found_mm: np.ndarray, true_mm: np.ndarray, means: list[np.ndarray]) -> list[float]:

@@ -62,7 +62,7 @@ def reconstruct(
     Args:
         ap_image: AP radiograph: DICOM, PNG or NIfTI.
         lat_image: lateral radiograph.
-        calibration: JSON file of both cameras.
+        calibration: JSON file of both cameras, or the word films to find them from what the films show.
         output_dir: folder for all files that the command writes; none are written if omitted.
         options: of the command (`lumbar-ext reconstruct --help`), such as `keep_apart=True`; entries of the bundle's
             config with # between levels as keys of a dictionary, `**{"network_def#n_modes": 14}`.

@@ -17,6 +17,7 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.workflow.bundle_workflow import run_bundle
 from lumbar_ext.workflow.options import (
     EvaluationOptions,
+    FilmOptions,
     OwnVertebraeOptions,
     RadiographOptions,
     ReconstructionOptions,
@@ -101,7 +102,7 @@ reconstruct = BundleVerb(
     "Reconstructs L1 to L5 from two calibrated radiographs.",
     RECONSTRUCTION,
     ("inference",),
-    (ReconstructionOptions,),
+    (ReconstructionOptions, FilmOptions),
     ("ap_image", "lat_image", "calibration", "output_dir"),
 )
 volume = BundleVerb(

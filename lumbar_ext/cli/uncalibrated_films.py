@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
-from lumbar_ext.errors import InputError
-from lumbar_ext.io.calibration import CameraUncertainty, write_calibration
+from lumbar_ext.io.calibration import write_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.radiographs.formats import read_radiograph
-from lumbar_ext.radiographs.radiograph import Radiograph, with_bone_bright
-from lumbar_ext.registration.self_calibration import FilmPrior, expected_geometry, self_calibrate
-from lumbar_ext.shape.model.level_shape import level_shapes
+from lumbar_ext.registration.self_calibration import expected_geometry, geometry_angle_deg
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
-from lumbar_ext.transforms.single_view import displayed_camera
-from lumbar_ext.workflow.locate_and_look import see_located
+from lumbar_ext.workflow.film_calibration import FilmCalibration, SeenFilms, film_priors
 from lumbar_ext.workflow.network_bundle import load_locating_networks
-from lumbar_ext.workflow.observe import naming_the_persons_sides
+from lumbar_ext.workflow.options import FilmOptions
 
 NETWORK = "network"
-_USUAL = FilmPrior((2, 2), (1.0, 1.0))
 
 
 def calibrate_films(
@@ -30,6 +27,7 @@ def calibrate_films(
     output: str,
     *,
     landmarks: str = NETWORK,
+    marked_points: str = "",
     pixel_spacing_mm: float | None = None,
     ap_detector_mm: float | None = None,
     ap_person_mm: float | None = None,
@@ -38,6 +36,7 @@ def calibrate_films(
     known_to_mm: float = 20.0,
     posteroanterior: bool = False,
     lateral_from_right: bool = False,
+    marker_mm: float | None = None,
 ) -> None:
     """Writes the calibration of two films of a room that nobody calibrated: a cone beam each, in the usual display orientation.
 
@@ -50,6 +49,7 @@ def calibrate_films(
         output: the JSON file to write.
         landmarks: `network` for what the network sees; `landmarks.json` of a reconstruction of these films, whose pixels are
             used; empty for none: the file then holds what is expected of any two films, 90 degrees apart.
+        marked_points: CSV file (`view,point,u_px,v_px`) of `marker_start` and `marker_end` on both films; empty for none.
         pixel_spacing_mm: on the detector, of films that do not state it (PNG).
         ap_detector_mm: distance from the source to the detector of the AP film; 1150 +- 100 if omitted.
         ap_person_mm: distance from the source to the middle of the spine; 900 +- 80 if omitted.
@@ -58,52 +58,40 @@ def calibrate_films(
         known_to_mm: standard deviation of the distances that are given.
         posteroanterior: whether the source stood behind the person in the first film.
         lateral_from_right: whether it stood on the person's right in the second.
+        marker_mm: length of that marker, which then sets the scale.
 
     Raises:
         InputError: for a file that cannot be used, a film without pixel spacing, or films that are no pair of one spine.
     """
-    given = {"ap": (ap_detector_mm, ap_person_mm), "lat": (lat_detector_mm, lat_person_mm)}
-    reversed_beam = {"ap": posteroanterior, "lat": lateral_from_right}
-    films, radiographs = {}, {}
-    for view, image in zip(VIEWS, (ap_image, lat_image), strict=True):
-        film = radiographs[view] = read_radiograph(image)
-        spacing = film.pixel_spacing_mm or (None if pixel_spacing_mm is None else (pixel_spacing_mm, pixel_spacing_mm))
-        if spacing is None:
-            raise InputError(f"{image}: states no pixel spacing, expected --pixel_spacing_mm")
-        detector, person = (
-            usual if value is None else (value, known_to_mm)
-            for value, usual in zip(given[view], (_USUAL.source_detector_mm, _USUAL.source_person_mm), strict=True)
-        )
-        films[view] = FilmPrior(film.size_px, spacing, detector, person, reversed_beam=reversed_beam[view])
+    options = FilmOptions(
+        pixel_spacing_mm,
+        ap_detector_mm,
+        ap_person_mm,
+        lat_detector_mm,
+        lat_person_mm,
+        known_to_mm,
+        posteroanterior,
+        lateral_from_right,
+        marker_mm,
+    )
+    radiographs = {view: read_radiograph(image) for view, image in zip(VIEWS, (ap_image, lat_image), strict=True)}
+    films = film_priors(radiographs, options)
     if not landmarks:
         write_calibration(expected_geometry(films), output)
         print(f"{output}: what is expected of two films 90 deg apart, not what they show; see --landmarks")
         return
-    seen = seen_by_network(radiographs, films) if landmarks == NETWORK else _of_file(landmarks)
     model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
-    calibrated = self_calibrate(seen, [shape.landmark_mean_mm for shape in level_shapes(model)], films)
-    angle, sure = calibrated.angle_deg
-    write_calibration(calibrated.geometry, output, CameraUncertainty(calibrated.size_sd, sure, calibrated.scale_from))
-    print(f"{output}: {angle:.1f} ± {sure:.1f} deg between the films; scale from {calibrated.scale_from}")
+    seen = None if landmarks == NETWORK else _of_file(landmarks)
+    networks = load_locating_networks(bundle_dir(MULTITASK)) if seen is None else (None, None)
+    found = FilmCalibration(*networks, model, options).find(radiographs, marked_points, seen)
+    for doubt in found.doubts:
+        warnings.warn(doubt, stacklevel=2)
+    angle, known = geometry_angle_deg(found.geometry), found.uncertainty
+    write_calibration(found.geometry, output, known)
+    print(f"{output}: {angle:.1f} ± {known.angle_sd_deg:.1f} deg between the films; scale from {known.scale_from}")
 
 
-def _of_file(path: str) -> dict[str, ViewLandmarks]:
+def _of_file(path: str) -> SeenFilms:
     found = read_landmarks(path)
-    return {view: ViewLandmarks(found.positions_px[view], np.nan_to_num(found.confidence[view])) for view in VIEWS}
-
-
-def seen_by_network(radiographs: dict[str, Radiograph], films: dict[str, FilmPrior]) -> dict[str, ViewLandmarks]:
-    """What the network sees on each film by itself, in the film's pixels; the person's own sides."""
-    network, locator = load_locating_networks(bundle_dir(MULTITASK))
-    found = {}
-    for view, film in films.items():
-        camera = displayed_camera(film.size_px, film.pixel_spacing_mm)
-        pixels = with_bone_bright(radiographs[view]).pixels.astype(np.float32)
-        seen, _ = see_located(network, locator, pixels, camera, "ap")
-        decoded = seen.decoded
-        if view == "lat" and film.reversed_beam:
-            # The network takes the source to stand on the person's left.
-            decoded = naming_the_persons_sides(decoded)
-        positions = seen.canonical.to_original_px(decoded.landmarks_px)
-        found[view] = ViewLandmarks(positions, decoded.landmark_confidence)
-    return found
+    landmarks = {view: ViewLandmarks(found.positions_px[view], np.nan_to_num(found.confidence[view])) for view in VIEWS}
+    return SeenFilms(landmarks, found.anchors.positions_px)

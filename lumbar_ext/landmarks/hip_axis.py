@@ -13,8 +13,9 @@ from lumbar_ext.landmarks.marked_points import FEMORAL_HEADS, MarkedPoints
 from lumbar_ext.landmarks.sacral_endplate import SacralEndplate, endplate_frame
 
 NOT_MARKED = "the femoral heads are not marked on the films (--marked_points)"
-MARK_SD_MM = 2.0
-"""Of the middle of both heads along an axis: the centre of a circle 45 mm wide is set by eye; an assumption."""
+MARK_SD_MM, LATERAL_SD_MM = 2.0, 3.0
+"""Of the middle of both heads along an axis, marked in both views or on the lateral film alone: centres of circles 45 mm wide
+are set by eye, and a lateral beam shows the two heads enlarged differently."""
 
 _FROM_S1_MM = (50.0, 170.0)
 """Distances of the hips from the centre of S1's endplate, about 100 mm in adults, with room for the smallest and largest."""
@@ -27,16 +28,18 @@ class HipAxis:
     Args:
         middle_mm: [3] world mm; None where it cannot be had.
         reason: why not.
+        sd_mm: of the middle along an axis.
     """
 
     middle_mm: np.ndarray | None = None
     reason: str = NOT_MARKED
+    sd_mm: float = MARK_SD_MM
 
     def samples(self, count: int, seed: int = 2) -> HipAxis:
         """Plausible places of it, `middle_mm` [count, 3]."""
         if self.middle_mm is None:
             return self
-        noise = np.random.default_rng(seed).normal(0, MARK_SD_MM, (count, 3))
+        noise = np.random.default_rng(seed).normal(0, self.sd_mm, (count, 3))
         return HipAxis(self.middle_mm + noise, "")
 
 
@@ -63,14 +66,15 @@ def locate_hips(geometry: BiplanarGeometry, marked: MarkedPoints, sacrum: Sacral
         gap = float(np.sqrt(np.mean(found.gap_mm**2)))
         if gap > LARGEST_GAP_MM:
             return HipAxis(reason=f"the marks of both films show the femoral heads {gap:.0f} mm apart")
-        middle = found.points_mm.mean(0)
+        middle, sd_mm = found.points_mm.mean(0), MARK_SD_MM
     else:
+        sd_mm = LATERAL_SD_MM
         middle = _on_midsagittal_plane(geometry, np.mean(heads["lat"], axis=0), sacrum)
     low, high = _FROM_S1_MM
     away = float(np.linalg.norm(middle - sacrum.points_mm[0]))
     if not low <= away <= high:
         return HipAxis(reason=f"the marks lie {away:.0f} mm from S1, expected {low:g} to {high:g}")
-    return HipAxis(middle, "")
+    return HipAxis(middle, "", sd_mm)
 
 
 def _on_midsagittal_plane(geometry: BiplanarGeometry, pixel: np.ndarray, sacrum: SacralEndplate) -> np.ndarray:

@@ -19,14 +19,20 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LEVELS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, fit_rigid
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, fit_rigid, triangulate
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, triangulate_landmarks
 
 _MOST_MISFIT = 2.0
 """Weighted root mean square misfit, in standard deviations, from which on the films do not show one spine."""
+_DOUBTFUL_MISFIT = 0.4
+"""The same, from which on it is said: validation people with their own films have 0.26 to 0.34, with one film's names moved
+by a level 0.43 to 0.76, with another's lateral film 0.36 to 0.67 (`docs/cameras.md`)."""
 _ANGLES_DEG = (50.0, 130.0)  # between the films of an AP and a lateral view, however badly set up
+_ROBUST_FROM = 1.5  # standard deviations, from which on a residual counts linearly
+_LEVEL_APART_MM = 15.0
+"""Half the height of a lumbar level: how far apart the rays of T12 or S1 pass where the films count differently."""
 _FAR_SD = 4.0  # from its prior, where nothing measured lies any more
 
 
@@ -76,6 +82,23 @@ class SpinePrior:
 
 
 @dataclass(frozen=True)
+class Marker:
+    """Something of known length that both films show, such as a radiopaque ruler.
+
+    Args:
+        length_mm: distance of its ends.
+        ends_px: by view, [2, 2] (u, v) of both ends, in the same order.
+        length_sd_mm: standard deviation of the length.
+        seen_mm: of where an end was marked, on the detector along an axis.
+    """
+
+    length_mm: float
+    ends_px: Mapping[str, np.ndarray]
+    length_sd_mm: float = 0.5
+    seen_mm: float = 0.5
+
+
+@dataclass(frozen=True)
 class SelfCalibration:
     """The cameras, and how well they are known.
 
@@ -85,6 +108,7 @@ class SelfCalibration:
         size_sd: relative standard deviation of all lengths.
         scale_from: what decides the scale, in words.
         misfit: weighted root mean square of all that was known, in standard deviations; about 1 or less where all is well.
+        doubts: what speaks against relying on them, each a sentence.
     """
 
     geometry: BiplanarGeometry
@@ -92,6 +116,7 @@ class SelfCalibration:
     size_sd: float
     scale_from: str
     misfit: float
+    doubts: tuple[str, ...] = ()
 
 
 def self_calibrate(
@@ -99,6 +124,9 @@ def self_calibrate(
     means_mm: Sequence[np.ndarray],
     films: Mapping[str, FilmPrior],
     spine: SpinePrior | None = None,
+    *,
+    marker: Marker | None = None,
+    anchors_px: Mapping[str, np.ndarray] | None = None,
 ) -> SelfCalibration:
     """Finds the cameras of two films.
 
@@ -107,26 +135,32 @@ def self_calibrate(
         means_mm: [7, 3] mean landmarks of each level in its own frame.
         films: by view.
         spine: of people and marks.
+        marker: which sets the scale.
+        anchors_px: by view, [6, 2] `anatomy.ANCHOR_POINTS`, NaN where not seen: T12 and S1, which have no part in the
+            adjustment and tell whether both films name the same vertebrae.
 
     Raises:
         InputError: if fewer than three levels are seen in both views, or what is seen fits no pair of films of one spine:
             taken from nearly one direction, of two people, or of one who bent in between.
     """
-    adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior())
-    found = least_squares(adjustment.residuals, adjustment.start(), loss="huber", f_scale=1.5, x_scale=adjustment.steps)
+    adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior(), marker)
+    found = least_squares(
+        adjustment.residuals, adjustment.start(), loss=adjustment.loss, f_scale=_ROBUST_FROM, x_scale=adjustment.steps
+    )
     residuals, numbers = adjustment.residuals(found.x), found.x
-    robust = np.minimum(1, 1.5 / np.maximum(np.abs(residuals), 1e-9))
+    robust = adjustment.loss(np.square(residuals / _ROBUST_FROM))[1]
     covariance = np.linalg.inv((found.jac * robust[:, None]).T @ found.jac)
     misfit = float(np.sqrt((robust * residuals**2)[: adjustment.n_seen].sum() / max(adjustment.n_seen / 2, 1)))
     geometry = adjustment.geometry(numbers)
     _refuse(geometry, misfit, numbers / adjustment.prior_sd)
-    size_sd = float(np.sqrt(covariance[_SIZE, _SIZE]))
+    size_sd = adjustment.size_sd(numbers, covariance)
     return SelfCalibration(
         geometry,
         (geometry_angle_deg(geometry), float(np.degrees(np.sqrt(covariance[_TURN + 2, _TURN + 2])))),
         size_sd,
         adjustment.scale_from(size_sd),
         misfit,
+        (*_doubts_about_fit(misfit), *(() if anchors_px is None else _doubts_about_levels(geometry, anchors_px))),
     )
 
 
@@ -144,7 +178,7 @@ def geometry_angle_deg(geometry: BiplanarGeometry) -> float:
 # Where the numbers stand: relative size, distances and foot of both views, turn and height of the lateral one.
 _SIZE, _VIEWS, _TURN, _HEIGHT, _POSES = 0, {"ap": 1, "lat": 5}, 9, 12, 13
 _HEIGHT_SD_MM = 300.0
-_TURN_SD_RAD, _PLACE_SD_MM = 1.0, 300.0
+_TURN_SD_RAD, _PLACE_SD_MM, _MARKER_PLACE_SD_MM = 1.0, 300.0, 1000.0
 _AXES = {"ap": ((1, 0, 0), (0, 1, 0)), "lat": ((0, 1, 0), (-1, 0, 0))}
 """Where the source stands, and the way of u, of films in canonical orientation; v runs down."""
 
@@ -161,6 +195,7 @@ class _Adjustment:
         means_mm: Sequence[np.ndarray],
         films: Mapping[str, FilmPrior],
         spine: SpinePrior,
+        marker: Marker | None,
     ) -> None:
         self._films, self._landmarks = films, landmarks
         both = {view: landmarks[view].found.sum(1) >= MIN_LANDMARKS for view in VIEWS}
@@ -180,13 +215,27 @@ class _Adjustment:
             sd += [film.source_detector_mm[1], film.source_person_mm[1], film.middle_mm, film.middle_mm]
         sd += [*np.radians([spine.tilt_deg, spine.tilt_deg, spine.angle_deg]), _HEIGHT_SD_MM]
         sd += ([_TURN_SD_RAD] * 3 + [_PLACE_SD_MM] * 3) * count
-        self.prior_sd = np.r_[sd, np.tile(np.repeat(spine.landmark_mm, 3), count)]
+        self._marker = marker
+        self._n_marker, self._n_marker_residuals = (0, 0) if marker is None else (6, 9)
+        self.prior_sd = np.r_[
+            sd, np.tile(np.repeat(spine.landmark_mm, 3), count), np.full(self._n_marker, _MARKER_PLACE_SD_MM)
+        ]
         self.steps = np.minimum(
             self.prior_sd, np.r_[np.full(_POSES, np.inf), np.full(len(self.prior_sd) - _POSES, 5.0)]
         )
-        self._base = np.zeros((count, 4, 4))
+        self._base, self._marker_base = np.zeros((count, 4, 4)), np.zeros((2, 3))
         self.n_seen = 2 * sum(int(np.isfinite(own).all(-1).sum()) for own in self._seen.values())
         self._spine = spine
+
+    def loss(self, z: np.ndarray) -> np.ndarray:
+        """Huber's, and its derivatives, of squared residuals [n] over `_ROBUST_FROM`, as `least_squares` asks for it; but what
+        a user marked of the marker is no outlier and counts in full.
+        """
+        rho = np.stack([z, np.ones_like(z), np.zeros_like(z)])
+        robust = (z > 1) & (np.arange(len(z)) < len(z) - self._n_marker_residuals)
+        far = z[robust]
+        rho[:, robust] = 2 * np.sqrt(far) - 1, far**-0.5, -0.5 * far**-1.5
+        return rho
 
     def start(self) -> np.ndarray:
         """The numbers to start from; the poses' own are deviations from poses that are fitted here."""
@@ -205,6 +254,9 @@ class _Adjustment:
             known = np.isfinite(points).all(1)
             pose = fit_rigid(self._means[row][known], points[known])
             self._base[row] = pose.to_matrix()
+        if self._marker is not None:
+            ends = [self._marker.ends_px[view] for view in VIEWS]
+            self._marker_base = triangulate(*(self.geometry(numbers)[view] for view in VIEWS), *ends).points_mm
         return numbers
 
     def geometry(self, numbers: np.ndarray) -> BiplanarGeometry:
@@ -218,20 +270,45 @@ class _Adjustment:
             offset = _camera(self._films[view], view, numbers).project(points) - self._seen[view]
             weighted = offset * self._films[view].pixel_spacing_mm * self._weight[view][..., None]
             seen.append(weighted[np.isfinite(offset).all(-1)].ravel())
-        return np.concatenate([*seen, numbers / self.prior_sd])
+        return np.concatenate([*seen, numbers / self.prior_sd, *self._marker_residuals(numbers)])
+
+    def _marker_residuals(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """How far the marker's ends are from where they were marked, and its length from what it is."""
+        if self._marker is None:
+            return []
+        marker, ends = self._marker, self._marker_base + numbers[-self._n_marker :].reshape(2, 3)
+        length = np.linalg.norm(ends[1] - ends[0])
+        residuals = [np.array([(length - marker.length_mm) / marker.length_sd_mm])]
+        for view in VIEWS:
+            offset = _camera(self._films[view], view, numbers).project(ends) - marker.ends_px[view]
+            residuals.append((offset * self._films[view].pixel_spacing_mm / marker.seen_mm).ravel())
+        return residuals
 
     def scale_from(self, size_sd: float) -> str:
         """What decides the scale."""
+        if self._marker is not None:
+            return f"the marker of {self._marker.length_mm:g} mm, to {size_sd:.1%}"
         distances = [film.source_person_mm[1] / film.source_person_mm[0] for film in self._films.values()]
         known = 1 / np.sqrt(sum(1 / share**2 for share in distances))
         source = "the distances of the sources from the person" if known < self._spine.size else "the size of people"
         return f"{source}, to {size_sd:.1%}"
 
+    def size_sd(self, numbers: np.ndarray, covariance: np.ndarray) -> float:
+        """Relative standard deviation of lengths: that of people's size, or with a marker of the length of this spine."""
+        if self._marker is None:
+            return float(np.sqrt(covariance[_SIZE, _SIZE]))
+        first, last = (_POSES + 6 * row + 3 for row in (0, len(self._levels) - 1))
+        places = [self._base[row, :3, 3] + numbers[at : at + 3] for row, at in ((0, first), (-1, last))]
+        way, slope = places[1] - places[0], np.zeros(len(numbers))
+        slope[last : last + 3] = way / (way @ way)
+        slope[first : first + 3] = -slope[last : last + 3]
+        return float(np.sqrt(slope @ covariance @ slope))
+
     def _points(self, numbers: np.ndarray) -> np.ndarray:
         """[n, 7, 3] world places of the landmarks."""
         count = len(self._levels)
         poses = numbers[_POSES : _POSES + 6 * count].reshape(count, 6)
-        own = numbers[_POSES + 6 * count :].reshape(self._means.shape)
+        own = numbers[_POSES + 6 * count : len(numbers) - self._n_marker].reshape(self._means.shape)
         turned = Rotation.from_rotvec(poses[:, :3]).as_matrix()
         shapes = (1 + numbers[_SIZE]) * (self._means + own)
         placed = np.einsum("nij,nkj->nki", self._base[:, :3, :3] @ turned, shapes)
@@ -272,6 +349,36 @@ def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray)
     far = [name for name, value in zip(names, standardised, strict=False) if abs(value) > _FAR_SD]
     if far:
         raise InputError(f"far from what is expected of a person and a room: {', '.join(far)}")
+
+
+def _doubts_about_fit(misfit: float) -> tuple[str, ...]:
+    """Whether the films fit each other worse than those of one person usually do."""
+    if misfit <= _DOUBTFUL_MISFIT:
+        return ()
+    return (
+        f"the landmarks of the films fit each other worse than usual ({misfit:.2f} standard deviations, usual: below "
+        f"{_DOUBTFUL_MISFIT:g}): are they of one person, who did not move in between, with the same vertebrae named alike, and "
+        "neither mirrored?",
+    )
+
+
+def _doubts_about_levels(geometry: BiplanarGeometry, anchors_px: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Where T12 or S1 of both films are not in one place, though L1 to L5 are: a film whose vertebrae are named a level apart
+    looks like one that hangs a level higher, but for those that are named by what they look like.
+    """
+    found = triangulate(geometry.ap, geometry.lat, *(anchors_px[view] for view in VIEWS))
+    apart = {
+        level: float(gap)
+        for (level, name), gap in zip(ANCHOR_POINTS, found.gap_mm, strict=True)
+        if name in ("centre", "superior_centre") and gap > _LEVEL_APART_MM
+    }
+    if not apart:
+        return ()
+    where = " and ".join(f"{level} {gap:.0f} mm" for level, gap in apart.items())
+    return (
+        f"the films may name the vertebrae a level apart: with the cameras that L1 to L5 give, they show {where} apart; look "
+        "at the overlays of both",
+    )
 
 
 _WHAT = ("source to detector", "source to person", "middle along u", "middle along v")

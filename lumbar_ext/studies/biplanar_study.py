@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +59,25 @@ class BiplanarStudy:
         return tuple(view for view in VIEWS if self[view].polarity_from in ("image", "nothing"))
 
 
+@dataclass(frozen=True)
+class FoundCameras:
+    """Cameras that were found from what the radiographs show.
+
+    Args:
+        geometry: the cameras.
+        uncertainty: of the cameras.
+        doubts: what speaks against relying on them, each a sentence.
+    """
+
+    geometry: BiplanarGeometry
+    uncertainty: CameraUncertainty
+    doubts: tuple[str, ...] = ()
+
+
 def read_study(
     ap_image: str | Path,
     lat_image: str | Path,
-    calibration: str | Path,
+    calibration: str | Path | Callable[[Mapping[str, Radiograph]], FoundCameras],
     *,
     ap_polarity: Polarity = "unknown",
     lat_polarity: Polarity = "unknown",
@@ -71,7 +87,7 @@ def read_study(
     Args:
         ap_image: DICOM, PNG or NIfTI file.
         lat_image: likewise.
-        calibration: JSON file.
+        calibration: JSON file, or what finds the cameras from both radiographs by view.
         ap_polarity: "bone_bright" or "bone_dark" overrides what the file says and how the image looks.
         lat_polarity: likewise.
 
@@ -87,17 +103,22 @@ def read_study(
         view: read_radiograph(image, slot_scans=True) for view, image in (("ap", ap_image), ("lat", lat_image))
     }
     _check_distinct(radiographs)
-    spacings = {view: radiographs[view].pixel_spacing_mm for view in VIEWS}
-    geometry = read_calibration(calibration, image_spacing_mm=spacings)
+    if callable(calibration):
+        found, name = calibration(radiographs), "the films"
+        geometry, uncertainty, camera_doubts = found.geometry, found.uncertainty, found.doubts
+    else:
+        spacings, name = {view: radiographs[view].pixel_spacing_mm for view in VIEWS}, str(calibration)
+        geometry, camera_doubts = read_calibration(calibration, image_spacing_mm=spacings), ()
+        uncertainty = read_camera_uncertainty(calibration)
     for view in VIEWS:
         device = radiographs[view].slot_scanner
         if device and not geometry[view].source_moves:
             raise refused_slot_scan(radiographs[view].path, device)
-        _check_size(radiographs[view], view, geometry, calibration)
-        _check_spacing(radiographs[view], view, geometry, calibration)
-    uncertainty = read_camera_uncertainty(calibration)
+        _check_size(radiographs[view], view, geometry, name)
+        _check_spacing(radiographs[view], view, geometry, name)
     doubts = [
-        *([] if uncertainty is None else [f"{calibration}: {uncertainty.sentence}"]),
+        *([] if uncertainty is None else [f"{name}: {uncertainty.sentence}"]),
+        *camera_doubts,
         *_identity_doubts(radiographs),
         *_position_doubts(radiographs),
         *_orientation_doubts(radiographs, geometry),
@@ -117,7 +138,7 @@ def _check_distinct(radiographs: dict[str, Radiograph]) -> None:
         raise InputError(f"{ap.path} and {lat.path}: the same image twice, expected an AP and a lateral radiograph")
 
 
-def _check_size(radiograph: Radiograph, view: str, geometry: BiplanarGeometry, calibration: str | Path) -> None:
+def _check_size(radiograph: Radiograph, view: str, geometry: BiplanarGeometry, calibration: str) -> None:
     found, expected = radiograph.size_px, geometry[view].size_px
     if found == expected:
         return
@@ -132,7 +153,7 @@ def _check_size(radiograph: Radiograph, view: str, geometry: BiplanarGeometry, c
     )
 
 
-def _check_spacing(radiograph: Radiograph, view: str, geometry: BiplanarGeometry, calibration: str | Path) -> None:
+def _check_spacing(radiograph: Radiograph, view: str, geometry: BiplanarGeometry, calibration: str) -> None:
     if radiograph.pixel_spacing_mm is None:
         return
     found, expected = np.array(radiograph.pixel_spacing_mm), np.array(geometry[view].pixel_spacing_mm)

@@ -19,6 +19,7 @@ from lumbar_ext.anatomy import LEVELS, VERSE_LABELS, VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.geometry.axes import lps_from_world
 from lumbar_ext.io.atomic import staged_output
+from lumbar_ext.io.provenance import provenance
 from lumbar_ext.io.volume import write_volume
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.mesh.files import write_ply
@@ -33,7 +34,6 @@ from lumbar_ext.volumes.volume_page import draw_page
 from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.outputs import write_json
 from lumbar_ext.workflow.progress import Progress
-from lumbar_ext.workflow.provenance import provenance
 from lumbar_ext.workflow.run_summary import gathered
 from lumbar_ext.workflow.stages import INPUTS
 

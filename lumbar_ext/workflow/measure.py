@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lumbar_ext.landmarks.hip_axis import locate_hips
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import measurements_document, write_measurements, write_measurements_csv
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_registration
+from lumbar_ext.measurements.values.hidden_endplates import covered_endplates
 from lumbar_ext.mesh.files import write_ply
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.report.content import report_content
@@ -39,11 +40,16 @@ class MeasureSpine(Transform):
     Args:
         shape_model: the shape model, whose triangles the meshes have.
         progress: stages and their seconds.
+        hidden_endplates: endplates that metal covers, such as "L4 inferior".
+
+    Raises:
+        InputError: for a name that is none of an endplate.
     """
 
-    def __init__(self, shape_model: nn.Module, progress: Progress) -> None:
+    def __init__(self, shape_model: nn.Module, progress: Progress, hidden_endplates: Sequence[str] = ()) -> None:
         self.triangles = shape_model.triangles
         self.progress = progress
+        self.hidden = covered_endplates(hidden_endplates)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `assessment`."""
@@ -61,6 +67,7 @@ class MeasureSpine(Transform):
                 anchors=anchors,
                 size_sd=0.0 if unsure is None else unsure.size_sd,
                 hips=hips,
+                hidden=self.hidden,
             )
             return {**data, "assessment": assessment}
 

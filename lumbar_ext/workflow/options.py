@@ -53,11 +53,12 @@ class ReconstructionOptions(Options):
     Args:
         ap_image: AP radiograph: DICOM, PNG or NIfTI.
         lat_image: lateral radiograph.
-        calibration: JSON file of both cameras.
+        calibration: JSON file of both cameras; the word films to find them from what the films show.
         landmarks: landmarks corrected in 3D Slicer, `landmarks.mrk.json`; empty for the network's own.
         hold_landmarks: whether corrected landmarks are held where the pictures disagree.
         marked_points: CSV file of points marked on the films (`view,point,u_px,v_px`): femoral heads, for pelvic incidence and
-            tilt; empty for none.
+            tilt, and ends of a marker; empty for none.
+        hidden_endplates: endplates that metal covers, such as ['L4 inferior']: values that need one are null.
         output_dir: folder of the results; null to write none.
         device: of the network: cpu, cuda or cuda:1; a GPU if there is one.
         n_modes: shape modes of each level; null for all of the model.
@@ -79,6 +80,7 @@ class ReconstructionOptions(Options):
     landmarks: str
     hold_landmarks: bool
     marked_points: str
+    hidden_endplates: list[str]
     output_dir: str | None
     device: Device
     optimiser: Any
@@ -91,6 +93,33 @@ class ReconstructionOptions(Options):
     write_label_map: bool
     write_pdf: bool
     volume_dir: str
+
+
+@dataclass(frozen=True)
+class FilmOptions(Options):
+    """What is known of two films that nobody calibrated; heeded where their cameras are found from what they show.
+
+    Args:
+        pixel_spacing_mm: on the detector, of films that do not state it (PNG).
+        ap_detector_mm: distance from the source to the detector of the AP film; 1150 +- 100 if null.
+        ap_person_mm: distance from the source to the middle of the spine; 900 +- 80 if null.
+        lat_detector_mm: the same of the lateral film.
+        lat_person_mm: the same of the lateral film.
+        known_to_mm: standard deviation of the distances that are given.
+        posteroanterior: whether the source stood behind the person in the first film.
+        lateral_from_right: whether it stood on the person's right in the second.
+        marker_mm: distance of `marker_start` and `marker_end` among the marked points, which then sets the scale.
+    """
+
+    pixel_spacing_mm: Positive | None = None
+    ap_detector_mm: Positive | None = None
+    ap_person_mm: Positive | None = None
+    lat_detector_mm: Positive | None = None
+    lat_person_mm: Positive | None = None
+    known_to_mm: Positive = 20.0
+    posteroanterior: bool = False
+    lateral_from_right: bool = False
+    marker_mm: Positive | None = None
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,14 @@ from lumbar_ext.report.overlay import draw_overlay
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow.observe import ObservedStudy
 
+FOUND_CAMERAS = "found_cameras.json"
+"""The calibration that was found from the films, where there was no file of one."""
+
 RESULT_FILES = (
     *(f"{level}.{kind}" for level in LEVELS for kind in ("stl", "ply")),
     *(f"{name}_{view}.{kind}" for view in VIEWS for name, kind in (("decomposition", "nii.gz"), ("overlay", "png"))),
     *("landmarks.json", "landmarks.mrk.json", "measurements.json", "measurements.csv", "scene.glb", "labels.nii.gz"),
-    *("report.html", "report.pdf", "registration.json", "run.json"),
+    *("report.html", "report.pdf", "registration.json", "run.json", FOUND_CAMERAS),
 )
 """Every file that a reconstruction may leave; a new one replaces them all."""
 

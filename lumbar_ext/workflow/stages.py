@@ -10,7 +10,8 @@ registration, from the bundle's inferer).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ from torch import nn
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import refuse_to_replace, staged_output
-from lumbar_ext.io.calibration import camera_document
+from lumbar_ext.io.calibration import camera_document, write_calibration
+from lumbar_ext.io.provenance import provenance
 from lumbar_ext.landmarks.marked_points import read_marked_points
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
+from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.report.volume_slices import read_own_volume
-from lumbar_ext.studies.biplanar_study import read_study
+from lumbar_ext.studies.biplanar_study import FoundCameras, read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.workflow.edited_landmarks import (
     EditedLandmarks,
@@ -38,11 +41,14 @@ from lumbar_ext.workflow.edited_landmarks import (
     marked_by_hand,
     overruled,
 )
+from lumbar_ext.workflow.film_calibration import FROM_FILMS, FilmCalibration
 from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, write_measurement_files, write_report
 from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
+from lumbar_ext.workflow.options import FilmOptions
 from lumbar_ext.workflow.outputs import (
+    FOUND_CAMERAS,
     RESULT_FILES,
     measured_anchors,
     missing_levels,
@@ -52,7 +58,6 @@ from lumbar_ext.workflow.outputs import (
     write_reconstruction,
 )
 from lumbar_ext.workflow.progress import Progress
-from lumbar_ext.workflow.provenance import provenance
 
 INPUTS = ("ap_image", "lat_image", "calibration")
 """What the walk starts from: keys of its dictionary, options of the bundle, ports of the MONAI Deploy operator."""
@@ -70,13 +75,18 @@ STAGES = (
 class ReadStudy(Transform):
     """Checks that the output folder is usable, if results are to be written, then reads the radiographs and their calibration.
 
+    Args:
+        progress: shows the stage.
+        films: finds the cameras where the calibration is `FROM_FILMS`; without it that is a file, too.
+
     Raises:
-        InputError: if a path is not given, a file cannot be used, results would take an input's place, or nothing can be
-            written to the output folder.
+        InputError: if a path is not given, a file cannot be used, results would take an input's place, nothing can be written
+            to the output folder, or what is known of films is given beside a calibration file, which would not heed it.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, films: FilmCalibration | None = None) -> None:
         self.progress = progress
+        self.films = films
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `study`; `marked_points`, where there is a file of them; and `volume`, where a `volume_dir` is given."""
@@ -85,15 +95,33 @@ class ReadStudy(Transform):
             if data.get("output_dir", "") is not None:
                 paths["output_dir"] = _path(data, "output_dir")
                 _check_writable(paths["output_dir"], _files_read(data))
-            study = read_study(*(paths[name] for name in INPUTS))
+            marked_file = str(data.get("marked_points_file") or "")
+            cameras = self._cameras(paths["calibration"], marked_file)
+            study = read_study(paths["ap_image"], paths["lat_image"], cameras)
             found = {**data, **paths, "study": study}
-            if data.get("marked_points_file"):
-                sizes_px = {view: study[view].size_px for view in VIEWS}
-                found["marked_points"] = read_marked_points(str(data["marked_points_file"]), sizes_px)
+            if marked_file:
+                found["marked_points"] = read_marked_points(marked_file, {view: study[view].size_px for view in VIEWS})
             if data.get("volume_dir"):
+                if not isinstance(cameras, str):
+                    raise InputError(
+                        "--volume_dir: a volume rests on a calibration file, expected that in place of films"
+                    )
                 inputs = {name: paths[name] for name in INPUTS}
                 found["volume"] = read_own_volume(str(data["volume_dir"]), inputs)
             return found
+
+    def _cameras(self, calibration: str, marked_file: str) -> str | Callable[[Mapping[str, Radiograph]], FoundCameras]:
+        """The calibration file, or what finds the cameras."""
+        if self.films is None:
+            return calibration
+        if calibration == FROM_FILMS:
+            return partial(self.films.find, marked_points=marked_file)
+        if self.films.options != FilmOptions():
+            raise InputError(
+                f"{calibration}: a calibration file states distances, spacings and sides; expected the word {FROM_FILMS} in "
+                "its place, or none of the options of films that nobody calibrated"
+            )
+        return calibration
 
 
 class ObserveViews(Transform):
@@ -247,6 +275,8 @@ class WriteReconstruction(Transform):
         found = study_landmarks(observed, landmarks)
         rim_mm = data["assessment"].sacral_rim_mm if "assessment" in data else None
         write_reconstruction(folder, study, observed, found, result, triangles, rim_mm)
+        if _found_from_films("calibration", data):
+            write_calibration(study.geometry, folder / FOUND_CAMERAS, study.uncertainty)
         if "assessment" not in data:
             return
         measured = MeasuredReconstruction(
@@ -257,7 +287,8 @@ class WriteReconstruction(Transform):
 
     def _run_document(self, data: Mapping[str, Any]) -> dict[str, Any]:
         observed = data["observed"]
-        inputs = {name: data[name] for name in (*INPUTS, *_FURTHER_INPUTS) if data.get(name)}
+        files = [name for name in (*INPUTS, *_FURTHER_INPUTS) if data.get(name)]
+        inputs = {name: data[name] for name in files if not _found_from_films(name, data)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
         document["landmarks_by_hand"] = landmark_names(data["by_hand"], data["anchors_by_hand"])
         by_hand = overruled(data["landmarks"], data["by_hand"], data["pred"])
@@ -267,6 +298,11 @@ class WriteReconstruction(Transform):
         document["inverted_views"] = list(observed.inverted)
         document["network_grid"] = {view: camera_document(observed.canonical[view].camera) for view in VIEWS}
         return document
+
+
+def _found_from_films(name: str, data: Mapping[str, Any]) -> bool:
+    """Whether an input is the calibration, and no file but what was found from the films."""
+    return name == "calibration" and data[name] == FROM_FILMS and data["study"].uncertainty is not None
 
 
 def _level_warnings(observed: ObservedStudy) -> tuple[str, ...]:

@@ -62,6 +62,14 @@ def test_a_film_without_spacing_needs_one(films):
         calibrate_films(*films)
 
 
+@pytest.mark.parametrize(
+    "known", [{"lat_person_mm": 1300.0}, {"ap_detector_mm": 880.0}, {"ap_detector_mm": 1500.0, "ap_person_mm": 500.0}]
+)
+def test_a_magnification_that_nobody_can_have_is_refused(films, known):
+    with pytest.raises(InputError, match=r"magnify \d\.\d\d times, expected 1.02 to 2.5"):
+        calibrate_films(*films, landmarks="", pixel_spacing_mm=0.834, **known)
+
+
 def test_the_network_finds_the_cameras_of_the_sample(tmp_path, capsys):
     """Whose distances are stated 20 mm wrong: what the true cameras see lies as it should, but for its size."""
     sample = bundle_dir(RECONSTRUCTION) / "sample"

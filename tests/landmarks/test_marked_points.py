@@ -9,7 +9,7 @@ import pytest
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.landmarks.hip_axis import NOT_MARKED, locate_hips
+from lumbar_ext.landmarks.hip_axis import LATERAL_SD_MM, NOT_MARKED, locate_hips
 from lumbar_ext.landmarks.marked_points import FEMORAL_HEADS, read_marked_points
 from lumbar_ext.landmarks.sacral_endplate import TEMPLATE_MM, SacralEndplate
 from tests.landmarks.test_located_anchors import GEOMETRY
@@ -82,6 +82,7 @@ def test_the_lateral_film_alone_gives_it_in_the_sagittal_plane():
     found = locate_hips(GEOMETRY, marked(("lat",)), SACRUM)
     # The beam opens: what lies to the side is seen up to 2 mm elsewhere.
     assert found.middle_mm[[0, 2]] == pytest.approx(HEADS_MM.mean(0)[[0, 2]], abs=2.0)
+    assert found.samples(400).middle_mm.std(0) == pytest.approx([LATERAL_SD_MM] * 3, rel=0.15)
     left = PLATE.rotation[:, 1]
     assert (found.middle_mm - SACRUM.points_mm[1:].mean(0)) @ left == pytest.approx(0, abs=0.2)
 

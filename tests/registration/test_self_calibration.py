@@ -9,7 +9,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform, fit_rigid
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
-from lumbar_ext.registration.self_calibration import FilmPrior, SpinePrior, geometry_angle_deg, self_calibrate
+from lumbar_ext.registration.self_calibration import FilmPrior, Marker, SpinePrior, geometry_angle_deg, self_calibrate
 
 VERTEBRA_MM = np.array(
     [[0, 0, 13], [0, 0, -13], [-30, 42, 3], [-30, -42, 3], [-22, 15, 5], [-22, -15, 5], [-62, 0, -8]], dtype=float
@@ -93,6 +93,55 @@ def test_without_distances_the_scale_is_that_of_people_and_less_sure():
     assert unsure.size_sd > 1.3 * sure.size_sd
     people = self_calibrate(landmarks, MEANS, films(sure=False), SpinePrior(size=0.03))
     assert "the size of people" in people.scale_from
+
+
+def length_error(found, geometry, points):
+    """Relative error of the length from L1 to L5, as the found cameras see the true pixels."""
+    again = triangulate_landmarks(found.geometry, seen(geometry, points, noise_px=0)).positions_mm
+    lengths = [np.linalg.norm(own[0, :2].mean(0) - own[4, :2].mean(0)) for own in (again, points)]
+    return lengths[0] / lengths[1] - 1
+
+
+def test_a_marker_of_known_length_sets_the_scale():
+    """A ruler of 150 mm beside the spine of a person who is larger than expected, in a room of which nothing is known."""
+    geometry, points = room(), 1.05 * spine(1)
+    ends, rng = np.array([[30.0, 60.0, 70.0], [25.0, 55.0, -79.9]]), np.random.default_rng(3)
+    ends[1] = ends[0] + 150 * (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+    marked = {view: geometry[view].project(ends) + rng.normal(0, 0.4, (2, 2)) for view in VIEWS}
+    landmarks = seen(geometry, points)
+    without = self_calibrate(landmarks, MEANS, films(sure=False))
+    found = self_calibrate(landmarks, MEANS, films(sure=False), marker=Marker(150.0, marked))
+    assert abs(length_error(found, geometry, points)) < min(0.012, abs(length_error(without, geometry, points)) / 2)
+    assert abs(length_error(found, geometry, points)) < 3 * found.size_sd < without.size_sd
+    assert found.scale_from.startswith("the marker of 150 mm")
+
+
+def anchors_px(geometry, points):
+    """T12 above L1, S1 below L5, as both films see them; of S1's edges nothing."""
+    t12 = points[0, :2].mean(0) + np.array([0, 0, 34.0])
+    s1 = points[4, 1] + np.array([-4.0, 0, -9.0])
+    return {view: geometry[view].project(np.vstack([t12, s1, np.full((4, 3), np.nan)])) for view in VIEWS}
+
+
+def test_films_that_name_the_vertebrae_a_level_apart_are_told_by_their_ends():
+    geometry, points = room(), spine(1)
+    landmarks, ends = seen(geometry, points), anchors_px(room(), points)
+    assert not self_calibrate(landmarks, MEANS, films(), anchors_px=ends).doubts
+    lateral = np.roll(landmarks["lat"].positions_px, -1, axis=0)
+    lateral[4] = np.nan
+    apart = {**landmarks, "lat": ViewLandmarks(lateral, np.ones((5, 7)))}
+    doubt = self_calibrate(apart, MEANS, films(), anchors_px=ends).doubts[-1]
+    assert "a level apart" in doubt and "S1" in doubt and "T12" in doubt
+    unseen = {view: np.full((6, 2), np.nan) for view in VIEWS}
+    assert not any("a level apart" in text for text in self_calibrate(apart, MEANS, films(), anchors_px=unseen).doubts)
+
+
+def test_films_that_fit_each_other_badly_are_told():
+    """Another posture on the lateral film, not so far from the first that it would be refused."""
+    geometry, points = room(), spine(1)
+    bent = self_calibrate(seen(geometry, points, spine(1, bend_deg=6.0)), MEANS, films())
+    assert bent.misfit > 0.4 and "fit each other worse than usual" in bent.doubts[0]
+    assert not self_calibrate(seen(geometry, points), MEANS, films()).doubts
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import pytest
 import trimesh
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.provenance import provenance
 from lumbar_ext.io.volume import Volume, write_volume
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.mesh.voxels import VoxelGrid
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.volume_slices import WINDOW_HU, read_own_volume, slices_with_outlines
-from lumbar_ext.workflow.provenance import provenance
 
 CENTRES_MM = {"L3": np.array([20.0, 0, 30]), "L4": np.array([0.0, 5, -30])}
 RADIUS_MM = 18.0

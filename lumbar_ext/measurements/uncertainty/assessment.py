@@ -22,6 +22,7 @@ from lumbar_ext.measurements.uncertainty.interval_calibration import (
 )
 from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
 from lumbar_ext.measurements.values.definitions import DEFINITIONS, subject_name
+from lumbar_ext.measurements.values.hidden_endplates import HiddenEndplates
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange, reference_range
 from lumbar_ext.measurements.values.segment import meyerding_grade
@@ -102,6 +103,7 @@ def assess_registration(
     anchors: LocatedAnchors | None = None,
     size_sd: float = 0.0,
     hips: HipAxis | None = None,
+    hidden: HiddenEndplates | None = None,
 ) -> Assessment:
     """Measures and grades a registration.
 
@@ -114,10 +116,11 @@ def assess_registration(
         anchors: T12 and S1; unknown by default.
         size_sd: relative standard deviation of all lengths, of cameras that are not calibrated.
         hips: where the femoral heads are; not marked by default.
+        hidden: endplates that the films do not show, as a user says.
     """
     missing = missing or {}
     calibration = calibration or shipped_calibration()
-    measured = measure_registration(result, triangles, anchors, hips)
+    measured = measure_registration(result, triangles, anchors, hips, hidden)
     factor = calibration.factor(VERTEX)
     spread = {} if factor is None else {level: factor * own for level, own in measured.vertex_sd_mm.items()}
     quality = {

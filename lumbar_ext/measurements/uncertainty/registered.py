@@ -12,7 +12,7 @@ from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.measurements.marks.sacral_marks import HIPS, mark_centre, mark_hips, mark_sacrum, sacral_rim_mm
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
 from lumbar_ext.measurements.uncertainty.posterior import N_SAMPLES, VertebraSamples, sample_registration, vertex_sd_mm
-from lumbar_ext.measurements.values.hidden_endplates import closed_discs, without_endplates
+from lumbar_ext.measurements.values.hidden_endplates import HiddenEndplates, closed_discs, without_endplates
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine, endplate_lines
 from lumbar_ext.measurements.values.segment import middle_disc_height_mm
 from lumbar_ext.measurements.values.spine_values import Key, Mesh, Values, mark_spine, measure_spine
@@ -58,6 +58,7 @@ def measure_registration(
     triangles: np.ndarray,
     anchors: LocatedAnchors | None = None,
     hips: HipAxis | None = None,
+    hidden: HiddenEndplates | None = None,
 ) -> RegisteredMeasurements:
     """Marks and measures the meshes of a registration and the samples around it.
 
@@ -66,24 +67,25 @@ def measure_registration(
         triangles: [M, 3] of every mesh.
         anchors: T12 and S1; unknown by default.
         hips: where the femoral heads are; not marked by default.
+        hidden: endplates that the films do not show, beside those of closed discs.
     """
     hips = hips or HipAxis()
     meshes = registered_meshes(result, triangles)
     marks, broken = mark_spine(meshes)
     spine = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
     anchors = checked_anchors(anchors or LocatedAnchors.unknown(), spine)
-    hidden = closed_discs(spine)
-    spine = without_endplates(spine, hidden)
+    hidden = {**closed_discs(spine), **(hidden or {})}
     anchored = marked_anchors(anchors, anchors.t12_mm, anchors.sacrum and anchors.sacrum.points_mm)
-    everything = {**spine, **anchored, HIPS: mark_hips(hips)}
+    everything = without_endplates({**spine, **anchored, HIPS: mark_hips(hips)}, hidden)
     values = measure_spine(everything, {**broken, **anchors.missing})
     lines, rim = endplate_lines(everything), anchors.sacrum and sacral_rim_mm(anchors.sacrum.points_mm)
     samples = sample_registration(result)
     if samples is None:
         return RegisteredMeasurements(values, {}, {}, lines, rim)
-    sampled = without_endplates({level: samples[level].place(own) for level, own in marks.items()}, hidden)
+    sampled = {level: samples[level].place(own) for level, own in marks.items()}
     anchored = marked_anchors(anchors, *anchors.samples(N_SAMPLES))
-    spread = measure_spine({**sampled, **anchored, HIPS: mark_hips(hips.samples(N_SAMPLES))})
+    sampled = {**sampled, **anchored, HIPS: mark_hips(hips.samples(N_SAMPLES))}
+    spread = measure_spine(without_endplates(sampled, hidden))
     deviations = {key: _spread(value, values.found[key]) for key, value in spread.found.items() if key in values.found}
     return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles), lines, rim)
 

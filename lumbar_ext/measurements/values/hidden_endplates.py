@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import get_args
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.errors import InputError
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
 from lumbar_ext.measurements.values.endplates import Side
 from lumbar_ext.measurements.values.segment import (
@@ -48,6 +50,24 @@ def closed_discs(spine: Mapping[str, MarkedVertebra]) -> HiddenEndplates:
             )
             hidden[upper, "inferior"] = hidden[lower, "superior"] = reason
     return hidden
+
+
+def covered_endplates(names: Sequence[str]) -> HiddenEndplates:
+    """Endplates that a user says metal covers.
+
+    Args:
+        names: such as "L4 inferior".
+
+    Raises:
+        InputError: for anything else.
+    """
+    known = {f"{level} {side}": (level, side) for level in (*LEVELS, "S1") for side in get_args(Side)}
+    for name in names:
+        if name not in known or name == "S1 inferior":
+            raise InputError(
+                f"hidden_endplates: {name!r}, expected a level and a side such as 'L4 inferior' or 'S1 superior'"
+            )
+    return {known[name]: f"the {name.split()[1]} endplate of {name.split()[0]} was said to be hidden" for name in names}
 
 
 def without_endplates(spine: Mapping[str, MarkedVertebra], hidden: HiddenEndplates) -> dict[str, MarkedVertebra]:

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.measurements.uncertainty.registered import measure_registration
-from lumbar_ext.measurements.values.hidden_endplates import CLOSED_MM, closed_discs, without_endplates
+from lumbar_ext.measurements.values.hidden_endplates import (
+    CLOSED_MM,
+    closed_discs,
+    covered_endplates,
+    without_endplates,
+)
 from lumbar_ext.measurements.values.spine_values import measure_spine
 from tests.measurements.registered_fixture import registration, shape
 from tests.measurements.solids import HEIGHT_MM
@@ -61,6 +67,27 @@ def test_what_needs_a_hidden_endplate_is_null_with_the_reason_and_nothing_else_c
         assert after.found[key] == before.found[key]
     for key in after.found:
         assert after.found[key] == before.found[key]
+
+
+def test_endplates_that_a_user_calls_hidden_give_no_values():
+    hidden = covered_endplates(["L4 inferior", "S1 superior"])
+    assert hidden == {
+        ("L4", "inferior"): "the inferior endplate of L4 was said to be hidden",
+        ("S1", "superior"): "the superior endplate of S1 was said to be hidden",
+    }
+    result = registration([0.5] * 6 + [0.3] * 2)
+    measured = measure_registration(result, shape().surface.triangles, hidden=hidden)
+    reason = hidden["L4", "inferior"]
+    for key in (("L4", "posterior_height"), ("L4-L5", "disc_angle"), ("L4", "coronal_tilt"), ("L1-L5", "cobb")):
+        assert measured.values.reasons[key] == reason and key not in measured.laplace_sd
+    for key in (("L5", "posterior_height"), ("L3-L4", "disc_angle"), ("L1-L5", "lordosis_l1_l5")):
+        assert key in measured.values.found and key in measured.laplace_sd
+
+
+@pytest.mark.parametrize("name", ["L4", "inferior L4", "L6 superior", "S1 inferior", ""])
+def test_what_is_no_endplate_is_refused(name):
+    with pytest.raises(InputError, match=r"hidden_endplates: .* expected a level and a side"):
+        covered_endplates([name])
 
 
 def test_a_registration_with_fused_vertebrae_has_no_disc_between_them():

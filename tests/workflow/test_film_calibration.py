@@ -1,0 +1,73 @@
+"""One command for two films that nobody calibrated: the word films in place of a calibration file."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.io import read_calibration
+from lumbar_ext.io.calibration import CameraUncertainty, read_camera_uncertainty
+from lumbar_ext.landmarks.marked_points import MARKER_ENDS
+from lumbar_ext.registration.self_calibration import FilmPrior
+from lumbar_ext.studies.biplanar_study import FoundCameras
+from lumbar_ext.workflow.film_calibration import FilmCalibration, marker_of, seen_by_network
+from lumbar_ext.workflow.options import FilmOptions
+
+KNOWN = CameraUncertainty(0.03, 2.5, "the size of people")
+ENDS = {view: {name: np.array([10.0 * i, 5.0]) for i, name in enumerate(MARKER_ENDS)} for view in VIEWS}
+
+
+class Finder(FilmCalibration):
+    """Finds the true cameras of a study, and notes what it was given."""
+
+    def __init__(self, geometry, options=None):
+        super().__init__(None, None, None, options or FilmOptions())
+        self.geometry, self.given = geometry, []
+
+    def find(self, radiographs, marked_points="", seen=None):
+        self.given.append((set(radiographs), marked_points))
+        return FoundCameras(self.geometry, KNOWN, ("the films hang askew",))
+
+
+def test_the_word_films_finds_the_cameras_tells_so_and_leaves_them(true_study, reconstruct, tmp_path):
+    finder = Finder(true_study.geometry)
+    reconstruct(
+        true_study, tmp_path, calibration="films", film_calibration=finder, refine_cameras=False, write_pdf=False
+    )
+    assert finder.given == [(set(VIEWS), "")]
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert set(run["inputs"]) == {"ap_image", "lat_image"}
+    told = [text for text in run["warnings"] if text.startswith("the films")]
+    assert told[0].startswith("the films: the cameras are not calibrated: lengths are known to 3.0%")
+    assert "the scale rests on the size of people" in told[0] and told[1] == "the films hang askew"
+    assert "the scale rests on the size of people" in (tmp_path / "report.html").read_text()
+    left = read_calibration(tmp_path / "found_cameras.json")
+    for view in VIEWS:
+        for name in ("source_mm", "detector_origin_mm", "u_axis", "v_axis"):
+            np.testing.assert_array_equal(getattr(left[view], name), getattr(true_study.geometry[view], name))
+    assert read_camera_uncertainty(tmp_path / "found_cameras.json") == KNOWN
+
+
+def test_what_is_known_of_films_is_not_ignored_beside_a_calibration_file(true_study, reconstruct, tmp_path):
+    finder = Finder(true_study.geometry, FilmOptions(ap_person_mm=900.0))
+    with pytest.raises(InputError, match="expected the word films in its place"):
+        reconstruct(true_study, tmp_path / "out", film_calibration=finder)
+    assert not finder.given and not (tmp_path / "out").exists()
+
+
+def test_a_marker_needs_its_length_and_both_ends_in_both_views():
+    marker = marker_of(ENDS, 100.0)
+    assert marker.length_mm == 100 and marker.ends_px["lat"].tolist() == [[0, 5], [10, 5]]
+    nothing = {view: {} for view in VIEWS}
+    assert marker_of(nothing, None) is None
+    for marked, length in ((ENDS, None), (nothing, 100.0), ({**ENDS, "lat": {}}, 100.0)):
+        with pytest.raises(InputError, match="--marker_mm states its length"):
+            marker_of(marked, length)
+
+
+def test_the_network_of_the_first_generation_is_refused():
+    films = {view: FilmPrior((8, 8), (1.0, 1.0)) for view in VIEWS}
+    with pytest.raises(InputError, match="first generation finds no cameras"):
+        seen_by_network({}, films, None, None)
