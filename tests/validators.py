@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NODE_MODULES = ROOT / ".validators" / "node_modules"
 PIXELMED = Path("/usr/share/java/pixelmed.jar")
-_SECONDS = 300
+_SECONDS = 1200  # for what takes ten on a free machine
 
 # Short runs on few cores: no second compiler, no threads that collect garbage.
 _JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xss4m")
@@ -33,11 +33,18 @@ def _said(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, **options)
 
 
+def _java(*arguments):
+    ended = _said(*_JAVA, *arguments)
+    if "UnsupportedClassVersionError" in ended.stderr:
+        pytest.skip(f"needs a newer Java for {arguments[1]}")
+    return ended
+
+
 def html_errors(*pages):
     """The errors of the W3C's Nu Html Checker, one line each."""
     jar = NODE_MODULES / "vnu-jar" / "build" / "dist" / "vnu.jar"
     _need("java", file=jar, by="make install-validators")
-    ended = _said(*_JAVA, "-jar", jar, "--format", "json", "--exit-zero-always", *pages)
+    ended = _java("-jar", jar, "--format", "json", "--exit-zero-always", *pages)
     found = [one for one in json.loads(ended.stderr)["messages"] if one["type"] in ("error", "non-document-error")]
     return [f"{one.get('url')}: {one['message']}" for one in found if not _SVG_2.search(one["message"])]
 
@@ -68,7 +75,7 @@ def pdf_text(paper):
 def sr_findings(report):
     """What PixelMed's DicomSRValidator says of a structured report: the template it found, and its errors."""
     _need("java", file=PIXELMED, by="apt-get install default-jre-headless libpixelmed-java")
-    ended = _said(*_JAVA, *_NO_XPATH_LIMITS, "-cp", PIXELMED, "com.pixelmed.validate.DicomSRValidator", report)
+    ended = _java("-cp", PIXELMED, *_NO_XPATH_LIMITS, "com.pixelmed.validate.DicomSRValidator", report)
     lines = ended.stdout.splitlines()
     assert "IOD validation complete" in lines, ended.stdout + ended.stderr
     (template,) = re.findall(r"^Found Root Template (\S+)", ended.stdout, re.MULTILINE)
