@@ -81,8 +81,8 @@ def pelvic_incidence_deg(spine: _Spine) -> np.ndarray:
 
 def pelvic_tilt_deg(spine: _Spine) -> np.ndarray:
     """Angle in the lumbar sagittal plane of the same line to the vertical, positive where S1 stands behind the hips."""
-    lumbar = regional_axes(spine)
-    return angle_in_plane_deg(_from_hips(spine), lumbar.up, lumbar.left)
+    way, lumbar = _from_hips(spine), regional_axes(spine)
+    return angle_in_plane_deg(way, lumbar.up, lumbar.left)
 
 
 def _from_hips(spine: _Spine) -> np.ndarray:
