@@ -72,21 +72,30 @@ STAGES = (
 )
 
 
+KINDS_OF_RESULTS = {"registration.json": "a reconstruction", "volume.json": "a volume"}
+"""The file by which a folder of results is known, and what it holds."""
+
+
 class ReadStudy(Transform):
     """Checks that the output folder is usable, if results are to be written, then reads the radiographs and their calibration.
 
     Args:
         progress: shows the stage.
         films: finds the cameras where the calibration is `FROM_FILMS`; without it that is a file, too.
+        writes: the file by which the results of this command are known, one of `KINDS_OF_RESULTS`.
 
     Raises:
-        InputError: if a path is not given, a file cannot be used, results would take an input's place, nothing can be written
-            to the output folder, or what is known of films is given beside a calibration file, which would not heed it.
+        InputError: if a path is not given, a file cannot be used, results would take an input's place or lie among those of
+            another command, nothing can be written to the output folder, or what is known of films is given beside a
+            calibration file, which would not heed it.
     """
 
-    def __init__(self, progress: Progress, films: FilmCalibration | None = None) -> None:
+    def __init__(
+        self, progress: Progress, films: FilmCalibration | None = None, writes: str = "registration.json"
+    ) -> None:
         self.progress = progress
         self.films = films
+        self.writes = writes
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `study`; `marked_points`, where there is a file of them; and `volume`, where a `volume_dir` is given."""
@@ -94,6 +103,7 @@ class ReadStudy(Transform):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
                 paths["output_dir"] = _path(data, "output_dir")
+                _refuse_other_results(Path(paths["output_dir"]), self.writes)
                 _check_writable(paths["output_dir"], _files_read(data))
             marked_file = str(data.get("marked_points_file") or "")
             cameras = self._cameras(paths["calibration"], marked_file)
@@ -325,6 +335,13 @@ def _files_read(data: Mapping[str, Any]) -> list[Path]:
 
 class _CheckedError(Exception):
     """Leaves the staging folder of a check without publishing anything."""
+
+
+def _refuse_other_results(output_dir: Path, own: str) -> None:
+    """Reconstructions and volumes have files of the same names: one would replace a part of the other."""
+    for mark, what in KINDS_OF_RESULTS.items():
+        if mark != own and (output_dir / mark).is_file():
+            raise InputError(f"{output_dir}: holds {what} ({mark}), expected another folder: files have the same names")
 
 
 def _check_writable(output_dir: str | Path, inputs: Sequence[str | Path]) -> None:

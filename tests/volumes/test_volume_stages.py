@@ -173,3 +173,16 @@ def test_what_cannot_be_used_is_named_and_nothing_is_left(run, tmp_path, wrong, 
 def test_one_film_twice_is_refused(run, tmp_path, true_study):
     with pytest.raises(InputError, match="both views"):
         run(tmp_path, lat_image=true_study.inputs("")["ap_image"])
+
+
+def test_a_volume_and_a_reconstruction_do_not_share_a_folder(run, reconstruct, true_study, tmp_path):
+    """Both have a run.json and meshes L1 to L5."""
+    volume, meshes = tmp_path / "volume", tmp_path / "meshes"
+    for folder, mark in ((volume, "volume.json"), (meshes, "registration.json")):
+        folder.mkdir()
+        (folder / mark).write_text("{}")
+    with pytest.raises(InputError, match=r"meshes: holds a reconstruction \(registration\.json\)"):
+        run(meshes)
+    with pytest.raises(InputError, match=r"volume: holds a volume \(volume\.json\)"):
+        reconstruct(true_study, volume)
+    assert [len(list(folder.iterdir())) for folder in (volume, meshes)] == [1, 1]
