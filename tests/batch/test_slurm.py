@@ -13,8 +13,13 @@ from lumbar_ext.batch.study_runs import Place
 pytest.importorskip("dask_jobqueue", reason="comes with the extra [test]")
 
 COHORTS = Path(__file__).parents[2] / "docs" / "cohorts.md"
-# A job is a process group of its own, named by its number.
-SBATCH = '#!/bin/sh\nsetsid bash "$1" >> "$JOBS" 2>&1 &\necho "Submitted batch job $!" | tee -a "$JOBS"\n'
+# A job is a process group of its own, named by its number. Its script is copied, as SLURM does, for dask-jobqueue removes it.
+SBATCH = """#!/bin/sh
+cp "$1" "$JOBS.sh"
+setsid bash "$JOBS.sh" >> "$JOBS" 2>&1 &
+echo "Submitted batch job $!" | tee -a "$JOBS"
+"""
+PATIENCE_SECONDS = 600  # for a job that never comes: a cluster without workers waits for ever
 SCANCEL = "#!/bin/sh\nkill -- -$1\n"
 
 
@@ -39,7 +44,21 @@ def slurm(tmp_path, monkeypatch):
             continue
 
 
-def test_the_documented_cluster_runs_a_cohort(fake_cohort, slurm):
+@pytest.fixture
+def patience():
+    """Ends a test that waits for ever."""
+
+    def give_up(*_):
+        raise TimeoutError(f"no end after {PATIENCE_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(PATIENCE_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_the_documented_cluster_runs_a_cohort(fake_cohort, slurm, patience):
     words = {"first": "ok", "second": "flag", "third": "damaged"}
     fake_cohort.write(words)
     (example,) = re.findall(r"```python\n(from dask_jobqueue.*?)```", COHORTS.read_text(), re.DOTALL)
