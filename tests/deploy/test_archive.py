@@ -1,5 +1,6 @@
 """The application on a real archive: a study is fetched from it, and the results are stored there."""
 
+import logging
 import os
 import sys
 
@@ -60,11 +61,10 @@ def test_an_archive_that_cannot_be_used_ends_in_one_line(archive, study, message
     monkeypatch.setenv("LUMBAR_EXT_STUDY", study)
     places = ["-i", str(tmp_path), "-m", str(BUNDLES), "-o", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["lumbar_ext.deploy", *places])
+    # the SDK's handlers of earlier tests in this process write to streams that are closed since
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with pytest.raises(SystemExit) as ended:
         main()
-    written = capsys.readouterr().err
-    # what the SDK has set up to log before, in this process, may stand above
-    *_, said = written.strip().splitlines()
+    (said,) = capsys.readouterr().err.strip().splitlines()
     assert ended.value.code == 2 and said.startswith("error: ") and message in said
-    assert written.count("error: ") == 1 and "Traceback" not in written
     assert not (tmp_path / "out").exists()
