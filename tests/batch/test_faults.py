@@ -158,7 +158,7 @@ def test_a_cluster_that_loses_a_worker_and_then_its_scheduler(fake_cohort, tmp_p
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    assert 6 <= len(fake_cohort.outcomes()) < 12
+    assert 6 <= len(fake_cohort.outcomes(just_killed=True)) < 12
     assert fake_cohort.run() == dict.fromkeys(words, "ok")
 
 
