@@ -19,6 +19,8 @@ from lumbar_ext.io.input_file import MAX_DOCUMENT_BYTES, one_line, require_file
 _MOST_VALUES = 50_000  # in one document
 _LARGEST_NUMBER = 1e15  # of any unit: beyond it float64 no longer resolves tenths
 _MOST_LISTED = 10  # keys that a message names
+_MOST_EXPLAINED = 3  # of the missing ones
+_LONGEST_KEY = 40  # characters of each
 
 
 def read_document(path: str | Path, schema_name: str) -> dict[str, Any]:
@@ -100,7 +102,8 @@ def _explain(error: ValidationError) -> str:
     where = _key(tuple(error.absolute_path))
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
-        expected = "; ".join(f"{name!r}{_meaning(error.schema, name)}" for name in missing)
+        explained = len(missing) <= _MOST_EXPLAINED
+        expected = "; ".join(f"{name!r}{_meaning(error.schema, name) if explained else ''}" for name in missing)
         return f"{where} lacks {expected}; found the keys {_listed(error.instance)}"
     if error.validator in ("additionalProperties", "unevaluatedProperties"):
         known = error.schema.get("properties", {})
@@ -119,15 +122,15 @@ def _key(parts: tuple[Any, ...]) -> str:
     return "key " + "/".join(str(part) for part in parts) if parts else "the document"
 
 
-def _shortened(value: Any) -> str:
+def _shortened(value: Any, most: int = 120) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _listed(keys: Iterable[str]) -> str:
     """Keys for a message, the first ones of many."""
     keys = sorted(keys)
-    shown = [_shortened(key) for key in keys[:_MOST_LISTED]]
+    shown = [_shortened(key, _LONGEST_KEY) for key in keys[:_MOST_LISTED]]
     return f"{shown}" + (f" and {len(keys) - _MOST_LISTED} more" if len(keys) > _MOST_LISTED else "")
 
 

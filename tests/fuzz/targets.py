@@ -87,11 +87,11 @@ def _radiograph(path: Path) -> Facts:
 
 
 def _header(path: Path) -> Facts:
-    """All that the applications ask of headers: which two belong together, and their cameras."""
+    """All that applications ask of headers: which two belong together, and their cameras; then the pixels, which must fit."""
     pair = pair_radiographs(find_radiographs(path.parent))
     with tempfile.TemporaryDirectory() as folder:
         provide_calibration(pair, path.parent, folder)
-    return {"shape": (pair.ap.text("Rows"), pair.ap.text("Columns"))}
+    return {"shape": read_radiograph(pair.ap.path).size_px}
 
 
 def _write_pair(path: Path) -> None:

@@ -103,6 +103,7 @@ def test_images_may_lie_any_way_and_the_person_may_face_any_way(tmp_path):
 
 
 NAN = float("nan")
+GEOMETRY = ("source_mm", "detector_origin_mm", "u_axis", "v_axis", "pixel_spacing_mm")
 MATRIX = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
 
 
@@ -112,6 +113,7 @@ MATRIX = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
         ({"ap": {"source_mm": None}}, r"views/ap lacks 'source_mm' \(the X-ray focal spot"),
         ({"ap": {"u_axis": None, "v_axis": None}}, "lacks 'u_axis' .*; 'v_axis'"),
         ({"ap": {"pixel_spacing_mm": None}}, "lacks 'pixel_spacing_mm'"),
+        ({"ap": dict.fromkeys(GEOMETRY) | {"sou" + " " * 500: 0}}, r"^.{60,500}views/ap lacks .{60,300}$"),
         ({"ap": {"pixelspacing": [1, 1]}}, r"views/ap has unknown keys \['pixelspacing'\]"),
         ({"ap": {"projection_matrix": MATRIX}}, "views/ap has unknown keys .*'source_mm'"),
         ({"ap": {"source_mm": [1000, "zero", 0]}}, "views/ap/source_mm/1 is wrong: found zero, expected a number"),
