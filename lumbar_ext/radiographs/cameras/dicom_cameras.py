@@ -60,7 +60,7 @@ def camera_from_tags(radiograph: DicomRadiograph) -> Camera:
     says that the image is stored mirrored or turned.
 
     Raises:
-        InputError: if a distance is impossible.
+        InputError: if a distance, spacing or size is impossible.
     """
     a, b = np.radians([radiograph.number("PositionerPrimaryAngle"), radiograph.number("PositionerSecondaryAngle")])
     to_detector = np.array([np.cos(a) * np.cos(b), np.sin(a) * np.cos(b), np.sin(b)])
@@ -79,7 +79,10 @@ def camera_from_tags(radiograph: DicomRadiograph) -> Camera:
     half_mm = (np.array(size_px) - 1) / 2 * (du, dv)
     centre_mm = (source_to_detector_mm - source_to_isocentre_mm) * to_detector
     origin_mm = centre_mm - half_mm[0] * u_axis - half_mm[1] * v_axis
-    return ConeBeam(-source_to_isocentre_mm * to_detector, origin_mm, u_axis, v_axis, (du, dv), size_px)
+    try:
+        return ConeBeam(-source_to_isocentre_mm * to_detector, origin_mm, u_axis, v_axis, (du, dv), size_px)
+    except InputError as error:
+        raise InputError(f"{radiograph.path}: no camera from the DICOM header: {error}") from error
 
 
 def _as_stored(radiograph: DicomRadiograph, u_axis: np.ndarray, v_axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

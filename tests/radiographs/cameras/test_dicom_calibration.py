@@ -103,6 +103,10 @@ def test_a_file_beside_the_images_or_above_them_goes_first(c_arm, tmp_path):
         ({"Modality": "DX"}, "lacks PositionerType CARM"),
         ({"DetectorPrimaryAngle": 5}, "lacks DetectorPrimaryAngle 0"),
         ({"DistanceSourceToPatient": 1300}, "expected 0 < the former < the latter"),
+        (
+            {"ImagerPixelSpacing": [0.0, 0.4]},
+            r"ap\S*: no camera from the DICOM header: pixel_spacing_mm must be two positive",
+        ),
         ({"Manufacturer": "EOS imaging"}, "made by a slot scanner .* not supported yet"),
         ({"ManufacturerModelName": "EOSedge"}, "made by a slot scanner"),
     ],
