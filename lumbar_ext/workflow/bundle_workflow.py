@@ -33,10 +33,7 @@ def bundle_workflow(
         InputError: if there is no such config, or the bundle refuses its content.
     """
     folder = Path(bundle_root) / "configs"
-    files = [folder / f"{name}.json" for name in configs]
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file, expected a bundle in {bundle_root}")
+    files = _config_files(folder, configs, f"a bundle in {bundle_root}")
     workflow = ConfigWorkflow(
         config_file=[str(file) for file in files],
         meta_file=str(folder / "metadata.json"),
@@ -86,11 +83,8 @@ def run_bundle(
         InputError: if a config does not exist, an entry is none of theirs, or the bundle refuses its content.
     """
     folder = Path(bundle_root) / "configs"
-    files = [folder / f"{name}.json" for name in configs]
-    for file in files:
-        if not file.is_file():
-            known = ", ".join(sorted(path.stem for path in folder.glob("*.json")))
-            raise InputError(f"{file}: no such file, expected one of the configs {known}")
+    known = sorted(path.stem for path in folder.glob("*.json"))
+    files = _config_files(folder, configs, f"one of the configs {', '.join(known)}")
     parser = ConfigParser()
     parser.read_config([str(file) for file in files])
     for name in entries:
@@ -111,6 +105,14 @@ def run_bundle(
         if finalize:
             workflow.finalize()
     return workflow
+
+
+def _config_files(folder: Path, names: Sequence[str], expected: str) -> list[Path]:
+    files = [folder / f"{name}.json" for name in names]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file, expected {expected}")
+    return files
 
 
 def as_it_is(value: Any) -> Any:
