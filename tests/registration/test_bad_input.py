@@ -71,7 +71,7 @@ def test_vertebrae_larger_than_anybodys_are_refused_and_unusual_ones_told(inputs
     larger = in_a_room_stated_larger(inputs, 1.6)
     assert np.nanmax(larger.landmarks3d.gap_mm) < 1e-6
     for wrong in (larger, in_a_room_stated_larger(inputs, 0.4)):
-        with pytest.raises(InputError, match="as large as people.s are on average, expected"):
+        with pytest.raises(InputError, match="as large as people's are on average, expected"):
             register(wrong, toy_model, COARSE)
     (doubt,) = (
         text for text in register(in_a_room_stated_larger(inputs, 1.3), toy_model, COARSE).warnings if "large" in text
