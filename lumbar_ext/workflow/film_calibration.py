@@ -96,8 +96,8 @@ def _doubts_about_sides(ap: Radiograph) -> tuple[str, ...]:
     if _tagged_way(ap, "ap") is not None:
         return ()
     return (
-        f"{ap.path}: left and right are told from how the film lies, the person's left on its right, and no tag confirms that; a "
-        "mirrored film exchanges them, which the pictures do not show: look for its L or R marker",
+        f"{ap.path}: left and right are told from how the film lies, the person's left on its right, and no tag confirms "
+        "that; a mirrored film exchanges them, which the pictures do not show: look for its L or R marker",
     )
 
 
