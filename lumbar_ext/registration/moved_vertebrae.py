@@ -126,8 +126,8 @@ def with_movement(result: RegistrationResult) -> RegistrationResult:
     together_mm = np.linalg.norm(shifts.mean(0))
     own_mm = np.linalg.norm(shifts - shifts.mean(0), axis=1).max()
     text = (
-        f"the person moved between the exposures, as was said: the vertebrae by {together_mm:.1f} mm together and each by up to "
-        f"{own_mm:.1f} mm more; the side and the lateral bend of vertebrae are those of the AP exposure, their front and flexion "
-        "those of the lateral one, and values with T12 or S1 take these for not moved"
+        f"the person moved between the exposures, as was said: the vertebrae by {together_mm:.1f} mm together and each by up "
+        f"to {own_mm:.1f} mm more; side and lateral bend of vertebrae are those of the AP exposure, front and flexion those of "
+        "the lateral one, and values with T12 or S1 take these for not moved"
     )
     return replace(result, warnings=(*result.warnings, text))
