@@ -101,7 +101,7 @@ def _errors(fit: VertebraFit, true: Surface, motion: RigidTransform) -> list[flo
     points, laid = fit.vertices_mm[::_EVERY], RigidTransform.identity()
     for _ in range(_LAYINGS):
         moved = laid.apply(points)
-        nearest = locate(true, moved).points_mm
+        nearest = locate(true, moved)[0]
         surface = float(np.linalg.norm(nearest - moved, axis=1).mean())
         laid = fit_rigid(moved, nearest) @ laid
     middle = points.mean(0)
