@@ -6,7 +6,7 @@
 Decompositions and landmarks are true: those of the AP film of the study as it is, those of the lateral one of the same bones
 after the person moved as a whole and each vertebra by itself. Means over vertebrae of absolute errors: of the surface after
 each vertebra was laid on the true one, of height, side and lateral bend against the AP exposure, of front and flexion
-against the lateral one.
+against the lateral one; places to each other, less their mean over the spine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration import RegistrationConfig, RegistrationInput, register, triangulate_landmarks
 from lumbar_ext.registration.lateral_motion import VIEW, motion_about
 from lumbar_ext.registration.moved_vertebrae import Movement, follow_movement
-from lumbar_ext.registration.result import VertebraFit
+from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 
 _SIZES = ((0.0, 0.0, 0.0, 0.0), (5.0, 2.0, 1.0, 1.0), (10.0, 5.0, 2.0, 2.0))
 """Standard deviations: person mm and deg, each vertebra mm and deg."""
@@ -50,18 +50,14 @@ def main() -> None:
             motions = _drawn(np.random.default_rng([number, 11]), case, sizes)
             inputs = _moved(case, motions)
             result = register(inputs, model(), config)
-            rows["no"] += [
-                _errors(fit, case.surfaces[level], motions[level]) for level, fit in result.vertebrae.items()
-            ]
+            rows["no"].append(_errors(result, case, motions))
             started = time.process_time()
             result = follow_movement(inputs, model(), config, result)
             seconds.append(time.process_time() - started)
-            rows["yes"] += [
-                _errors(fit, case.surfaces[level], motions[level]) for level, fit in result.vertebrae.items()
-            ]
+            rows["yes"].append(_errors(result, case, motions))
         name = "{:g} mm and {:g} deg, each {:g} mm and {:g} deg".format(*sizes)
         for followed, own in rows.items():
-            cells = " | ".join(f"{value:.2f}" for value in np.abs(own).mean(0))
+            cells = " | ".join(f"{value:.2f}" for value in np.abs(np.concatenate(own)).mean(0))
             print(f"| {name} | {followed} | {cells} | {np.median(seconds):.1f} |", flush=True)
 
 
@@ -96,8 +92,16 @@ def _moved(case: Case, motions: dict[str, RigidTransform]) -> RegistrationInput:
     return replace(inputs, decompositions=images, landmarks3d=found, landmarks=landmarks)
 
 
-def _errors(fit: VertebraFit, true: Surface, motion: RigidTransform) -> list[float]:
-    """Surface, height, side, lateral bend; front and flexion at the lateral exposure."""
+def _errors(result: RegistrationResult, case: Case, motions: dict[str, RigidTransform]) -> np.ndarray:
+    """[n, 6] of the vertebrae: surface, height, side, lateral bend; front and flexion at the lateral exposure."""
+    fits = result.vertebrae.items()
+    found = np.array([_vertebra_errors(fit, case.surfaces[level], motions[level]) for level, fit in fits])
+    places = [1, 2, 4]
+    found[:, places] -= found[:, places].mean(0)
+    return found
+
+
+def _vertebra_errors(fit: VertebraFit, true: Surface, motion: RigidTransform) -> list[float]:
     points, laid = fit.vertices_mm[::_EVERY], RigidTransform.identity()
     for _ in range(_LAYINGS):
         moved = laid.apply(points)

@@ -1,12 +1,12 @@
 """A person who moved between the exposures: each vertebra gets a motion of its own from the AP to the lateral one.
 
 Both films show one set of bones in two postures. The AP film fixes the frame and the posture that is reported; in the lateral
-one each vertebra stands a little elsewhere, by a rigid motion that is held by a prior. The prior has two parts: the person as
-a whole, and each vertebra by itself.
+one each vertebra stands a little elsewhere, by a rigid motion that is held by a prior. The prior has two parts: the person as a
+whole, and each vertebra by itself.
 
-A single film does not show depth. So of a motion the films tell apart what both of them see: the height of each vertebra, and
-some of its axial rotation. How far to the front a vertebra stands and its flexion are those of the lateral exposure, how
-far to the side and its lateral bend those of the AP one: there the prior says "not moved".
+A single film does not show depth. So of a motion the films tell what both of them see: the height of each vertebra, its axial
+rotation, and from the size of the whole spine the depth of that. How far to the front vertebrae stand to each other, and their
+flexion to each other, are those of the lateral exposure; how far to the side and their lateral bend those of the AP one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ from lumbar_ext.registration.lateral_motion import (
 from lumbar_ext.registration.register import RegistrationInput, problem_of, register
 from lumbar_ext.registration.result import RegistrationResult
 
+_SHOWN_ONCE = np.array([0.3, 0.3, np.inf, np.inf, np.radians(0.3), np.inf])
+"""Greatest standard deviations of a vertebra's own motion (mm and rad along and about X, Y, Z) against the person's: to the
+front, to the side and in flexion next to nothing. One film shows these and the other sees depth; were they free, errors of the
+pictures would pass for depth, by 1.3 mm on people who stood still, and a vertebra's flexion would be neither exposure's."""
+
 
 @dataclass(frozen=True)
 class Movement:
@@ -38,8 +43,8 @@ class Movement:
     Args:
         person_mm: of the person as a whole, along each axis.
         person_deg: about each axis through the middle of the lumbar spine.
-        vertebra_mm: of each vertebra by itself, along each axis.
-        vertebra_deg: about each axis through its own middle.
+        vertebra_mm: of each vertebra by itself, in height.
+        vertebra_deg: in lateral bend and axial rotation about its own middle.
         rounds: of finding the motions and registering again.
         enough_mm: a change that shifts no vertebra by more ends the rounds.
     """
@@ -62,7 +67,8 @@ class Movement:
         for own, offset in zip(whole, centres_mm - centres_mm.mean(0), strict=True):
             own[:] = np.block([[np.eye(3), turning_shift(offset)], [np.zeros((3, 3)), np.eye(3)]])
         whole = whole.reshape(-1, 6) * _spread(self.person_mm, self.person_deg)
-        return whole @ whole.T + np.diag(np.tile(_spread(self.vertebra_mm, self.vertebra_deg) ** 2, len(centres_mm)))
+        own = np.minimum(_spread(self.vertebra_mm, self.vertebra_deg), _SHOWN_ONCE)
+        return whole @ whole.T + np.diag(np.tile(own**2, len(centres_mm)))
 
 
 def _spread(shift_mm: float, turn_deg: float) -> np.ndarray:
@@ -127,7 +133,7 @@ def with_movement(result: RegistrationResult) -> RegistrationResult:
     own_mm = np.linalg.norm(shifts - shifts.mean(0), axis=1).max()
     text = (
         f"the person moved between the exposures, as was said: the vertebrae by {together_mm:.1f} mm together and each by up "
-        f"to {own_mm:.1f} mm more; side and lateral bend of vertebrae are those of the AP exposure, front and flexion those of "
-        "the lateral one, and values with T12 or S1 take these for not moved"
+        f"to {own_mm:.1f} mm more; side and lateral bend of vertebrae are those of the AP exposure, front and flexion to each "
+        "other those of the lateral one, and values with T12 or S1 take these for not moved"
     )
     return replace(result, warnings=(*result.warnings, text))

@@ -6,28 +6,26 @@ import numpy as np
 import pytest
 
 from lumbar_ext.drr import drr_from_path_length
-from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.config import gauss_newton_config
+from lumbar_ext.registration.lateral_motion import motion_about
 from lumbar_ext.registration.moved_vertebrae import Movement, follow_movement, with_movement
 from lumbar_ext.registration.register import RegistrationInput, register
 from lumbar_ext.workflow.second_look import glance_errors, path_lengths_mm
 from tests.registration.many_rays import mean_path_lengths
 
 CONFIG = replace(gauss_newton_config(), free_form=None)
-SHIFTS_MM = np.array([[2, -1, -4.5], [1, 0, -3.5], [0, 1, -2.5], [-1, 0, -2.0], [-2, -1, -1.0]], dtype=float)
-TURNS_DEG = np.array([[0.5, 1.5, -1.0], [0.0, 1.0, 0.5], [-0.5, 0.0, 1.0], [0.5, -1.0, 0.0], [0.0, -1.5, -0.5]])
+PERSON = np.array([1.0, 3.0, -3.0, *np.radians([0.5, 2.0, -1.0])])
+FALLEN_MM = np.array([-1.5, -0.5, 0.0, 0.5, 1.5])
+TURNS_DEG = np.array([[0.5, 0, -1.0], [0.0, 0, 0.5], [-0.5, 0, 1.0], [0.5, 0, 0.0], [0.0, 0, -0.5]])
 
 
 @pytest.fixture(scope="module")
 def motions(truth):
-    """How each vertebra moved, about its own middle: down and bent forward."""
-    found = []
-    for pose, shift, turn in zip(truth.poses, SHIFTS_MM, np.radians(TURNS_DEG), strict=True):
-        rotation = RigidTransform.from_euler(*turn).rotation
-        middle = pose.translation_mm
-        found.append(RigidTransform(rotation, middle + shift - rotation @ middle))
-    return found
+    """How each vertebra moved: by itself about its own middle, then with the person."""
+    person = motion_about(PERSON, np.mean([pose.translation_mm for pose in truth.poses], axis=0))
+    own = [np.array([0, 0, fallen, *np.radians(turn)]) for fallen, turn in zip(FALLEN_MM, TURNS_DEG, strict=True)]
+    return [person @ motion_about(numbers, pose.translation_mm) for numbers, pose in zip(own, truth.poses, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +54,12 @@ def height_errors_mm(result, truth):
     return np.abs(found - [pose.translation_mm[2] for pose in truth.poses])
 
 
-def test_vertebrae_that_moved_are_followed(moved_inputs, toy_model, truth):
+def test_vertebrae_that_moved_are_followed(moved_inputs, motions, toy_model, truth):
     first = register(moved_inputs, toy_model, CONFIG)
     result = follow_movement(moved_inputs, toy_model, CONFIG, first)
-    found = np.stack(
-        [
-            fit.motions["lat"].apply(pose.translation_mm) - pose.translation_mm
-            for fit, pose in zip(result.vertebrae.values(), truth.poses, strict=True)
-        ]
-    )
-    np.testing.assert_allclose(found[:, 2], SHIFTS_MM[:, 2], atol=0.5)
+    for fit, motion, pose in zip(result.vertebrae.values(), motions, truth.poses, strict=True):
+        shifts = [own.apply(pose.translation_mm) - pose.translation_mm for own in (fit.motions["lat"], motion)]
+        assert shifts[0][2] == pytest.approx(shifts[1][2], abs=0.5)
     assert height_errors_mm(result, truth).max() < 0.4 < height_errors_mm(first, truth).mean()
     assert np.mean(shape_errors_mm(result, truth)) < 0.7 * np.mean(shape_errors_mm(first, truth))
     assert result.loss < 0.5 * first.loss
