@@ -118,8 +118,8 @@ def read_calibration_maps(path: str | Path) -> ConfidenceCalibration:
 
 
 def calibration_beside(weights: str | Path) -> ConfidenceCalibration | None:
-    """The calibration in `confidence.json` beside a weights file; None where there is none."""
-    path = Path(weights).with_name("confidence.json")
+    """The calibration beside a weights file, in `model_confidence.json` beside `model.pt`; None where there is none."""
+    path = Path(weights).with_name(f"{Path(weights).stem}_confidence.json")
     return read_calibration_maps(path) if path.is_file() else None
 
 
