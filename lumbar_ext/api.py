@@ -15,7 +15,7 @@ from lumbar_ext.measurements.uncertainty.assessment import Measurement
 from lumbar_ext.measurements.uncertainty.grade import Quality
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.workflow.bundle_workflow import run_bundle
-from lumbar_ext.workflow.run_summary import gathered, is_usable, reconstruction_summary
+from lumbar_ext.workflow.run_summary import all_warnings, gathered, is_usable, reconstruction_summary
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reconstruction:
         measurements: all values, those that cannot be had among them.
         quality: by level, all five: how far each vertebra can be relied on, and why.
         missing_levels: levels that were not found in both views.
-        warnings: what is doubtful of the study or its registration.
+        warnings: what is doubtful of the study, the names of its levels or its registration.
         registration: poses, shape coefficients and losses.
         output_dir: folder of the files; None where none were asked for.
         usable: whether a vertebra was found whose reconstruction has not failed.
@@ -85,7 +85,7 @@ def reconstruct(
         measurements=assessment.measurements,
         quality=assessment.quality,
         missing_levels=tuple(result.missing_levels),
-        warnings=(*data["study"].warnings, *result.warnings),
+        warnings=all_warnings(data),
         registration=result,
         output_dir=None if output_dir is None else Path(output_dir),
         usable=is_usable(assessment),

@@ -21,15 +21,18 @@ WINDOW_HU = (-250.0, 750.0)
 """Of the slices: fat dark, dense bone bright."""
 _FINER = 3  # pixels of a picture with outlines along an edge of a voxel
 _AXES = {"Sagittal": 1, "Coronal": 0}
-_FILE, _RUN = "volume.nii.gz", "run.json"
+CT_NUMBERS, LABELS = "volume.nii.gz", "labels.nii.gz"
+"""Files of the results of `lumbar-ext volume`."""
+_RUN = "run.json"
 
 
-def read_own_volume(folder: str | Path, inputs: Mapping[str, str]) -> Volume:
-    """The CT numbers that `lumbar-ext volume` made of the same study.
+def read_own_volume(folder: str | Path, inputs: Mapping[str, str], file: str = CT_NUMBERS) -> Volume:
+    """The CT numbers, or the labels, that `lumbar-ext volume` made of the same study.
 
     Args:
         folder: its results.
         inputs: role to path of the study's files.
+        file: `CT_NUMBERS` or `LABELS`.
 
     Raises:
         InputError: if there are none, or they are of other radiographs or another calibration.
@@ -47,10 +50,10 @@ def read_own_volume(folder: str | Path, inputs: Mapping[str, str]) -> Volume:
             raise InputError(
                 f"{folder}: a volume of other files, its {role} is not {path}; expected that of the same study"
             )
-    volume = read_volume(folder / _FILE)
+    volume = read_volume(folder / file)
     if not np.allclose(volume.world_from_voxel[:3, :3], volume.spacing_mm[0] * np.eye(3), atol=1e-3):
         raise InputError(
-            f"{folder / _FILE}: its voxels are no cubes along the axes, expected those of lumbar-ext volume"
+            f"{folder / file}: its voxels are no cubes along the axes, expected those of lumbar-ext volume"
         )
     return volume
 

@@ -46,7 +46,8 @@ VOLUME_FILES = (
 )
 """Every file that a volume may leave; a new one replaces them all."""
 
-_LEAST_MM3 = 5000.0  # of a vertebra: a fifth of a small one, as in `shape.sources.label_surface`
+LEAST_VERTEBRA_MM3 = 5000.0
+"""Of a label that is a vertebra: a fifth of a small one, as in `shape.sources.label_surface`."""
 
 
 class FindLandmarks(Transform):
@@ -136,8 +137,8 @@ def vertebra_surfaces(volume: ReconstructedVolume) -> tuple[dict[str, Surface], 
     for level in LEVELS:
         mask = volume.labels == VERSE_LABELS[level]
         size_mm3 = float(mask.sum()) * volume.grid.voxel_mm**3
-        if size_mm3 < _LEAST_MM3:
-            missing[level] = f"its label fills {size_mm3:.0f} mm3, expected at least {_LEAST_MM3:.0f}"
+        if size_mm3 < LEAST_VERTEBRA_MM3:
+            missing[level] = f"its label fills {size_mm3:.0f} mm3, expected at least {LEAST_VERTEBRA_MM3:.0f}"
             continue
         surfaces[level] = surface_from_mask(mask, volume.grid.world_from_voxel).surface
     return surfaces, missing

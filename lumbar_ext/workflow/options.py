@@ -72,6 +72,7 @@ class ReconstructionOptions(Options):
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
         volume_dir: results of `lumbar-ext volume` on the same files, of which the report then shows slices; empty for none.
+        guess_missing: whether vertebrae that were not found in both views begin from the labels in `volume_dir`.
     """
 
     ap_image: str
@@ -93,6 +94,7 @@ class ReconstructionOptions(Options):
     write_label_map: bool
     write_pdf: bool
     volume_dir: str
+    guess_missing: bool
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measureme
 from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.values.definitions import BY_ID
 from lumbar_ext.report.content import HEADLINES, UNITS
+from lumbar_ext.workflow.edited_landmarks import overruled
 from lumbar_ext.workflow.error_reporting import ExitStatus
 
 
@@ -26,16 +27,32 @@ def reconstruction_summary(data: Mapping[str, Any]) -> str:
     """Some lines on a reconstruction.
 
     Args:
-        data: what the bundle's stages have gathered: `assessment`, `pred`, `study`, `output_dir`.
+        data: what the bundle's stages have gathered.
     """
     assessment: Assessment = data["assessment"]
     lines = [f"{level}: {_graded(assessment, level)}" for level in LEVELS]
     lines += [_headline(m) for m in assessment.measurements if m.id in HEADLINES]
-    lines += [f"warning: {text}" for text in (*data["study"].warnings, *data["pred"].warnings)]
+    lines += [f"warning: {text}" for text in all_warnings(data)]
     if data.get("output_dir") is not None:
         folder = Path(data["output_dir"]).resolve()
         lines += [f"results: {folder}", f"report: {folder / 'report.html'}"]
     return "\n".join(lines)
+
+
+def all_warnings(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is doubtful of a reconstruction, a sentence each: of its files, its levels, a user's landmarks, its fits.
+
+    Args:
+        data: what the stages have gathered.
+    """
+    by_hand = overruled(data["landmarks"], data["by_hand"], data["pred"])
+    return (*data["study"].warnings, *level_warnings(data), *by_hand, *data["pred"].warnings)
+
+
+def level_warnings(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Doubts about which vertebra is which, and where those are that were guessed."""
+    levels = data["observed"].levels
+    return (*(() if levels is None else levels.warnings), *data.get("guessed", ()))
 
 
 def gathered(evaluator: Engine) -> dict[str, Any]:

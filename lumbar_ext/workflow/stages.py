@@ -3,8 +3,8 @@
 
 Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them
 in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file`, `hold_landmarks`,
-`marked_points_file` (may be empty); `study`, `marked_points`, `observed`, `landmarks`, `by_hand` (stages below); `pred` (the
-registration, from the bundle's inferer).
+`marked_points_file`, `volume_dir`, `guess_missing` (may be empty); `study`, `marked_points`, `observed`, `landmarks`,
+`by_hand`, `guessed` (stages below); `pred` (the registration, from the bundle's inferer).
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.io.atomic import refuse_to_replace, staged_output
 from lumbar_ext.io.calibration import camera_document, write_calibration
 from lumbar_ext.io.provenance import provenance
+from lumbar_ext.io.volume import Volume
 from lumbar_ext.landmarks.marked_points import read_marked_points
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.registration.register import RegistrationConfig, RegistrationInput, register
 from lumbar_ext.registration.result import RegistrationResult
-from lumbar_ext.report.volume_slices import read_own_volume
+from lumbar_ext.report.volume_slices import LABELS, read_own_volume
 from lumbar_ext.studies.biplanar_study import FoundCameras, read_study
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.workflow.edited_landmarks import (
@@ -39,13 +40,12 @@ from lumbar_ext.workflow.edited_landmarks import (
     edited_landmarks,
     landmark_names,
     marked_by_hand,
-    overruled,
 )
 from lumbar_ext.workflow.film_calibration import FROM_FILMS, FilmCalibration
 from lumbar_ext.workflow.locate_and_look import observe_located
 from lumbar_ext.workflow.measure import STAGE as MEASURE_STAGE
 from lumbar_ext.workflow.measure import MeasuredReconstruction, ReportOptions, write_measurement_files, write_report
-from lumbar_ext.workflow.observe import ObservedStudy, observe, spine_on_grids
+from lumbar_ext.workflow.observe import observe, spine_on_grids
 from lumbar_ext.workflow.options import FilmOptions
 from lumbar_ext.workflow.outputs import (
     FOUND_CAMERAS,
@@ -58,6 +58,7 @@ from lumbar_ext.workflow.outputs import (
     write_reconstruction,
 )
 from lumbar_ext.workflow.progress import Progress
+from lumbar_ext.workflow.run_summary import all_warnings, level_warnings
 
 INPUTS = ("ap_image", "lat_image", "calibration")
 """What the walk starts from: keys of its dictionary, options of the bundle, ports of the MONAI Deploy operator."""
@@ -98,7 +99,9 @@ class ReadStudy(Transform):
         self.writes = writes
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `study`; `marked_points`, where there is a file of them; and `volume`, where a `volume_dir` is given."""
+        """Adds `study`; `marked_points`, where there is a file of them; `volume`, where a `volume_dir` is given, and
+        `volume_labels`, where missing levels are guessed.
+        """
         with self.progress.stage(STAGES[0]):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
@@ -111,6 +114,10 @@ class ReadStudy(Transform):
             found = {**data, **paths, "study": study}
             if marked_file:
                 found["marked_points"] = read_marked_points(marked_file, {view: study[view].size_px for view in VIEWS})
+            if data.get("guess_missing") and not data.get("volume_dir"):
+                raise InputError(
+                    "--guess_missing: the guess rests on a volume's labels, expected --volume_dir with them"
+                )
             if data.get("volume_dir"):
                 if not isinstance(cameras, str):
                     raise InputError(
@@ -118,6 +125,8 @@ class ReadStudy(Transform):
                     )
                 inputs = {name: paths[name] for name in INPUTS}
                 found["volume"] = read_own_volume(str(data["volume_dir"]), inputs)
+                if data.get("guess_missing"):
+                    found["volume_labels"] = read_own_volume(str(data["volume_dir"]), inputs, LABELS)
             return found
 
     def _cameras(self, calibration: str, marked_file: str) -> str | Callable[[Mapping[str, Radiograph]], FoundCameras]:
@@ -168,24 +177,38 @@ class ObserveViews(Transform):
             return {**data, "observed": observe_located(self.network, self.locator, study, self.calibration)}
 
 
+Guess = Callable[[EditedLandmarks, Volume], tuple[EditedLandmarks, tuple[str, ...]]]
+"""Landmarks and the labels of a volume to landmarks with guessed ones, and what a user is told of these."""
+
+
 class LocateLandmarks(Transform):
     """Triangulates the landmarks of the two views, and puts those of a `landmarks_file` in their place.
+
+    Args:
+        progress: shows the stage.
+        guess: gives missing levels landmarks, where the study has `volume_labels` (`volumes.first_guess.GuessMissingLevels`).
 
     Raises:
         InputError: if no vertebra is seen in both views, or the file cannot be used.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, guess: Guess | None = None) -> None:
         self.progress = progress
+        self.guess = guess
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds `landmarks`, and which of them and of T12 and S1 a user has set: `by_hand`, `anchors_by_hand`."""
+        """Adds `landmarks`, which of them and of T12 and S1 a user has set, `by_hand` and `anchors_by_hand`, and what is to be
+        said of levels that were `guessed`.
+        """
         with self.progress.stage(STAGES[2]):
             observed = data["observed"]
             landmarks = triangulate_landmarks(observed.geometry, observed.landmarks)
             edited = EditedLandmarks(observed, landmarks, np.zeros_like(landmarks.confidence, dtype=bool))
             if data.get("landmarks_file"):
                 edited = edited_landmarks(str(data["landmarks_file"]), observed, landmarks)
+            guessed: tuple[str, ...] = ()
+            if self.guess is not None and "volume_labels" in data:
+                edited, guessed = self.guess(edited, data["volume_labels"])
             if not edited.landmarks.present.any():
                 reasons = observed.levels.missing if observed.levels else {}
                 why = "; ".join(dict.fromkeys(reasons.values())) or "no landmarks are given"
@@ -194,7 +217,7 @@ class LocateLandmarks(Transform):
                     "expected radiographs of a standing person's lumbar spine"
                 )
             found = {"observed": edited.observed, "landmarks": edited.landmarks, "by_hand": edited.by_hand}
-            return {**data, **found, "anchors_by_hand": edited.anchors_by_hand}
+            return {**data, **found, "anchors_by_hand": edited.anchors_by_hand, "guessed": guessed}
 
 
 def prepare_registration(
@@ -290,7 +313,7 @@ class WriteReconstruction(Transform):
         if "assessment" not in data:
             return
         measured = MeasuredReconstruction(
-            study, found, result, data["assessment"], triangles, _level_warnings(observed), data.get("volume")
+            study, found, result, data["assessment"], triangles, level_warnings(data), data.get("volume")
         )
         write_measurement_files(folder, measured, self.options)
         write_report(folder, measured, run, self.progress.seconds, self.options)
@@ -301,8 +324,7 @@ class WriteReconstruction(Transform):
         inputs = {name: data[name] for name in files if not _found_from_films(name, data)}
         document = provenance(inputs=inputs, weights=self.weights, parameters=self.parameters)
         document["landmarks_by_hand"] = landmark_names(data["by_hand"], data["anchors_by_hand"])
-        by_hand = overruled(data["landmarks"], data["by_hand"], data["pred"])
-        document["warnings"] = [*data["study"].warnings, *_level_warnings(observed), *by_hand, *data["pred"].warnings]
+        document["warnings"] = list(all_warnings(data))
         document["missing_levels"] = list(data["pred"].missing_levels)
         document["missing_reasons"] = missing_levels(observed, data["pred"])
         document["inverted_views"] = list(observed.inverted)
@@ -313,11 +335,6 @@ class WriteReconstruction(Transform):
 def _found_from_films(name: str, data: Mapping[str, Any]) -> bool:
     """Whether an input is the calibration, and no file but what was found from the films."""
     return name == "calibration" and data[name] == FROM_FILMS and data["study"].uncertainty is not None
-
-
-def _level_warnings(observed: ObservedStudy) -> tuple[str, ...]:
-    """Doubts about which vertebra is which."""
-    return () if observed.levels is None else observed.levels.warnings
 
 
 def _path(data: Mapping[str, Any], name: str) -> str:

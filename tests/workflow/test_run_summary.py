@@ -17,8 +17,16 @@ def finished(grades, output_dir="out"):
     """An evaluator that has run; a grade for each level."""
     qualities = [Quality(grade, 0.1, 1.0, 0, 1.0, () if grade is Grade.GOOD else ("why",)) for grade in grades]
     assessment = Assessment((LORDOSIS, COBB), {}, dict(zip(LEVELS, qualities, strict=True)), True)
-    batch = {"study": SimpleNamespace(warnings=("polarity was guessed",)), "output_dir": output_dir}
-    output = {"pred": SimpleNamespace(warnings=("L2 stands on a bound",)), "assessment": assessment}
+    levels = SimpleNamespace(warnings=("the count is uncertain",))
+    batch = {
+        "study": SimpleNamespace(warnings=("polarity was guessed",)),
+        "observed": SimpleNamespace(levels=levels),
+        "landmarks": None,
+        "by_hand": None,
+        "guessed": ("L5 was not found in both views",),
+        "output_dir": output_dir,
+    }
+    output = {"pred": SimpleNamespace(warnings=("L2 stands on a bound",), vertebrae={}), "assessment": assessment}
     return SimpleNamespace(state=SimpleNamespace(batch=batch, output=output))
 
 
@@ -29,7 +37,8 @@ def test_levels_headlines_warnings_and_places_are_said(tmp_path, capsys):
     assert lines[:3] == ["L1: good", "L2: check (why)", "L3: failed (why)"]
     assert any("41.3° (90 % interval 37.9 to 44.6)" in line for line in lines)
     assert any(line.endswith("L4 is missing") for line in lines)
-    assert {"warning: polarity was guessed", "warning: L2 stands on a bound"} <= set(lines)
+    said = ("polarity was guessed", "the count is uncertain", "L5 was not found in both views", "L2 stands on a bound")
+    assert {f"warning: {text}" for text in said} <= set(lines)
     assert lines[-2:] == [f"results: {tmp_path}", f"report: {tmp_path / 'report.html'}"]
 
 
