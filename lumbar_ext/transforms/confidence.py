@@ -3,7 +3,7 @@
 A landmark's confidence is the probability that it lies within `radius_mm` (4 mm) of the truth, measured on the
 detector; a vertebra's, that its centre is nearest to the true centre of the level it is named after. Each is a monotone
 map of a raw score (`decode.DecodedView`), fitted on validation studies by `evaluation.network.confidence_calibration`
-and stored as knots in `models/confidence.json` beside the weights it belongs to.
+and stored as knots beside the weights it belongs to (`calibration_beside`).
 """
 
 from __future__ import annotations

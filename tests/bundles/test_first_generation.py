@@ -248,13 +248,13 @@ def test_the_network_fits_the_metadata():
 def test_the_weights_export_to_torchscript(trained, tmp_path):
     config = ConfigParser.load_config_file(CONFIGS / "first_generation.json")
     config["network_def"] |= {"preset": "tiny", "decoder_channels": 8}
-    ConfigParser.export_config_file(config, str(tmp_path / "inference.json"))
+    ConfigParser.export_config_file(config, str(tmp_path / "first_generation.json"))
     ckpt_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
         ckpt_file=str(trained / "models" / "first_generation.pt"),
         meta_file=str(CONFIGS / "first_generation_metadata.json"),
-        config_file=str(tmp_path / "inference.json"),
+        config_file=[str(CONFIGS / "inference.json"), str(tmp_path / "first_generation.json")],
     )
     packed = torch.jit.load(tmp_path / "model.ts")(torch.zeros(1, 1, 64, 64))
     assert packed.shape == (1, LUMBAR_PACK.channels, 16, 16)
