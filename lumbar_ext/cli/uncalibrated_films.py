@@ -34,8 +34,8 @@ def calibrate_films(
     lat_detector_mm: float | None = None,
     lat_person_mm: float | None = None,
     known_to_mm: float = 20.0,
-    posteroanterior: bool = False,
-    lateral_from_right: bool = False,
+    posteroanterior: bool | None = None,
+    lateral_from_right: bool | None = None,
     marker_mm: float | None = None,
 ) -> None:
     """Writes the calibration of two films of a room that nobody calibrated: a cone beam each, in the usual display orientation.
@@ -44,8 +44,8 @@ def calibrate_films(
     together. The file says how well the cameras are known, and reconstructions heed that.
 
     Args:
-        ap_image: the AP or PA film, the person's left on its right.
-        lat_image: the lateral film, the person's front on its left.
+        ap_image: the AP or PA film, the person's left on its right unless its DICOM Patient Orientation says otherwise.
+        lat_image: the lateral film, the person's front on its left, likewise.
         output: the JSON file to write.
         landmarks: `network` for what the network sees; `landmarks.json` of a reconstruction of these films, whose pixels are
             used; empty for none: the file then holds what is expected of any two films, 90 degrees apart.
@@ -56,8 +56,9 @@ def calibrate_films(
         lat_detector_mm: the same of the lateral film.
         lat_person_mm: the same of the lateral film.
         known_to_mm: standard deviation of the distances that are given.
-        posteroanterior: whether the source stood behind the person in the first film.
-        lateral_from_right: whether it stood on the person's right in the second.
+        posteroanterior: whether the source stood behind the person in the first film; by its DICOM View Position if omitted,
+            else not.
+        lateral_from_right: whether it stood on the person's right in the second; likewise.
         marker_mm: length of that marker, which then sets the scale.
 
     Raises:

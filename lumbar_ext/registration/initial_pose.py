@@ -67,6 +67,31 @@ def initial_poses(
     }
 
 
+def relative_size(
+    landmarks: Landmarks3D, shapes: Sequence[LevelShape], config: InitialPoseConfig | None = None
+) -> float:
+    """How large the vertebrae are against the model's mean: the median over the levels that are present of how far their
+    landmarks spread (weighted root mean squares about their centres).
+
+    Raises:
+        ValueError: if no level is present.
+    """
+    config = config or InitialPoseConfig()
+    ratios = []
+    for i in np.flatnonzero(landmarks.present):
+        points = landmarks.positions_mm[i]
+        known = np.isfinite(points).all(-1) & (landmarks.weight[i] > 0)
+        share = landmarks.weight[i][known] / np.square(config.sigma_mm)[known]
+        spreads = [
+            np.sqrt(share @ np.square(own - np.average(own, axis=0, weights=share)).sum(-1))
+            for own in (points[known], shapes[i].landmark_mean_mm[known])
+        ]
+        ratios.append(spreads[0] / spreads[1])
+    if not ratios:
+        raise ValueError("landmarks has no level that is present")
+    return float(np.median(ratios))
+
+
 def fit_initial_pose(
     points_mm: np.ndarray, weight: np.ndarray, gap_mm: np.ndarray, shape: LevelShape, config: InitialPoseConfig
 ) -> InitialPose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,13 +13,19 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.landmarks.triangulated import Landmarks3D, ViewLandmarks
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.initial_pose import InitialPose, initial_poses
+from lumbar_ext.registration.initial_pose import InitialPose, initial_poses, relative_size
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import RegistrationResult
 from lumbar_ext.registration.search.record import ReportProgress
 from lumbar_ext.registration.targets import ObservedLandmarks, VertebraStart, ViewTarget
 from lumbar_ext.registration.terms.landmark_weights import LandmarkWeights
 from lumbar_ext.shape.model.level_shape import LevelShape, level_shapes
+
+_LOG = logging.getLogger(__name__)
+_SIZES = (0.6, 1.4)
+"""Of vertebrae against the mean ones, which nobody's exceed."""
+_USUAL_SIZES = (0.76, 1.24)
+"""Four standard deviations of people's sizes (`self_calibration.SpinePrior`)."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +102,32 @@ def register(
         max_seconds: limit of the search.
 
     Raises:
-        InputError: if an image does not fit its camera, or no vertebra starts inside both images.
+        InputError: if an image does not fit its camera, no vertebra starts inside both images, or the cameras make the
+            vertebrae larger or smaller than anybody's.
     """
     config = config or RegistrationConfig()
-    return config.optimiser.run(problem_of(inputs, model, config, start), progress, max_seconds)
+    doubts = _doubts_about_size(
+        relative_size(inputs.landmarks3d, level_shapes(model, config.n_modes), config.initial_pose)
+    )
+    result = config.optimiser.run(problem_of(inputs, model, config, start), progress, max_seconds)
+    return replace(result, warnings=(*result.warnings, *doubts)) if doubts else result
+
+
+def _doubts_about_size(size: float) -> tuple[str, ...]:
+    """Whether vertebrae of a size relative to the mean ones (`relative_size`) are unusual.
+
+    Raises:
+        InputError: for a size that nobody has.
+    """
+    found = f"the cameras make the vertebrae {size:.2f} times as large as people's are on average"
+    why = "are pixel spacing and distances those of these films?"
+    if not _SIZES[0] <= size <= _SIZES[1]:
+        raise InputError(f"{found}, expected {_SIZES[0]:g} to {_SIZES[1]:g}: {why}")
+    if _USUAL_SIZES[0] <= size <= _USUAL_SIZES[1]:
+        return ()
+    doubt = f"{found}, usual is {_USUAL_SIZES[0]:g} to {_USUAL_SIZES[1]:g}: {why}"
+    _LOG.warning(doubt)
+    return (doubt,)
 
 
 def problem_of(

@@ -47,6 +47,8 @@ class FilmPrior:
         source_person_mm: distance from the source to the middle of the spine, and its standard deviation.
         middle_mm: standard deviation of where the perpendicular from the source meets the film, about its middle.
         reversed_beam: AP: the source behind the person; lateral: on their right.
+        mirrored: the film lies the other way round than usual: AP with the person's left on its left, lateral with their front
+            on its right.
     """
 
     size_px: tuple[int, int]
@@ -55,6 +57,7 @@ class FilmPrior:
     source_person_mm: tuple[float, float] = (900.0, 80.0)
     middle_mm: float = 20.0
     reversed_beam: bool = False
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -322,6 +325,7 @@ def _camera(film: FilmPrior, view: str, numbers: np.ndarray) -> ConeBeam:
     person = film.source_person_mm[0] + numbers[first + 1]
     to_source, u_axis = (np.array(axis, dtype=float) for axis in _AXES[view])
     to_source = -to_source if film.reversed_beam else to_source
+    u_axis = -u_axis if film.mirrored else u_axis
     v_axis = np.array([0, 0, -1.0])
     spacing = np.array(film.pixel_spacing_mm)
     foot_mm = (np.array(film.size_px) - 1) / 2 * spacing + numbers[first + 2 : first + 4]

@@ -10,6 +10,7 @@ from torch import nn
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import Camera
 from lumbar_ext.io.calibration import CameraUncertainty
 from lumbar_ext.landmarks.marked_points import MARKER_ENDS, MarkedPoints, read_marked_points
 from lumbar_ext.landmarks.triangulated import ViewLandmarks
@@ -31,6 +32,10 @@ _MAGNIFICATION = (1.02, 2.5)
 """Of a spine on a film: it stands 2 cm from the detector at least, and nearer to it than to the source, or nearly."""
 
 _USUAL = FilmPrior((2, 2), (1.0, 1.0))
+_USUAL_WAY = {"ap": {"L": False, "R": True}, "lat": {"P": False, "A": True}}
+"""Of u, by the letter of Patient Orientation: whether a film that says so lies mirrored."""
+_REVERSED_BEAM = {"ap": {"AP": False, "PA": True}, "lat": {"RL": False, "LL": True}}
+"""By View Position, which of a lateral film names the side next to the detector."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,29 @@ class FilmCalibration:
         means = [shape.landmark_mean_mm for shape in level_shapes(self.shape_model)]
         found = self_calibrate(seen.landmarks, means, films, marker=marker, anchors_px=seen.anchors_px)
         known = CameraUncertainty(found.size_sd, found.angle_deg[1], found.scale_from)
-        return FoundCameras(found.geometry, known, found.doubts)
+        return FoundCameras(found.geometry, known, (*found.doubts, *_doubts_about_sides(radiographs["ap"])))
+
+
+def _doubts_about_sides(ap: Radiograph) -> tuple[str, ...]:
+    """Whether only the way that the AP film hangs tells left from right."""
+    if _tagged_way(ap, "ap") is not None:
+        return ()
+    return (
+        f"{ap.path}: left and right are told from how the film lies, the person's left on its right, and no tag confirms "
+        "that; a mirrored film exchanges them, which the pictures do not show: look for its L or R marker",
+    )
+
+
+def _tagged_way(radiograph: Radiograph, view: str) -> bool | None:
+    """Whether a film lies mirrored by its Patient Orientation; None where that does not tell."""
+    return _USUAL_WAY[view].get((radiograph.orientation or ("", ""))[0])
+
+
+def _beam_reversed(radiograph: Radiograph, view: str, stated: bool | None) -> bool:
+    """Whether the source stood behind the person, or on their right: as stated, else by the View Position."""
+    if stated is not None:
+        return stated
+    return _REVERSED_BEAM[view].get((radiograph.view_position or "").upper(), False)
 
 
 def film_priors(radiographs: Mapping[str, Radiograph], options: FilmOptions) -> dict[str, FilmPrior]:
@@ -96,7 +123,7 @@ def film_priors(radiographs: Mapping[str, Radiograph], options: FilmOptions) -> 
         "ap": (options.ap_detector_mm, options.ap_person_mm),
         "lat": (options.lat_detector_mm, options.lat_person_mm),
     }
-    reversed_beam = {"ap": options.posteroanterior, "lat": options.lateral_from_right}
+    stated = {"ap": options.posteroanterior, "lat": options.lateral_from_right}
     films = {}
     for view in VIEWS:
         film, own = radiographs[view], options.pixel_spacing_mm
@@ -113,7 +140,14 @@ def film_priors(radiographs: Mapping[str, Radiograph], options: FilmOptions) -> 
                 f"{view} view: {detector[0]:g} mm from the source to the detector and {person[0]:g} to the person magnify "
                 f"{detector[0] / person[0]:.2f} times, expected {low:g} to {high:g}: state both distances"
             )
-        films[view] = FilmPrior(film.size_px, spacing, detector, person, reversed_beam=reversed_beam[view])
+        films[view] = FilmPrior(
+            film.size_px,
+            spacing,
+            detector,
+            person,
+            reversed_beam=_beam_reversed(film, view, stated[view]),
+            mirrored=bool(_tagged_way(film, view)),
+        )
     return films
 
 
@@ -134,6 +168,12 @@ def marker_of(marked: MarkedPoints, length_mm: float | None) -> Marker | None:
     return Marker(length_mm, {view: np.array(own) for view, own in ends.items()})
 
 
+def grid_of(film: FilmPrior) -> Camera:
+    """A stand-in camera (`displayed_camera`) that lies as the film does."""
+    camera = displayed_camera(film.size_px, film.pixel_spacing_mm)
+    return camera.replace(u_axis=-camera.u_axis) if film.mirrored else camera
+
+
 def seen_by_network(
     radiographs: Mapping[str, Radiograph],
     films: Mapping[str, FilmPrior],
@@ -149,9 +189,8 @@ def seen_by_network(
         raise InputError("the network of the first generation finds no cameras; expected that of the second")
     landmarks, anchors_px = {}, {}
     for view, film in films.items():
-        camera = displayed_camera(film.size_px, film.pixel_spacing_mm)
         pixels = with_bone_bright(radiographs[view]).pixels.astype(np.float32)
-        seen, _ = see_located(network.eval(), locator.eval(), pixels, camera, "ap")
+        seen, _ = see_located(network.eval(), locator.eval(), pixels, grid_of(film), "ap")
         decoded, to_film_px = seen.decoded, seen.canonical.to_original_px
         if view == "lat" and film.reversed_beam:
             # The network takes the source to stand on the person's left.

@@ -108,8 +108,9 @@ class FilmOptions(Options):
         lat_detector_mm: the same of the lateral film.
         lat_person_mm: the same of the lateral film.
         known_to_mm: standard deviation of the distances that are given.
-        posteroanterior: whether the source stood behind the person in the first film.
-        lateral_from_right: whether it stood on the person's right in the second.
+        posteroanterior: whether the source stood behind the person in the first film; null for what its DICOM View Position
+            says, else not.
+        lateral_from_right: whether it stood on the person's right in the second; null likewise.
         marker_mm: distance of `marker_start` and `marker_end` among the marked points, which then sets the scale.
     """
 
@@ -119,8 +120,8 @@ class FilmOptions(Options):
     lat_detector_mm: Positive | None = None
     lat_person_mm: Positive | None = None
     known_to_mm: Positive = 20.0
-    posteroanterior: bool = False
-    lateral_from_right: bool = False
+    posteroanterior: bool | None = None
+    lateral_from_right: bool | None = None
     marker_mm: Positive | None = None
 
 

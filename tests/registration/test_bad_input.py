@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbar_ext.anatomy import LEFT_RIGHT_SWAP
+from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, VIEWS
+from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
 from lumbar_ext.registration.config import RegistrationConfig, bobyqa_config
 from lumbar_ext.registration.parameters import Bounds
@@ -48,6 +50,34 @@ def test_blank_and_saturated_decompositions_give_a_bounded_flagged_answer(inputs
     result = register(replace(inputs, decompositions=images), toy_model, config)
     stays_inside(result, config)
     assert any("nothing in the decompositions" in text for text in result.warnings)
+
+
+def in_a_room_stated_larger(inputs, times):
+    """The same films, all lengths of their cameras stated so many times too large."""
+    cameras = {
+        view: inputs.geometry[view].replace(
+            source_mm=times * inputs.geometry[view].source_mm,
+            detector_origin_mm=times * inputs.geometry[view].detector_origin_mm,
+            pixel_spacing_mm=tuple(times * np.array(inputs.geometry[view].pixel_spacing_mm)),
+        )
+        for view in VIEWS
+    }
+    geometry = BiplanarGeometry(**cameras)
+    return replace(inputs, geometry=geometry, landmarks3d=triangulate_landmarks(geometry, inputs.landmarks))
+
+
+def test_vertebrae_larger_than_anybodys_are_refused_and_unusual_ones_told(inputs, toy_model):
+    """The rays still meet: only the size tells."""
+    larger = in_a_room_stated_larger(inputs, 1.6)
+    assert np.nanmax(larger.landmarks3d.gap_mm) < 1e-6
+    for wrong in (larger, in_a_room_stated_larger(inputs, 0.4)):
+        with pytest.raises(InputError, match="as large as people's are on average, expected"):
+            register(wrong, toy_model, COARSE)
+    (doubt,) = (
+        text for text in register(in_a_room_stated_larger(inputs, 1.3), toy_model, COARSE).warnings if "large" in text
+    )
+    assert "pixel spacing and distances" in doubt
+    assert not any("large" in text for text in register(inputs, toy_model, COARSE).warnings)
 
 
 def test_a_view_without_any_vertebra_is_refused(inputs):

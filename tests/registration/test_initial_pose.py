@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from lumbar_ext.geometry import RigidTransform
-from lumbar_ext.landmarks.triangulated import triangulate_landmarks
-from lumbar_ext.registration.initial_pose import InitialPoseConfig, fit_initial_pose, initial_poses
+from lumbar_ext.landmarks.triangulated import Landmarks3D, triangulate_landmarks
+from lumbar_ext.registration.initial_pose import InitialPoseConfig, fit_initial_pose, initial_poses, relative_size
 
 ONES, ZEROS = np.ones(7), np.zeros(7)
 
@@ -71,3 +71,14 @@ def test_unknown_landmarks_are_left_out_and_three_are_needed(shapes):
     points[[1, 3]] = np.nan
     with pytest.raises(ValueError, match="2 known landmarks, expected at least 3"):
         fit_initial_pose(points, ONES, ZEROS, shapes[4], InitialPoseConfig())
+
+
+def test_the_size_of_a_spine_is_told_whatever_one_of_its_levels_looks_like(shapes):
+    """A similarity makes all levels larger alike; a level that went astray does not decide."""
+    points = 1.3 * np.stack([shape.landmark_mean_mm for shape in shapes]) + np.array([5.0, -3.0, 80.0])
+    points[1] *= 2.0
+    present, ones = np.ones(5, dtype=bool), np.ones((5, 7))
+    landmarks = Landmarks3D(points, np.zeros((5, 7)), ones, present)
+    assert relative_size(landmarks, shapes) == pytest.approx(1.3, rel=1e-5)
+    with pytest.raises(ValueError, match="no level"):
+        relative_size(Landmarks3D(points, np.zeros((5, 7)), ones, ~present), shapes)

@@ -1,5 +1,6 @@
 """Cameras of two films that nobody calibrated, and what is refused."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -114,6 +115,19 @@ def test_a_marker_of_known_length_sets_the_scale():
     assert abs(length_error(found, geometry, points)) < min(0.012, abs(length_error(without, geometry, points)) / 2)
     assert abs(length_error(found, geometry, points)) < 3 * found.size_sd < without.size_sd
     assert found.scale_from.startswith("the marker of 150 mm")
+
+
+def test_a_film_that_is_known_to_lie_mirrored_shows_the_same_person():
+    geometry, points = room(), spine(1)
+    landmarks, usual = seen(geometry, points), films()
+    turned = {
+        view: ViewLandmarks(own.positions_px * [-1, 1] + [511, 0], own.confidence) for view, own in landmarks.items()
+    }
+    found = triangulate_landmarks(self_calibrate(landmarks, MEANS, usual).geometry, landmarks).positions_mm
+    mirrored = {view: replace(film, mirrored=True) for view, film in usual.items()}
+    again = self_calibrate(turned, MEANS, mirrored)
+    np.testing.assert_allclose(triangulate_landmarks(again.geometry, turned).positions_mm, found, atol=0.05)
+    assert again.geometry.ap.u_axis[1] < 0 < again.geometry.lat.u_axis[0]
 
 
 def anchors_px(geometry, points):

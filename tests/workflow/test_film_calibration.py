@@ -1,18 +1,33 @@
 """One command for two films that nobody calibrated: the word films in place of a calibration file."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
 from lumbar_ext.io.calibration import CameraUncertainty, read_camera_uncertainty
 from lumbar_ext.landmarks.marked_points import MARKER_ENDS
-from lumbar_ext.registration.self_calibration import FilmPrior
+from lumbar_ext.landmarks.triangulated import ViewLandmarks
+from lumbar_ext.radiographs.radiograph import Radiograph
+from lumbar_ext.registration.self_calibration import FilmPrior, expected_geometry
+from lumbar_ext.shape.model.level_shape import level_shapes
+from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.biplanar_study import FoundCameras
-from lumbar_ext.workflow.film_calibration import FilmCalibration, marker_of, seen_by_network
+from lumbar_ext.transforms.canonical import to_network_grid
+from lumbar_ext.workflow.film_calibration import (
+    FilmCalibration,
+    SeenFilms,
+    film_priors,
+    grid_of,
+    marker_of,
+    seen_by_network,
+)
 from lumbar_ext.workflow.options import FilmOptions
 
 KNOWN = CameraUncertainty(0.03, 2.5, "the size of people")
@@ -71,3 +86,53 @@ def test_the_network_of_the_first_generation_is_refused():
     films = {view: FilmPrior((8, 8), (1.0, 1.0)) for view in VIEWS}
     with pytest.raises(InputError, match="first generation finds no cameras"):
         seen_by_network({}, films, None, None)
+
+
+def film(name, **tags):
+    pixels = np.random.default_rng(0).random((64, 48)).astype(np.float32)
+    return Radiograph(pixels, Path(name), 8, (0.5, 0.5), **tags)
+
+
+def test_tags_tell_how_films_lie_and_where_the_source_stood_unless_the_user_does():
+    tagged = {
+        "ap": film("ap.dcm", orientation=("R", "F"), view_position="PA"),
+        "lat": film("lat.dcm", orientation=("A", "F"), view_position="LL"),
+    }
+    priors = film_priors(tagged, FilmOptions())
+    assert all(prior.mirrored and prior.reversed_beam for prior in priors.values())
+    stated = film_priors(tagged, FilmOptions(posteroanterior=False, lateral_from_right=False))
+    assert not any(prior.reversed_beam for prior in stated.values())
+    usual = {
+        "ap": film("ap.dcm", orientation=("L", "F"), view_position="AP"),
+        "lat": film("lat.dcm", orientation=("P", "F"), view_position="RL"),
+    }
+    for films in (usual, {view: film(f"{view}.png") for view in VIEWS}):
+        assert not any(prior.mirrored or prior.reversed_beam for prior in film_priors(films, FilmOptions()).values())
+
+
+def test_the_network_is_shown_a_mirrored_film_as_it_usually_hangs():
+    radiograph = film("ap.dcm", orientation=("R", "F"))
+    prior = film_priors({view: radiograph for view in VIEWS}, FilmOptions())["ap"]
+    shown = to_network_grid(radiograph.pixels, grid_of(prior), "ap")
+    turned = to_network_grid(radiograph.pixels[:, ::-1], grid_of(replace(prior, mirrored=False)), "ap")
+    np.testing.assert_array_equal(shown.pixels, turned.pixels)
+    place_px = np.array([265.0, 258.0])
+    np.testing.assert_allclose(shown.to_original_px(place_px)[0], 47 - turned.to_original_px(place_px)[0])
+
+
+@pytest.mark.parametrize("orientation, told", [(None, True), (("L", "F"), False), (("R", "F"), False)])
+def test_sides_that_rest_on_how_the_film_lies_are_said_to(orientation, told):
+    """Seen by cameras that are expected of these films, so that nothing has to be found."""
+    options = FilmOptions(pixel_spacing_mm=0.834)
+    films = {
+        "ap": Radiograph(np.eye(512, dtype=np.float32), Path("ap.dcm"), 8, orientation=orientation),
+        "lat": Radiograph(np.eye(512, dtype=np.float32), Path("lat.dcm"), 8),
+    }
+    model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
+    heights = np.array([[0, 0, 72.0 - 36 * i] for i in range(5)])
+    points = np.stack([shape.landmark_mean_mm for shape in level_shapes(model)]) + heights[:, None]
+    expected = expected_geometry(film_priors(films, options))
+    landmarks = {view: ViewLandmarks(expected[view].project(points), np.ones((5, 7))) for view in VIEWS}
+    nothing = {view: np.full((6, 2), np.nan) for view in VIEWS}
+    found = FilmCalibration(None, None, model, options).find(films, seen=SeenFilms(landmarks, nothing))
+    assert any("left and right are told from how the film lies" in text for text in found.doubts) == told
