@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,18 @@ from lumbar_ext.pacs.archive import Archive, ArchiveError
 from lumbar_ext.radiographs.cameras.dicom_calibration import SIDECAR
 
 
+@contextmanager
+def _ends_the_application() -> Iterator[None]:
+    """An archive that does not answer ends the application in a line; others wait for it, and try again."""
+    try:
+        yield
+    except ArchiveError as error:
+        raise InputError(str(error)) from error
+
+
 @dataclass(frozen=True)
 class ArchivedStudy:
-    """A study in an archive.
+    """A study in an archive; what is asked raises InputError if the archive cannot be used, or does not answer.
 
     Args:
         archive: where it is.
@@ -28,16 +38,20 @@ class ArchivedStudy:
     archive: Archive
     uid: str
 
+    @_ends_the_application()
     def is_done(self) -> bool:
-        """Whether results of this package lie with it.
+        """Whether results of this package lie with it."""
+        return self.archive.has_results(self.uid)
 
-        Raises:
-            InputError: if the archive cannot be used, or does not answer.
-        """
-        try:
-            return self.archive.has_results(self.uid)
-        except ArchiveError as error:
-            raise InputError(str(error)) from error
+    @_ends_the_application()
+    def fetch(self, folder: Path) -> None:
+        """Writes its radiographs into a folder."""
+        self.archive.fetch(self.uid, folder)
+
+    @_ends_the_application()
+    def store_files(self, paths: Sequence[Path]) -> None:
+        """Stores DICOM files with it; InputError also if the archive does not take one."""
+        self.archive.store_files(self.uid, paths)
 
 
 class ArchiveFetchOperator(Operator):
@@ -76,10 +90,7 @@ class ArchiveFetchOperator(Operator):
         """
         folder = self.work_folder / "fetched"
         folder.mkdir()
-        try:
-            self.study.archive.fetch(self.study.uid, folder)
-        except ArchiveError as error:
-            raise InputError(str(error)) from error
+        self.study.fetch(folder)
         if (self.input_path / SIDECAR).is_file():
             shutil.copyfile(self.input_path / SIDECAR, folder / SIDECAR)
         op_output.emit(folder, "folder")
@@ -112,8 +123,5 @@ class ArchiveStoreOperator(Operator):
             InputError: if the archive cannot be used, does not answer, or does not take an object.
         """
         paths = [path for name in self.writers for path in op_input.receive(name)]
-        try:
-            self.study.archive.store_files(self.study.uid, paths)
-        except ArchiveError as error:
-            raise InputError(str(error)) from error
+        self.study.store_files(paths)
         logging.getLogger(__name__).info("stored: %d objects", len(paths))

@@ -168,7 +168,8 @@ def _local_cluster(workers: int) -> LocalCluster:
         n_workers=1,
         threads_per_worker=workers,
         processes=False,
-        dashboard_address=None,
+        # Its server starts without a dashboard, too: on the port that a cluster of the user's may have, if none is named.
+        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         silence_logs=logging.CRITICAL,
     )
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
-from lumbar_ext.engine.completed import completed
+from lumbar_ext.engine.completed import Gathered, report_completed
 from lumbar_ext.evaluation.measurement_errors import MeasurementError, signed_error, true_meshes, true_neighbours
 from lumbar_ext.evaluation.measurement_study import format_table, write_rows
 from lumbar_ext.evaluation.truth import study_items
@@ -50,18 +51,37 @@ def evaluate_anchors(
     """
     items = [item for folder in dataset_dirs for item in study_items(folder, folder, limit=limit)]
     names = [Path(item["output_dir"]).name for item in items]
-    found = dict(completed(AnchorTask(bundle_dir(MULTITASK, bundle_root)), items, names, workers))
-    for index, name in enumerate(names):
-        for level, reason in found[index][1].items():
-            print(f"{name}: {level}: {reason}")
-    errors = [error for index in range(len(items)) for error in found[index][0]]
+    report = Gathered(partial(_report, csv_path=csv_path))
+    report_completed(AnchorTask(bundle_dir(MULTITASK, bundle_root)), items, names, report, workers)
+
+
+def _report(found: list[StudyAnchors], csv_path: str) -> None:
+    for study in found:
+        for level, reason in study.missing.items():
+            print(f"{study.name}: {level}: {reason}")
+    errors = [error for study in found for error in study.errors]
     write_rows(csv_path, errors)
     print(format_table("T12 and S1 as located, over true vertebrae", errors))
 
 
 @dataclass(frozen=True)
+class StudyAnchors:
+    """What was measured of one study.
+
+    Args:
+        name: its name.
+        errors: its rows.
+        missing: by level, why it is not located.
+    """
+
+    name: str
+    errors: list[MeasurementError]
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True)
 class AnchorTask:
-    """The task of the processes that locate T12 and S1: of each study, its rows, and by level why one is not located.
+    """The task of the processes that locate T12 and S1.
 
     Args:
         bundle_root: folder of the network's bundle.
@@ -69,7 +89,7 @@ class AnchorTask:
 
     bundle_root: Path
 
-    def prepare(self) -> Callable[[Mapping[str, str]], tuple[list[MeasurementError], dict[str, str]]]:
+    def prepare(self) -> Callable[[Mapping[str, str]], StudyAnchors]:
         """Loads the networks."""
         from lumbar_ext.workflow.locate_and_look import observe_located
         from lumbar_ext.workflow.network_bundle import load_locating_networks
@@ -78,16 +98,15 @@ class AnchorTask:
         return lambda item: _study_errors(item, lambda study: observe_located(*networks, study).located_anchors())
 
 
-def _study_errors(
-    item: Mapping[str, str], locate: Callable[[BiplanarStudy], LocatedAnchors]
-) -> tuple[list[MeasurementError], dict[str, str]]:
+def _study_errors(item: Mapping[str, str], locate: Callable[[BiplanarStudy], LocatedAnchors]) -> StudyAnchors:
     name, truth = Path(item["output_dir"]).name, TruthFolder(Path(item["truth_dir"]))
     located = locate(read_study(item["ap_image"], item["lat_image"], item["calibration"]))
     meshes = true_meshes(truth.path)
     marks, _ = mark_spine(meshes)
     spine = {level: own.place(meshes[level].vertices_mm, meshes[level].landmarks_mm) for level, own in marks.items()}
     located = checked_anchors(located, spine)
-    return anchor_errors(name, spine, located, read_anchors(truth.anchors)), dict(located.missing)
+    errors = anchor_errors(name, spine, located, read_anchors(truth.anchors))
+    return StudyAnchors(name, errors, dict(located.missing))
 
 
 def anchor_errors(

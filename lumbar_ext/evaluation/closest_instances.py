@@ -9,6 +9,9 @@ same mesh with the model's landmarks in place of the true ones gives.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ import torch
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
+from lumbar_ext.engine.completed import Gathered, report_completed
 from lumbar_ext.evaluation.measurement_errors import MeasurementError, measure_meshes, signed_error
 from lumbar_ext.evaluation.measurement_study import format_table, write_rows
 from lumbar_ext.evaluation.truth import study_items
@@ -25,10 +29,17 @@ from lumbar_ext.mesh.files import read_stl_of_topology
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.shape.model.surface_fit import LinearModel, fit_by_correspondence
 from lumbar_ext.studies.study_folder import TruthFolder
+from lumbar_ext.typed_values import Count
 
 
 def evaluate_shape_values(
-    dataset_dir: str, csv_path: str, *, shape_model: str | None = None, every: int = 1, limit: int | None = None
+    dataset_dir: str,
+    csv_path: str,
+    *,
+    shape_model: str | None = None,
+    every: int = 1,
+    limit: int | None = None,
+    workers: Count = 1,
 ) -> None:
     """Prints how values of the closest instances differ from those of the true meshes, and writes a row for each.
 
@@ -38,22 +49,53 @@ def evaluate_shape_values(
         shape_model: weights of the model, if it is another one than the package's.
         every: take one study in so many.
         limit: the first of these only.
+        workers: processes; more than one need the extra [cohort].
 
     Raises:
         InputError: if a true mesh has another topology than the model.
     """
-    model = VertebraShapeModel.load(shape_model or bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
-    by_landmarks: list[MeasurementError] = []
-    by_model: list[MeasurementError] = []
-    for item in study_items(dataset_dir, dataset_dir, limit=limit, every=every):
-        name, truth_dir = Path(item["output_dir"]).name, Path(item["truth_dir"])
-        true, renamed, closest = closest_meshes(truth_dir, model)
-        truth = measure_meshes(true)
-        by_landmarks += _rows(name, truth, measure_meshes(renamed))
-        by_model += _rows(name, truth, measure_meshes(closest))
+    task = ShapeValueTask(Path(shape_model or bundle_dir(RECONSTRUCTION) / "models" / "model.pt"))
+    items = study_items(dataset_dir, dataset_dir, limit=limit, every=every)
+    names = [Path(item["output_dir"]).name for item in items]
+    report_completed(task, items, names, Gathered(partial(_report, csv_path=csv_path)), workers)
+
+
+def _report(found: list[ShapeValues], csv_path: str) -> None:
+    by_landmarks = [error for study in found for error in study.by_landmarks]
+    by_model = [error for study in found for error in study.by_model]
     write_rows(csv_path, by_model)
     print(format_table("true meshes with the model's landmarks against true ones", by_landmarks))
     print(format_table("closest instances of the shape model against true meshes", by_model))
+
+
+@dataclass(frozen=True)
+class ShapeValues:
+    """The rows of one study: true meshes with the model's landmarks, and closest instances, against true meshes."""
+
+    by_landmarks: list[MeasurementError]
+    by_model: list[MeasurementError]
+
+
+@dataclass(frozen=True)
+class ShapeValueTask:
+    """The task of the processes that measure closest instances.
+
+    Args:
+        shape_model: weights of the model.
+    """
+
+    shape_model: Path
+
+    def prepare(self) -> Callable[[Mapping[str, str]], ShapeValues]:
+        """Loads the model."""
+        return partial(_shape_values, VertebraShapeModel.load(self.shape_model))
+
+
+def _shape_values(model: VertebraShapeModel, item: Mapping[str, str]) -> ShapeValues:
+    name = Path(item["output_dir"]).name
+    true, renamed, closest = closest_meshes(Path(item["truth_dir"]), model)
+    truth = measure_meshes(true)
+    return ShapeValues(_rows(name, truth, measure_meshes(renamed)), _rows(name, truth, measure_meshes(closest)))
 
 
 def closest_meshes(

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
 from monai.inferers import Inferer
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.evaluation.surfaces.measured_study import prepare_comparison
 from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.landmarks.triangulated import triangulate_landmarks
@@ -78,6 +79,11 @@ DISPLACEMENTS: dict[str, Callable[[FirstPass, np.random.Generator], FirstPass]] 
 """By name, what is done to a first pass."""
 
 
+def prepare_displaced(batch: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
+    """What `LookAtDisplaced` is given, the name of the study with it; for `prepare_batch`."""
+    return *prepare_comparison(batch), (), {"study": Path(batch["truth_dir"]).parent.name}
+
+
 class LookAtDisplaced(Inferer):
     """Registers one study, displaces the result in several ways, and looks again at each.
 
@@ -86,7 +92,7 @@ class LookAtDisplaced(Inferer):
         second_look: how is looked.
         kinds: names of `DISPLACEMENTS`.
         max_seconds: limit of each search, none when null.
-        seed: of the random choices; each study draws its own by its place.
+        seed: of the random choices; each study draws its own by its name.
 
     Raises:
         InputError: for an unknown kind.
@@ -105,36 +111,38 @@ class LookAtDisplaced(Inferer):
         if unknown:
             raise InputError(f"kinds: expected some of {tuple(DISPLACEMENTS)}, found {sorted(unknown)}")
         self.config, self.second_look, self.kinds, self.max_seconds = config, second_look, tuple(kinds), max_seconds
-        self._rng = np.random.default_rng(seed)
+        self.seed = seed
 
     def __call__(
-        self, inputs: LookInput | RegistrationInput | None, network: nn.Module, *args: Any, **kwargs: Any
+        self, inputs: LookInput | RegistrationInput | None, network: nn.Module, *args: Any, study: str = "", **_: Any
     ) -> dict[str, RegistrationResult | None]:
         """The result of each kind; none where the study could not be used or is not one of radiographs."""
         if not isinstance(inputs, LookInput):
             return dict.fromkeys(self.kinds)
+        rng = np.random.default_rng([self.seed, *study.encode()])
         first = FirstPass(inputs, register(inputs.registration, network, self.config, max_seconds=self.max_seconds))
         results = {}
         for kind in self.kinds:
-            shown = DISPLACEMENTS[kind](first, self._rng)
+            shown = DISPLACEMENTS[kind](first, rng)
             *_, results[kind] = self.second_look.passes(shown.inputs, network, self.config, shown.result)
         return results
 
 
 class DisplacedTable:
-    """Counts, at the end of an evaluator's run, how vertebrae ended after each displacement; prints a Markdown table."""
+    """Counts how the vertebrae of all studies ended after each displacement, and prints a Markdown table."""
+
+    reads = ("surface_errors",)
 
     def __init__(self) -> None:
         self.errors: list[SurfaceError] = []
 
-    def attach(self, engine: Engine) -> None:
-        """Follows an Ignite evaluator: starts empty with each epoch, gathers every study, prints the table at the end."""
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.errors.clear())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: print(self.table(), flush=True))
+    def add(self, study: Mapping[str, Any]) -> None:
+        """Takes in the errors of a study."""
+        self.errors += study["surface_errors"]
 
-    def _gather(self, engine: Engine) -> None:
-        self.errors += engine.state.output["surface_errors"]
+    def finish(self) -> None:
+        """Prints the table."""
+        print(self.table(), flush=True)
 
     def table(self) -> str:
         """One row a kind; `right` is below `RIGHT_SURFACE_MM`."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
-from lumbar_ext.engine.completed import completed
+from lumbar_ext.engine.completed import Gathered, report_completed
 from lumbar_ext.evaluation.truth import study_items
 from lumbar_ext.geometry import triangulate
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
@@ -160,8 +161,11 @@ def evaluate_levels(
     task = LevelTask(bundle_dir(MULTITASK, bundle_root), first_generation)
     items = [(name, item) for name, folder in sets.items() for item in study_items(folder, folder)]
     names = [Path(item["output_dir"]).name for _, item in items]
-    found = dict(completed(task, items, names, workers))
-    outcomes = [outcome for index in range(len(items)) for outcome in found[index]]
+    report_completed(task, items, names, Gathered(partial(_report, output=output)), workers)
+
+
+def _report(found: list[list[LevelOutcome]], output: str | None) -> None:
+    outcomes = [outcome for study in found for outcome in study]
     if output is not None:
         with Path(output).open("w", newline="", encoding="utf-8") as file:
             rows = csv.DictWriter(file, [field.name for field in fields(LevelOutcome)])

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
 from monai.transforms import Transform
 from torch import nn
 
@@ -55,12 +54,14 @@ class MeasureErrors(Transform):
 
 
 class MeasurementErrorTable:
-    """Gathers the rows of every study of an evaluator's run; at the end prints a table and writes all rows as CSV.
+    """Gathers the rows of every study; at the end prints a table and writes all rows as CSV.
 
     Args:
         title: what was measured on what, printed above the table.
         csv_path: file for the rows.
     """
+
+    reads = ("measurement_errors", "graded_vertebrae")
 
     def __init__(self, title: str, csv_path: str | Path) -> None:
         self.title = title
@@ -68,18 +69,13 @@ class MeasurementErrorTable:
         self.errors: list[MeasurementError] = []
         self.graded: list[GradedVertebra] = []
 
-    def attach(self, engine: Engine) -> None:
-        """Follows an Ignite evaluator: starts empty with each epoch, gathers every study, writes and prints at the end."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self.errors.clear)
-        engine.add_event_handler(Events.EPOCH_STARTED, self.graded.clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
+    def add(self, study: Mapping[str, Any]) -> None:
+        """Takes in the rows of a study."""
+        self.errors += study["measurement_errors"]
+        self.graded += study["graded_vertebrae"]
 
-    def _gather(self, engine: Engine) -> None:
-        self.errors += engine.state.output["measurement_errors"]
-        self.graded += engine.state.output["graded_vertebrae"]
-
-    def _finish(self, engine: Engine) -> None:
+    def finish(self) -> None:
+        """Writes both files and prints the tables."""
         write_rows(self.csv_path, self.errors)
         write_quality(self.csv_path.with_name("vertebra_quality.csv"), self.graded)
         print(format_table(self.title, self.errors), file=sys.stdout)

@@ -13,14 +13,15 @@ import csv
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from lumbar_ext.anatomy import LEVELS, VERSE_LABELS
 from lumbar_ext.api import reconstruct
 from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
+from lumbar_ext.engine.completed import Gathered, report_completed
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.evaluation.volume_scores import ALL_LUMBAR, REGIONS_OF_VOLUME, VolumeScores, volume_scores
 from lumbar_ext.io.atomic import staged_output
@@ -30,6 +31,7 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy, read_study
 from lumbar_ext.studies.study_folder import CALIBRATION_NAME, StudyFolder, study_folders
 from lumbar_ext.studies.truth_volume import TruthVolume, read_truth_volume
 from lumbar_ext.transforms.tissue import NO_HU, TISSUE_LABELS
+from lumbar_ext.typed_values import Count
 from lumbar_ext.volumes.study_field import ReconstructedVolume, StudyField
 from lumbar_ext.volumes.volume_stages import found_landmarks
 from lumbar_ext.workflow.network_bundle import load_bundle_network, load_locating_networks
@@ -77,6 +79,7 @@ def evaluate_volumes(
     shape_model: bool = False,
     n_studies: int | None = None,
     bundle_root: str | None = None,
+    workers: Count = 1,
 ) -> None:
     """Writes `volumes.csv` and `volumes.md`, the tables, and prints these.
 
@@ -87,23 +90,23 @@ def evaluate_volumes(
         shape_model: whether the reconstruction by the shape model is compared too, its meshes in voxels.
         n_studies: how many studies of each set, from the first by name.
         bundle_root: folder of the reconstruction bundle, if it is another one than the package's.
+        workers: processes; more than one need the extra [cohort].
 
     Raises:
         InputError: if there is no set, or one holds no study with a volume.
     """
     root = bundle_dir(RECONSTRUCTION, bundle_root)
     named = weights or {"structure": str(root / "models" / "volume.pt")}
-    methods: dict[str, Method] = {name: field_method(root, path) for name, path in named.items()}
-    if shape_model:
-        methods[SHAPE_MODEL] = shape_model_method
     studies = [(name, study) for name, folder in sets.items() for study in _with_volumes(name, folder)[:n_studies]]
     if not studies:
         raise InputError("sets: expected at least one name with its folder of studies, found none")
-    scored = [
-        score
-        for set_name, study in tqdm(studies, desc="volumes")
-        for score in scored_study(set_name, StudyFolder(study), methods)
-    ]
+    names = [study.name for _, study in studies]
+    report = Gathered(partial(_report, output_dir))
+    report_completed(VolumeTask(root, named, shape_model), studies, names, report, workers)
+
+
+def _report(output_dir: str, found: list[list[ScoredVolume]]) -> None:
+    scored = [score for study in found for score in study]
     tables = volume_tables(scored)
     with staged_output(output_dir, _FILES) as folder:
         with (folder / _FILES[0]).open("w", newline="", encoding="utf-8") as file:
@@ -111,6 +114,28 @@ def evaluate_volumes(
             writer.writerows([_COLUMNS, *(row for score in scored for row in score.rows())])
         (folder / _FILES[1]).write_text(tables + "\n", encoding="utf-8")
     print(tables)
+
+
+@dataclass(frozen=True)
+class VolumeTask:
+    """The task of the processes that make and compare volumes: of each set's name and study, the scores.
+
+    Args:
+        bundle_root: folder of the reconstruction bundle.
+        weights: name to weights of the field network.
+        shape_model: whether the reconstruction by the shape model is compared too.
+    """
+
+    bundle_root: Path
+    weights: Mapping[str, str]
+    shape_model: bool
+
+    def prepare(self) -> Callable[[tuple[str, Path]], list[ScoredVolume]]:
+        """Loads the networks."""
+        methods = {name: field_method(self.bundle_root, path) for name, path in self.weights.items()}
+        if self.shape_model:
+            methods[SHAPE_MODEL] = shape_model_method
+        return lambda named: scored_study(named[0], StudyFolder(named[1]), methods)
 
 
 def scored_study(set_name: str, study: StudyFolder, methods: Mapping[str, Method]) -> list[ScoredVolume]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import refuse_same_file
 from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
 from lumbar_ext.training.weight_parts import half_precision
 
@@ -28,8 +29,9 @@ def pack_campaign(resume: str, output: str) -> None:
         output: the file.
 
     Raises:
-        InputError: when a file cannot be read or written, or holds no averaged weights.
+        InputError: when a file cannot be read or written, both are one, or it holds no averaged weights.
     """
+    refuse_same_file(resume, output)
     state = read_checkpoint(resume)
     if not isinstance(state, dict) or "average" not in state:
         raise InputError(f"{resume}: holds no averaged weights, expected the resume point of a campaign")
@@ -51,6 +53,7 @@ def campaign_weights(state: str, output: str) -> None:
     Raises:
         InputError: as `pack_campaign`.
     """
+    refuse_same_file(state, output)
     content = read_checkpoint(state)
     if not isinstance(content, dict) or "average" not in content:
         raise InputError(f"{state}: holds no averaged weights, expected the state of a campaign")

@@ -206,11 +206,13 @@ class EvaluationOptions(Options):
         dataset_dir: folder of study folders with their truth.
         n_studies: how many of them; null for all.
         output_dir: folder of the results.
+        workers: processes; more than one need the extra [cohort].
     """
 
     dataset_dir: str
     n_studies: Count | None
     output_dir: str
+    workers: Count
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class ReadStudy(Transform):
     Args:
         progress: shows the stage.
         films: finds the cameras where the calibration is `FROM_FILMS`; without it that is a file, too.
-        writes: the file by which the results of this command are known, one of `KINDS_OF_RESULTS`.
+        files: every file that this command may write, one of `KINDS_OF_RESULTS` among them.
 
     Raises:
         InputError: if a path is not given, a file cannot be used, results would take an input's place or lie among those of
@@ -92,11 +92,11 @@ class ReadStudy(Transform):
     """
 
     def __init__(
-        self, progress: Progress, films: FilmCalibration | None = None, writes: str = "registration.json"
+        self, progress: Progress, films: FilmCalibration | None = None, files: Sequence[str] = RESULT_FILES
     ) -> None:
         self.progress = progress
         self.films = films
-        self.writes = writes
+        self.files = tuple(files)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Adds `study`; `marked_points`, where there is a file of them; `volume`, where a `volume_dir` is given, and
@@ -106,8 +106,8 @@ class ReadStudy(Transform):
             paths = {name: _path(data, name) for name in INPUTS}
             if data.get("output_dir", "") is not None:
                 paths["output_dir"] = _path(data, "output_dir")
-                _refuse_other_results(Path(paths["output_dir"]), self.writes)
-                _check_writable(paths["output_dir"], _files_read(data))
+                _refuse_other_results(Path(paths["output_dir"]), self.files)
+                _check_writable(paths["output_dir"], self.files, _files_read(data))
             marked_file = str(data.get("marked_points_file") or "")
             cameras = self._cameras(paths["calibration"], marked_file)
             study = read_study(paths["ap_image"], paths["lat_image"], cameras)
@@ -354,17 +354,17 @@ class _CheckedError(Exception):
     """Leaves the staging folder of a check without publishing anything."""
 
 
-def _refuse_other_results(output_dir: Path, own: str) -> None:
+def _refuse_other_results(output_dir: Path, own: Sequence[str]) -> None:
     """Reconstructions and volumes have files of the same names: one would replace a part of the other."""
     for mark, what in KINDS_OF_RESULTS.items():
-        if mark != own and (output_dir / mark).is_file():
+        if mark not in own and (output_dir / mark).is_file():
             raise InputError(f"{output_dir}: holds {what} ({mark}), expected another folder: files have the same names")
 
 
-def _check_writable(output_dir: str | Path, inputs: Sequence[str | Path]) -> None:
-    refuse_to_replace(inputs, output_dir, RESULT_FILES)
+def _check_writable(output_dir: str | Path, files: Sequence[str], inputs: Sequence[str | Path]) -> None:
+    refuse_to_replace(inputs, output_dir, files)
     try:
-        with staged_output(output_dir, RESULT_FILES):
+        with staged_output(output_dir, files):
             raise _CheckedError
     except _CheckedError:
         pass

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
@@ -16,6 +15,7 @@ from lumbar_ext.evaluation.displaced_passes import (
     FirstPass,
     LookAtDisplaced,
     outcome_counts,
+    prepare_displaced,
 )
 from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform
@@ -113,9 +113,10 @@ def test_outcomes_are_counted():
 
 
 def test_the_table_has_a_row_for_each_kind(capsys):
-    engine = Engine(lambda engine, batch: {"surface_errors": [error(0.9), error(9.0, True, "spine 10 mm off")]})
-    DisplacedTable().attach(engine)
-    engine.run([0, 1])
+    table = DisplacedTable()
+    for _ in range(2):
+        table.add({"surface_errors": [error(0.9), error(9.0, True, "spine 10 mm off")]})
+    table.finish()
     printed = capsys.readouterr().out
     assert "| as it is | 2 | 0 | 0 | 0 | 0 |" in printed and "| spine 10 mm off | 0 | 0 | 2 | 0 | 0 |" in printed
 
@@ -129,3 +130,21 @@ def test_each_study_is_displaced_in_every_way(first, monkeypatch):
     assert LookAtDisplaced(None, SecondLook(None, looks=0))(None, model) == dict.fromkeys(DISPLACEMENTS)
     with pytest.raises(InputError, match="kinds"):
         LookAtDisplaced(None, SecondLook(nn.Identity()), kinds=["upside down"])
+
+
+def test_a_study_is_displaced_alike_whatever_came_before_it(first, monkeypatch):
+    monkeypatch.setattr("lumbar_ext.evaluation.displaced_passes.register", lambda *args, **kwargs: first.result)
+
+    def places(look, name):
+        looked = look(first.inputs, SimpleNamespace(triangles=torch.tensor([[0, 1, 2]])), study=name)
+        return np.concatenate([own.vertices_mm for result in looked.values() for own in result.vertebrae.values()])
+
+    alone, second = (LookAtDisplaced(None, SecondLook(None, looks=0)) for _ in range(2))
+    other = places(second, "a")
+    assert np.array_equal(places(alone, "b"), places(second, "b"))
+    assert other.shape != places(alone, "b").shape or not np.array_equal(other, places(alone, "b"))
+
+
+def test_the_name_of_a_study_goes_with_it():
+    batch = {"failure": "nothing found", "truth_dir": "cohort/study_7/truth"}
+    assert prepare_displaced(batch) == (None, None, (), {"study": "study_7"})

@@ -17,6 +17,7 @@ from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.radiographs.nifti import write_nifti_image
 from lumbar_ext.radiographs.png import write_png
+from lumbar_ext.volumes.volume_stages import VOLUME_FILES
 from lumbar_ext.workflow.progress import Progress
 from lumbar_ext.workflow.stages import INPUTS, STAGES, ReadStudy
 
@@ -25,11 +26,9 @@ SAME_MM = 0.3
 
 
 @pytest.fixture(scope="module")
-def expected(true_study, reconstruct, tmp_path_factory):
+def expected(reconstructed):
     """The output folder of the study as it is."""
-    folder = tmp_path_factory.mktemp("expected")
-    reconstruct(true_study, folder)
-    return folder
+    return reconstructed
 
 
 @pytest.fixture
@@ -259,6 +258,19 @@ def test_what_a_user_made_in_the_output_folder_is_not_written_over(tmp_path, opt
     with pytest.raises(InputError, match=f"{own}: is read here, and results in {tmp_path} would take its place"):
         ReadStudy(Progress(len(STAGES)))(item)
     assert own.read_text() == "an hour's work" and list(tmp_path.iterdir()) == [own]
+
+
+def test_each_command_heeds_the_files_that_it_writes(tmp_path):
+    film = tmp_path / "volume.png"
+    film.write_text("of a volume, or a radiograph's name")
+    item = {**dict.fromkeys(INPUTS, "not even read"), "ap_image": str(film), "output_dir": str(tmp_path)}
+    with pytest.raises(InputError, match=f"{film}: is read here"):
+        ReadStudy(Progress(1), files=VOLUME_FILES)(item)
+    with pytest.raises(InputError, match=f"{film}: not an image"):
+        ReadStudy(Progress(1))(item)
+    (tmp_path / "volume.json").touch()
+    with pytest.raises(InputError, match=r"holds a volume \(volume\.json\)"):
+        ReadStudy(Progress(1))(item)
 
 
 def test_a_folder_name_of_digits_is_a_path(true_study, reconstruct, tmp_path, monkeypatch):

@@ -9,7 +9,9 @@ views name the levels together (`evaluate-levels`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import nn
 
 from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS
 from lumbar_ext.bundle_paths import MULTITASK, bundle_dir
+from lumbar_ext.engine.completed import Gathered, report_completed
 from lumbar_ext.evaluation.network.evaluated_view import EvaluatedView
 from lumbar_ext.evaluation.network.evaluation_report import write_tables
 from lumbar_ext.evaluation.network.evaluation_views import ViewPlace, read_sets, view_places
@@ -30,6 +33,7 @@ from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM
 from lumbar_ext.transforms.decode import DecodedView, levels_in_order
 from lumbar_ext.transforms.single_view import displayed_camera
 from lumbar_ext.transforms.spine_targets import SpinePoints
+from lumbar_ext.typed_values import Count
 from lumbar_ext.workflow.locate_and_look import see_located
 from lumbar_ext.workflow.network_bundle import load_locating_networks
 
@@ -145,6 +149,7 @@ def evaluate_network(
     weights: str = "",
     title: str = TITLE,
     bundle_root: str | None = None,
+    workers: Count = 1,
 ) -> None:
     """Prints the paper's Tables 1 to 3 with a row for each set, and a fourth of levels and findings.
 
@@ -156,20 +161,34 @@ def evaluate_network(
         weights: of the network, if they are not the bundle's.
         title: first line of `tables.md`.
         bundle_root: folder of the network's bundle, if it is another one than the package's.
+        workers: processes; more than one need the extra [cohort].
 
     Raises:
         InputError: if a set holds no studies, or one of them cannot be used.
     """
     places = view_places(read_sets(sets), read_sets(foreign_sets or {}), study_limit)
-    networks = load_locating_networks(bundle_dir(MULTITASK, bundle_root), weights)
-    views = [
-        EvaluatedView(
-            place.set_name,
-            place.study.name,
-            place.view,
-            tuple(study_findings(place.study)),
-            measure_film(*networks, read_known_film(place)),
-        )
-        for place in places
-    ]
-    write_tables(Path(output_dir), views, title)
+    names = [f"{place.study.name}, {place.view}" for place in places]
+    report = Gathered(partial(write_tables, Path(output_dir), title=title))
+    report_completed(FilmTask(bundle_dir(MULTITASK, bundle_root), weights), places, names, report, workers)
+
+
+@dataclass(frozen=True)
+class FilmTask:
+    """The task of the processes that measure films.
+
+    Args:
+        bundle_root: folder of the network's bundle.
+        weights: of the network, if they are not the bundle's.
+    """
+
+    bundle_root: Path
+    weights: str
+
+    def prepare(self) -> Callable[[ViewPlace], EvaluatedView]:
+        """Loads the networks."""
+        return partial(_evaluated, *load_locating_networks(self.bundle_root, self.weights))
+
+
+def _evaluated(network: nn.Module, locator: nn.Module, place: ViewPlace) -> EvaluatedView:
+    measured = measure_film(network, locator, read_known_film(place))
+    return EvaluatedView(place.set_name, place.study.name, place.view, tuple(study_findings(place.study)), measured)

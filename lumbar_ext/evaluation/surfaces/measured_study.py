@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
+import numpy as np
 from monai.inferers import Inferer
 from monai.transforms import Transform
 from PIL import Image
@@ -134,7 +134,8 @@ class CompareRegistrations(Inferer):
 
 
 class MeasureSurfaceErrors(Transform):
-    """Adds `surface_errors` of all true levels for each method, and the distances of every vertex, `vertex_errors_mm`.
+    """Adds `surface_errors` of all true levels for each method; by method and level the distance of every vertex,
+    `vertex_errors_mm`; by method the vertices of its meshes by level, `meshes_mm`.
 
     Args:
         shape_model: the shape model, whose triangles the meshes have.
@@ -162,17 +163,24 @@ class MeasureSurfaceErrors(Transform):
                     vertices[method, level] = found.forward_mm
                     error = replace(error, **found.numbers, seconds=result.seconds, flagged=bool(fit.warnings))
                 errors.append(error)
-        return {**data, "surface_errors": errors, "vertex_errors_mm": vertices}
+        meshes = {
+            method: {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
+            for method, result in data["pred"].items()
+            if result is not None
+        }
+        return {**data, "surface_errors": errors, "vertex_errors_mm": vertices, "meshes_mm": meshes}
 
 
 class SurfaceReport:
-    """Gathers the errors of an evaluator's run; at the end prints the tables, writes them, all rows and a picture.
+    """Gathers the errors of all studies; at the end prints the tables, writes them, all rows and a picture.
 
     Args:
         output_dir: gets `tables.md`, `surface_errors.csv`, `error_distribution_*.png`, and `overlay_*.png` of the first
             study's radiographs with the outlines of each method.
         shape_model: the shape model, on whose mean the errors are shown.
     """
+
+    reads = ("truth_dir", "set_name", "inputs", "study", "failure", "meshes_mm", "surface_errors", "vertex_errors_mm")
 
     def __init__(self, output_dir: str | Path, shape_model: nn.Module) -> None:
         self.output_dir = Path(output_dir)
@@ -181,36 +189,25 @@ class SurfaceReport:
         self._maps: dict[tuple[str, str, str], ErrorMap] = defaultdict(partial(ErrorMap, shape_model))
         self._overlays: dict[str, Image.Image] = {}
 
-    def attach(self, engine: Engine) -> None:
-        """Follows an Ignite evaluator: starts empty with each epoch, gathers every study, writes the files at the end."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
-
-    def _start(self, engine: Engine) -> None:
-        self.errors.clear()
-        self._maps.clear()
-        self._overlays.clear()
-
-    def _gather(self, engine: Engine) -> None:
-        study, output = engine.state.batch, engine.state.output
-        self.errors += output["surface_errors"]
+    def add(self, study: Mapping[str, Any]) -> None:
+        """Takes in what is known of a study; of the first one with a result, its overlays are drawn."""
+        self.errors += study["surface_errors"]
         if "failure" in study:
             print(f"{study['truth_dir']}: its five vertebrae count as missing: {study['failure']}", file=sys.stderr)
-        for method, result in output["pred"].items():
-            if result is not None and (*_group(study), method) not in self._maps:
-                self._draw_overlays(study, method, result)
-        for (method, level), distances in output["vertex_errors_mm"].items():
+        for method, meshes_mm in study["meshes_mm"].items():
+            if (*_group(study), method) not in self._maps:
+                self._draw_overlays(study, method, meshes_mm)
+        for (method, level), distances in study["vertex_errors_mm"].items():
             self._maps[*_group(study), method].add(level, distances)
 
-    def _draw_overlays(self, study: Mapping[str, Any], method: str, result: RegistrationResult) -> None:
-        meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
+    def _draw_overlays(self, study: Mapping[str, Any], method: str, meshes_mm: Mapping[str, np.ndarray]) -> None:
         for view in VIEWS:
             radiograph, camera = study["study"][view].pixels, study["study"].geometry[view]
-            picture = draw_overlay(radiograph, camera, meshes, self._triangles)
+            picture = draw_overlay(radiograph, camera, meshes_mm, self._triangles)
             self._overlays[f"overlay_{_file_name(*_group(study), method)}_{view}.png"] = picture
 
-    def _finish(self, engine: Engine) -> None:
+    def finish(self) -> None:
+        """Writes all files and prints the tables."""
         text = error_tables(self.errors)
         with staged_output(self.output_dir, owned=("overlay_*.png", "error_distribution_*.png")) as staging:
             with (staging / "surface_errors.csv").open("w", newline="", encoding="utf-8") as file:

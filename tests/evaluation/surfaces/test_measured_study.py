@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from ignite.engine import Engine
 from torch import nn
 
 from lumbar_ext.anatomy import LEVELS
@@ -106,13 +105,9 @@ def test_methods_are_chosen_by_name():
 def test_the_report_gathers_every_study(study, tmp_path, capsys):
     measured = MeasureSurfaceErrors(MODEL)({**study, "pred": {"theirs": None, "ours": study["pred"]["ours"]}})
 
-    def step(engine, batch):
-        return {**measured, "pred": {}}
-
-    engine = Engine(step)
-    SurfaceReport(tmp_path / "new", MODEL).attach(engine)
-    for _ in range(2):  # a second run starts anew
-        engine.run([{**study, "failure": "nothing found"}])
+    report = SurfaceReport(tmp_path / "new", MODEL)
+    report.add({**measured, "meshes_mm": {}, "failure": "nothing found"})
+    report.finish()
     rows = list(csv.DictReader((tmp_path / "new" / "surface_errors.csv").open()))
     assert len(rows) == 10 and rows[5]["method"] == "ours"
     assert (tmp_path / "new" / "error_distribution_radiographs_ours.png").is_file()
