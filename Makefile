@@ -103,9 +103,9 @@ calibrate-network: evaluate-network  ## fit the first generation's confidences o
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 100000 --pathology mixed
 	$(FIRST_GENERATION) --output_dir out/network_validation --sets "{'validation': '$(SETS)/validation'}"
 	$(BIN)/lumbar-ext calibrate-network --landmarks out/network_validation/landmarks.csv \
-	    --output $(NETWORK)/models/confidence.json --source "32 simulated validation studies"
+	    --output $(NETWORK)/models/first_generation_confidence.json --source "32 simulated validation studies"
 	$(BIN)/lumbar-ext network-reliability --landmarks out/first-generation-evaluation/landmarks.csv \
-	    --calibration $(NETWORK)/models/confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
+	    --calibration $(NETWORK)/models/first_generation_confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
 
 test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .

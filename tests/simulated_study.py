@@ -99,7 +99,8 @@ def true_study(tmp_path_factory) -> TrueStudy:
 def reconstruction(tmp_path_factory):
     """A function that makes an initialised workflow of the reconstruction bundle with a network that knows the study.
 
-    The registration is the fast one, with all shape modes and no second look; overrides give config ids with # as in MONAI.
+    The registration is the fast one, with all shape modes and no second look, and no paper is printed; overrides give config
+    ids with # as in MONAI.
     """
     weights = tmp_path_factory.mktemp("weights") / "perfect.pt"
     weights.write_bytes(b"a perfect network has no weights")
@@ -114,6 +115,7 @@ def reconstruction(tmp_path_factory):
             "n_modes": 64,
             "max_seconds": 3600,
             "looks": 0,
+            "write_pdf": False,
         }
         made = ConfigWorkflow(
             config_file=[str(BUNDLE / "configs" / name) for name in configs],
@@ -140,6 +142,14 @@ def reconstruct(reconstruction):
             raise input_error_behind(error) or error from None
 
     return run
+
+
+@pytest.fixture(scope="session")
+def reconstructed(true_study, reconstruct, tmp_path_factory) -> Path:
+    """The folder of the study's reconstruction as it is, with every file; tests must not write to it."""
+    folder = tmp_path_factory.mktemp("reconstructed") / "deep" / "out"
+    reconstruct(true_study, folder, write_pdf=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -257,6 +257,16 @@ def refuse_to_replace(inputs: Iterable[str | Path], output_dir: str | Path, owne
                 )
 
 
+def refuse_same_file(source: str | Path, output: str | Path) -> None:
+    """Refuses to write a file over the one that it is made of.
+
+    Raises:
+        InputError: if both paths lead to one file, be it by a link.
+    """
+    if os.path.realpath(source) == os.path.realpath(output):
+        raise InputError(f"{output}: is the file that it would be made of; choose another name for the result")
+
+
 def _refuse_folders(output_dir: Path, patterns: Sequence[str]) -> None:
     """Raises InputError if a folder lies where a file of the set goes, or a file where a folder goes."""
     for pattern in patterns:

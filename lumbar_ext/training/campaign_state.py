@@ -1,7 +1,7 @@
 """A campaign's state in a few megabytes, to be kept beside the code: another machine goes on from it.
 
-    lumbar-ext pack-campaign --resume runs/second_generation/resume.pt --output state.pt
-    lumbar-ext campaign-weights --state state.pt --output models/second_generation.pt
+    lumbar-ext pack-campaign --resume runs/resume.pt --output state.pt
+    lumbar-ext campaign-weights --state state.pt --output models/model.pt
 
 The state holds the averaged weights in half precision and all counts, but neither the latest weights nor the optimiser's
 moments: copied to the place of `resume.pt` it lets a campaign go on from the average, at the iteration and the draw where
@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import refuse_same_file
 from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
 from lumbar_ext.training.weight_parts import half_precision
 
@@ -28,8 +29,9 @@ def pack_campaign(resume: str, output: str) -> None:
         output: the file.
 
     Raises:
-        InputError: when a file cannot be read or written, or holds no averaged weights.
+        InputError: when a file cannot be read or written, both are one, or it holds no averaged weights.
     """
+    refuse_same_file(resume, output)
     state = read_checkpoint(resume)
     if not isinstance(state, dict) or "average" not in state:
         raise InputError(f"{resume}: holds no averaged weights, expected the resume point of a campaign")
@@ -51,6 +53,7 @@ def campaign_weights(state: str, output: str) -> None:
     Raises:
         InputError: as `pack_campaign`.
     """
+    refuse_same_file(state, output)
     content = read_checkpoint(state)
     if not isinstance(content, dict) or "average" not in content:
         raise InputError(f"{state}: holds no averaged weights, expected the state of a campaign")

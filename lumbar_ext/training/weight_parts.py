@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.io.atomic import refuse_same_file
 from lumbar_ext.training.handlers.checkpoint import read_checkpoint, write_checkpoint
 
 _MB = 1e6  # bytes
@@ -37,7 +38,11 @@ def pack_weights(weights: str, output: str, part_mb: float = 0.0) -> None:
         weights: a state dictionary's file.
         output: the file; with parts, `<name>.0`, `<name>.1` ... instead.
         part_mb: largest part in megabytes; 0 writes one file.
+
+    Raises:
+        InputError: when the weights cannot be read or stored so, or would be written over themselves.
     """
+    refuse_same_file(weights, output)
     state = half_precision(read_checkpoint(weights))
     groups = _parts(state, part_mb * _MB) if part_mb > 0 else [state]
     paths = [Path(output)] if part_mb <= 0 else [Path(f"{output}.{k}") for k in range(len(groups))]

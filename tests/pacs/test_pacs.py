@@ -5,6 +5,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import retrying
 
 from lumbar_ext.batch.cohort_folder import CohortFolder
 from lumbar_ext.batch.manifest import Study
@@ -77,9 +78,13 @@ def test_filters_and_credentials(archive, send_study, tmp_path):
         Archive("http://pacs.example.org/dicom-web", str(file)).studies({})
 
 
-def test_an_archive_that_is_gone_is_no_answer(monkeypatch):
+def test_an_archive_that_is_gone_is_asked_for_half_a_minute_and_is_no_answer(monkeypatch):
+    waits = []
+    clock = SimpleNamespace(sleep=waits.append, time=lambda: sum(waits))
+    monkeypatch.setattr(retrying, "time", clock)
     with pytest.raises(ArchiveError, match="no answer"):
         Archive("http://127.0.0.1:9/dicom-web").studies({})
+    assert len(waits) >= 3 and 15 <= sum(waits) <= 60
 
 
 class _EnoughError(Exception):

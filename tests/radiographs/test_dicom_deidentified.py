@@ -83,7 +83,7 @@ def test_nothing_of_the_person_is_in_any_file_or_log(true_study, reconstruct, wr
     with redirect_stdout(printed), redirect_stderr(printed), caplog.at_level(logging.DEBUG):
         deidentify(*named, str(clean), pseudonym="P-017")
         paths = {f"{view}_image": str(clean / f"{view}.dcm") for view in VIEWS}
-        reconstruct(true_study, out, **paths)
+        reconstruct(true_study, out, write_pdf=True, **paths)
         export(str(out), *paths.values(), str(tmp_path / "dicom"))
     assert "P-017" in (out / "report.html").read_text() and "P-017" in (out / "measurements.csv").read_text()
     assert str(pydicom.dcmread(tmp_path / "dicom" / "measurements.dcm").PatientID) == "P-017"

@@ -3,6 +3,7 @@ import torch
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks import LumbarMultitaskNet
+from lumbar_ext.training.campaign_state import campaign_weights, pack_campaign
 from lumbar_ext.training.weight_parts import join_weights, pack_weights
 
 
@@ -34,6 +35,16 @@ def test_parts_stay_below_their_size_and_join_to_the_whole(network, tmp_path):
     parts[0].unlink()
     with pytest.raises(InputError, match="without a gap"):
         join_weights(str(tmp_path / "parts"), str(tmp_path / "d.pt"))
+
+
+def test_weights_are_not_written_over_themselves(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    before = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "link.pt").symlink_to(tmp_path / "a.pt")
+    for write in (pack_weights, pack_campaign, campaign_weights):
+        with pytest.raises(InputError, match=r"link\.pt: is the file that it would be made of"):
+            write(str(tmp_path / "a.pt"), str(tmp_path / "link.pt"))
+    assert (tmp_path / "a.pt").read_bytes() == before
 
 
 def test_values_that_float16_cannot_hold_are_refused(tmp_path):

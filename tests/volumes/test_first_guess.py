@@ -68,7 +68,7 @@ def volume_dir(true_study, tmp_path_factory):
 
 
 def test_a_level_that_no_landmark_shows_is_reconstructed_from_its_label(reconstruct, true_study, volume_dir, tmp_path):
-    given = {"hidden": ("L3",), "volume_dir": str(volume_dir), "write_pdf": False}
+    given = {"hidden": ("L3",), "volume_dir": str(volume_dir)}
     reconstruct(true_study, tmp_path, guess_missing=True, **given)
     found = Surface(*read_mesh(tmp_path / "L3.stl"))
     assert surface_distance_mm(found, true_study.vertebrae[2]).mean() < 1.0
@@ -85,7 +85,6 @@ def test_a_study_without_any_landmark_is_reconstructed_from_labels(reconstruct, 
         hidden=LEVELS,
         volume_dir=str(volume_dir),
         guess_missing=True,
-        write_pdf=False,
         max_seconds=2,
     )
     for level, truth in zip(LEVELS, true_study.vertebrae, strict=True):

@@ -21,7 +21,7 @@ def test_a_view_in_which_nothing_is_seen_is_an_error(true_study, perfect_network
 
 
 def test_a_time_limit_that_cuts_off_is_told_and_the_answer_stays_near_the_start(true_study, reconstruct, tmp_path):
-    reconstruct(true_study, tmp_path, max_seconds=0.01, write_pdf=False)
+    reconstruct(true_study, tmp_path, max_seconds=0.01)
     found = json.loads((tmp_path / "run.json").read_text())
     assert any("cut off by its time limit" in text for text in found["warnings"])
     for level, solid in zip(LEVELS, true_study.vertebrae, strict=True):
@@ -31,4 +31,4 @@ def test_a_time_limit_that_cuts_off_is_told_and_the_answer_stays_near_the_start(
 
 def test_a_time_limit_of_nothing_is_refused(true_study, reconstruct, tmp_path):
     with pytest.raises(InputError, match="max_seconds: expected a number above 0"):
-        reconstruct(true_study, tmp_path, max_seconds=0, write_pdf=False)
+        reconstruct(true_study, tmp_path, max_seconds=0)

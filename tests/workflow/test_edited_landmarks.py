@@ -59,14 +59,12 @@ def centre_error_mm(folder, true_study, level):
     return np.linalg.norm(vertices.mean(0) - true_study.vertebrae[LEVELS.index(level)].vertices_mm.mean(0))
 
 
-def test_an_untouched_file_reproduces_the_result(true_study, reconstruct, tmp_path):
-    reconstruct(true_study, tmp_path / "first")
-    path = str(tmp_path / "first" / "landmarks.mrk.json")
-    reconstruct(true_study, tmp_path / "second", landmarks=path)
+def test_an_untouched_file_reproduces_the_result(true_study, reconstruct, reconstructed, tmp_path):
+    reconstruct(true_study, tmp_path, landmarks=str(reconstructed / "landmarks.mrk.json"))
     for level in LEVELS:
-        before, after = (read_mesh(tmp_path / name / f"{level}.stl")[0] for name in ("first", "second"))
+        before, after = (read_mesh(folder / f"{level}.stl")[0] for folder in (reconstructed, tmp_path))
         np.testing.assert_array_equal(before, after)
-    assert json.loads((tmp_path / "second" / "run.json").read_text())["landmarks_by_hand"] == []
+    assert json.loads((tmp_path / "run.json").read_text())["landmarks_by_hand"] == []
 
 
 def test_the_points_lie_where_the_landmarks_are(misled):
@@ -144,10 +142,9 @@ def test_points_on_one_line_are_refused(misled, reconstruct, tmp_path, spread_mm
 SHIFT_MM = np.array([0.0, 0.0, 5.0])
 
 
-def test_points_against_the_pictures_are_reported_or_held(true_study, reconstruct, tmp_path):
+def test_points_against_the_pictures_are_reported_or_held(true_study, reconstruct, reconstructed, tmp_path):
     """All points of L5 moved up by 5 mm, though they were right."""
-    reconstruct(true_study, tmp_path / "first")
-    document = points_of(tmp_path / "first")
+    document = points_of(reconstructed)
     for point in document["markups"][0]["controlPoints"]:
         if point["label"].startswith("L5 "):
             point["position"] = (np.array(point["position"]) + SHIFT_MM).tolist()
@@ -158,9 +155,7 @@ def test_points_against_the_pictures_are_reported_or_held(true_study, reconstruc
     ]
     assert "--hold_landmarks" in warning
     reconstruct(true_study, tmp_path / "held", landmarks=path, hold_landmarks=True)
-    moved = {
-        level: centre_of(tmp_path / "held", level) - centre_of(tmp_path / "first", level) for level in ("L2", "L5")
-    }
+    moved = {level: centre_of(tmp_path / "held", level) - centre_of(reconstructed, level) for level in ("L2", "L5")}
     np.testing.assert_allclose(moved["L5"], SHIFT_MM, atol=1.0)
     # The other vertebrae have no points set by hand: they stay with the pictures.
     np.testing.assert_allclose(moved["L2"], 0, atol=0.3)

@@ -48,9 +48,7 @@ class Finder(FilmCalibration):
 
 def test_the_word_films_finds_the_cameras_tells_so_and_leaves_them(true_study, reconstruct, tmp_path):
     finder = Finder(true_study.geometry)
-    reconstruct(
-        true_study, tmp_path, calibration="films", film_calibration=finder, refine_cameras=False, write_pdf=False
-    )
+    reconstruct(true_study, tmp_path, calibration="films", film_calibration=finder, refine_cameras=False)
     assert finder.given == [(set(VIEWS), "")]
     run = json.loads((tmp_path / "run.json").read_text())
     assert set(run["inputs"]) == {"ap_image", "lat_image"}

@@ -26,11 +26,9 @@ SAME_MM = 0.3
 
 
 @pytest.fixture(scope="module")
-def expected(true_study, reconstruct, tmp_path_factory):
+def expected(reconstructed):
     """The output folder of the study as it is."""
-    folder = tmp_path_factory.mktemp("expected")
-    reconstruct(true_study, folder)
-    return folder
+    return reconstructed
 
 
 @pytest.fixture

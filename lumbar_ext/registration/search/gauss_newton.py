@@ -15,7 +15,7 @@ from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import Curvature, StopReason
 from lumbar_ext.registration.search.optimiser import Optimiser
-from lumbar_ext.registration.search.outcome import suspicious
+from lumbar_ext.registration.search.outcome import blank_views, suspicious
 from lumbar_ext.registration.search.record import Record
 from lumbar_ext.registration.steps import DampedSteps
 from lumbar_ext.shape.model.level_shape import LevelShape
@@ -154,8 +154,13 @@ class _Search:
         return parameters
 
     def _judge(self, stage: GaussNewtonStage, parameters: list[np.ndarray]) -> tuple[list[bool], float]:
-        """Which vertebrae are suspicious at the resolution of a stage, and the loss there."""
+        """Which vertebrae are suspicious at the resolution of a stage, and the loss there.
+
+        None is where a view is blank: all fit it badly, and no rotation would mend that.
+        """
         lineariser = self._lineariser(stage, stage.varying.n_modes(self._problem.vertebrae[0].shape), parameters)
+        if blank_views(lineariser.scene):
+            return [False] * len(parameters), lineariser.loss(parameters)
         return suspicious(lineariser.scene.silhouette_errors(parameters)), lineariser.loss(parameters)
 
     def _lineariser(self, stage: GaussNewtonStage, n_modes: int, parameters: list[np.ndarray]) -> Lineariser:

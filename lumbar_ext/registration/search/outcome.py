@@ -89,7 +89,7 @@ def assembled_result(
         stop_reason=reason,
         history=tuple(record.history),
         curvature=record.curvature,
-        warnings=_all_warnings(fits, reason, record, _blank_views(scene)),
+        warnings=_all_warnings(fits, reason, record, blank_views(scene)),
     )
 
 
@@ -110,7 +110,7 @@ def _warnings(
     return tuple(found)
 
 
-def _blank_views(scene: Scene) -> list[str]:
+def blank_views(scene: Scene) -> list[str]:
     """Doubts about targets that are the same everywhere."""
     return [
         f"there is nothing in the decompositions to register to: the {name} view is {float(target.image.flat[0]):.3g} "
