@@ -103,16 +103,16 @@ calibrate-network: evaluate-network  ## fit the first generation's confidences o
 	$(COHORT) --split validation --output_dir $(SETS)/validation --n 16 --seed 100000 --pathology mixed
 	$(FIRST_GENERATION) --output_dir out/network_validation --sets "{'validation': '$(SETS)/validation'}"
 	$(BIN)/lumbar-ext calibrate-network --landmarks out/network_validation/landmarks.csv \
-	    --output $(NETWORK)/models/confidence.json --source "32 simulated validation studies"
+	    --output $(NETWORK)/models/first_generation_confidence.json --source "32 simulated validation studies"
 	$(BIN)/lumbar-ext network-reliability --landmarks out/first-generation-evaluation/landmarks.csv \
-	    --calibration $(NETWORK)/models/confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
+	    --calibration $(NETWORK)/models/first_generation_confidence.json --set_name "unseen people" --output $(NETWORK)/docs/reliability.png
 
 test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
-test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks and lost clusters in real processes
-	$(BIN)/python -m pytest tests/engine tests/batch
+test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks, lost clusters, and Debian's slurm-wlm (skipped without it)
+	$(BIN)/python -m pytest -rs tests/engine tests/batch tests/evaluation/test_evaluated_studies.py
 
 test-pacs: install-test  ## test the way to an archive and back alone, with Debian's orthanc (skipped where it is not installed)
 	$(BIN)/python -m pytest -rs tests/pacs tests/report/dicom tests/report/test_validators.py

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One command on a GPU machine that is lent for minutes: goes on with the training in $RUN, leaves small files in $OUT.
+# One command on a GPU machine that is lent for minutes: goes on with the first generation's training in $RUN, leaves small files in $OUT.
 # bundles/lumbar_multitask/docs/gpu.md tells how to use it. Further arguments are options of the training.
 set -euo pipefail
 OUT=$(realpath -m "${OUT:?folder for what comes back}")
@@ -22,7 +22,7 @@ LUMBAR_EXT=("$PYTHON" -c "from lumbar_ext.cli.command import main; main()")
 SESSION=$(cat "$RUN/session" 2>/dev/null || echo 0)
 echo $((SESSION + 1)) > "$RUN/session"
 "$PYTHON" -m monai.bundle run \
-    --config_file "['$BUNDLE/configs/train.json','$BUNDLE/configs/train_stream.json','$BUNDLE/configs/train_gpu.json']" \
-    --meta_file "$BUNDLE/configs/metadata.json" --bundle_root "$BUNDLE" --dataset_dir "$RUN/cohort" \
+    --config_file "['$BUNDLE/configs/first_generation_train.json','$BUNDLE/configs/first_generation_stream.json','$BUNDLE/configs/first_generation_gpu.json']" \
+    --meta_file "$BUNDLE/configs/first_generation_metadata.json" --bundle_root "$BUNDLE" --dataset_dir "$RUN/cohort" \
     --ckpt_dir "$RUN" --output_dir "$RUN" --stream_seed $((10000000 * (SESSION + 1))) "$@" 2>&1 | tee "$OUT/log"
-"${LUMBAR_EXT[@]}" pack-weights --weights "$RUN/model.pt" --output "$OUT/model.pt" --part_mb 15
+"${LUMBAR_EXT[@]}" pack-weights --weights "$RUN/first_generation.pt" --output "$OUT/first_generation.pt" --part_mb 15

@@ -1,6 +1,6 @@
-"""Ways of running the network on one pair of radiographs (512 x 512, both views), each in a process of its own.
+"""Ways of running the network on one pair of crops (both views), each in a process of its own.
 
-    python benchmarks/network_inference.py [--threads 2] [--repeats 9] [--weights bundles/lumbar_multitask/models/model.pt]
+    python benchmarks/network_inference.py [--threads 2] [--repeats 9] [--weights FILE] [--first_generation true]
 
 Prints, for each way: median wall time of a pair, CPU time of a pair (all threads; on a busy machine the one to trust), the
 ratio of the CPU times, the peak memory of the process, and the largest difference from the first way's output.
@@ -27,22 +27,23 @@ WAYS = ("eager", "channels_last", "torchscript", "onnxruntime", "bf16", "one_bat
 _MIB = 1024
 
 
-def images() -> list[np.ndarray]:
-    """Two float32 images [1, 1, 512, 512], the same in every process."""
+def images(first_generation: bool) -> list[np.ndarray]:
+    """Two float32 images [1, 1, 384, 256], or [1, 1, 512, 512] for the first generation; the same in every process."""
     rng = np.random.default_rng(0)
-    return [rng.uniform(-0.5, 1.5, (1, 1, 512, 512)).astype(np.float32) for _ in range(2)]
+    size_px = (512, 512) if first_generation else (384, 256)  # not imported: torch's memory would count
+    return [rng.uniform(-0.5, 1.5, (1, 1, *size_px)).astype(np.float32) for _ in range(2)]
 
 
-def runner(way: str, weights: str, threads: int) -> Callable[[list[np.ndarray]], np.ndarray]:
-    """A function from the pair of images to the packed outputs [2, 37, 128, 128]."""
+def runner(way: str, weights: str, threads: int, first_generation: bool) -> Callable[[list[np.ndarray]], np.ndarray]:
+    """A function from the pair of images to their packed outputs."""
     if way == "onnxruntime":
-        return _onnx_runner(weights, threads)
+        return _onnx_runner(weights, threads, first_generation)
     import torch
 
-    from lumbar_ext.workflow.network_bundle import load_bundle_network
+    from lumbar_ext.workflow.network_bundle import load_bundle_network, load_first_generation
 
     torch.set_num_threads(threads)
-    network = load_bundle_network(BUNDLE, weights)
+    network = (load_first_generation if first_generation else load_bundle_network)(BUNDLE, weights)
     layout = torch.channels_last if way in ("channels_last", "bf16", "one_batch") else torch.contiguous_format
     network = network.to(memory_format=layout)
     if way == "torchscript":
@@ -58,18 +59,18 @@ def runner(way: str, weights: str, threads: int) -> Callable[[list[np.ndarray]],
     return run
 
 
-def _onnx_runner(weights: str, threads: int) -> Callable[[list[np.ndarray]], np.ndarray]:
+def _onnx_runner(weights: str, threads: int, first_generation: bool) -> Callable[[list[np.ndarray]], np.ndarray]:
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         # exported elsewhere, so that torch's memory does not count here
         code = (
-            "import sys; from lumbar_ext.training.onnx_export import export_onnx; "
-            "from lumbar_ext.workflow.network_bundle import load_bundle_network; "
-            "export_onnx(load_bundle_network(sys.argv[1], sys.argv[2]), sys.argv[3])"
+            "import sys; from lumbar_ext.training.onnx_export import export; "
+            "export(sys.argv[1], sys.argv[2], sys.argv[3], first_generation=sys.argv[4] == 'True')"
         )
-        subprocess.run([sys.executable, "-c", code, str(BUNDLE), weights, str(path)], check=True)
+        command = [sys.executable, "-c", code, str(BUNDLE), str(path), weights, str(first_generation)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -77,10 +78,10 @@ def _onnx_runner(weights: str, threads: int) -> Callable[[list[np.ndarray]], np.
     return lambda pair: np.concatenate([session.run(None, {"image": image})[0] for image in pair])
 
 
-def measure(way: str, weights: str, threads: int, repeats: int, output: str) -> None:
+def measure(way: str, weights: str, threads: int, repeats: int, output: str, first_generation: bool) -> None:
     """Runs one way and prints its figures as JSON; writes the outputs to `output`."""
     warnings.simplefilter("ignore")
-    run, pair = runner(way, weights, threads), images()
+    run, pair = runner(way, weights, threads, first_generation), images(first_generation)
     found = run(pair)
     run(pair)
     wall, cpu = [], []
@@ -94,7 +95,7 @@ def measure(way: str, weights: str, threads: int, repeats: int, output: str) -> 
     print(json.dumps({"wall_s": float(np.median(wall)), "cpu_s": float(np.median(cpu)), "peak_mib": peak}))
 
 
-def compare(threads: int = 2, repeats: int = 9, weights: str = str(BUNDLE / "models" / "model.pt")) -> None:
+def compare(threads: int = 2, repeats: int = 9, weights: str = "", first_generation: bool = False) -> None:
     """Measures every way that this environment has and prints the table."""
     print("| | wall, s a pair | CPU, s a pair | CPU ratio | peak memory, MiB | largest difference |")
     print("|---|---|---|---|---|---|")
@@ -102,7 +103,8 @@ def compare(threads: int = 2, repeats: int = 9, weights: str = str(BUNDLE / "mod
         reference, first = None, None
         for way in WAYS:
             output = str(Path(folder) / f"{way}.npy")
-            command = [sys.executable, __file__, "measure", way, weights, str(threads), str(repeats), output]
+            arguments = [way, weights, threads, repeats, output, first_generation]
+            command = [sys.executable, __file__, "measure", *map(str, arguments)]
             # threads that spin while they wait would count as work, and starve on a busy machine
             quiet = os.environ | {"OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(ROOT)}
             done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=quiet)

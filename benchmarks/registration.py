@@ -43,8 +43,9 @@ from lumbar_ext.registration import (
 from lumbar_ext.registration.own_meshes import SubjectVertebra, register_rigidly
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.biplanar_study import read_study
-from lumbar_ext.workflow.network_bundle import load_bundle_network
-from lumbar_ext.workflow.observe import ObservedStudy, observe, to_network_grids
+from lumbar_ext.workflow.locate_and_look import observe_located
+from lumbar_ext.workflow.network_bundle import load_locating_networks
+from lumbar_ext.workflow.observe import ObservedStudy
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 _EVERY = 5
@@ -278,12 +279,11 @@ def read_rigid_studies(dataset_dir: str, n: int) -> Iterator[RigidStudy]:
 
 def read_cases(dataset_dir: str, n: int, network: bool, weights: str | None = None) -> Iterator[Case]:
     """The first studies of a cohort, seen by the network with its bundle's weights or others."""
-    root = BUNDLES / "lumbar_multitask"
-    seen_by = load_bundle_network(root, weights or root / "models" / "model.pt") if network else None
+    seen_by = load_locating_networks(BUNDLES / "lumbar_multitask", weights or "") if network else None
     for item in study_items(dataset_dir, dataset_dir)[:n]:
         study = read_study(item["ap_image"], item["lat_image"], item["calibration"])
         truth = ObserveTruth()({"study": study, "truth_dir": item["truth_dir"]})["observed"]
-        seen = None if seen_by is None else _input(observe(seen_by, to_network_grids(study)))
+        seen = None if seen_by is None else _input(observe_located(*seen_by, study))
         perfect = _input(truth)
         yield Case(perfect, seen, true_surfaces(item["truth_dir"]), perfect.landmarks3d.positions_mm)
 

@@ -24,6 +24,7 @@ QUICK = "--looks 0 --max_seconds 0.01"
 TINY = (
     "--val_interval 1 --batch_size 2 --downsample 4 --size_px [128,128] --shift_px 8 --tensorboard false --mlflow false"
 )
+FEW = "--validate_every 2 --batch_size 2 --tensorboard false --mlflow false"
 SMALL = "--size_px 128 --parameters plain --meshes true"
 
 WALK = f"""
@@ -58,10 +59,13 @@ evaluate cohort/validation evaluated --methods "['ours']" {QUICK}
 evaluate-measurements cohort/validation measured --looks 0
 calibrate-measurements --csv_path measured/measurement_errors.csv --calibration factors.json
 check-measurements --csv_path measured/measurement_errors.csv --calibration factors.json --picture shares.png
-train --dataset_dir cohort --max_epochs 1 --ckpt_dir trained --output_dir trained {TINY}
+train --dataset_dir cohort --output_dir trained --iterations 2 --warmup_iterations 0 --decay_iterations 1 {FEW}
+campaign-weights --state trained/resume.pt --output campaign.pt
+pack-campaign --resume trained/resume.pt --output state.pt
 pack-weights --weights trained/model.pt --output packed/model.pt --part_mb 1
 join-weights --parts packed --output joined.pt
 evaluate-network --sets "{{'mine': 'cohort/validation'}}" --output_dir network
+train-first-generation --dataset_dir cohort --max_epochs 1 --ckpt_dir first --output_dir first {TINY}
 evaluate-first-generation --sets "{{'mine': 'cohort/validation'}}" --output_dir first_generation
 calibrate-network --landmarks first_generation/landmarks.csv --output confidence.json
 network-reliability --landmarks first_generation/landmarks.csv --calibration confidence.json --output reliability.png
@@ -78,8 +82,6 @@ ELSEWHERE = {
     "build-shape-model": "minutes; tests/shape/test_build.py",
     "calibrate-phantom": "tests/radiographs/cameras",
     "calibrate-slot-scan": "tests/radiographs/cameras",
-    "campaign-weights": "needs a campaign; tests/training",
-    "pack-campaign": "needs a campaign; tests/training",
     "package-map": "tests/deploy, in the environment of its SDK",
     "pacs": "needs an archive; tests/pacs",
     "posture-statistics": "needs a collection of key points; tests/simulation/posture",

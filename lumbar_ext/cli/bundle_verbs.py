@@ -18,6 +18,7 @@ from lumbar_ext.workflow.bundle_workflow import run_bundle
 from lumbar_ext.workflow.options import (
     EvaluationOptions,
     FilmOptions,
+    FirstTrainingOptions,
     OwnVertebraeOptions,
     RadiographOptions,
     ReconstructionOptions,
@@ -145,7 +146,7 @@ build_shape_model = BundleVerb(
 decompose = BundleVerb(
     "Shows what the network sees in single radiographs: the lumbar vertebrae alone, and their landmarks.",
     MULTITASK,
-    ("inference", "second_generation"),
+    ("inference",),
     (RadiographOptions,),
     (),
 )
@@ -157,11 +158,19 @@ train = BundleVerb(
     (),
     "train",
 )
+train_first_generation = BundleVerb(
+    "Trains the former network on study folders; the same command again continues.",
+    MULTITASK,
+    ("first_generation_train",),
+    (FirstTrainingOptions,),
+    (),
+    "train",
+)
 evaluate_first_generation = BundleVerb(
     "Evaluates the former network on sets of studies with known truth, and prints the paper's tables.",
     MULTITASK,
-    ("train", "evaluate"),
-    (TrainingOptions,),
+    ("first_generation_train", "first_generation_evaluate"),
+    (FirstTrainingOptions,),
     (),
     "train",
 )

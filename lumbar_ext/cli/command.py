@@ -123,6 +123,7 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
     ),
     "The network": (
         Verb("train", "cli.bundle_verbs:train", "trains the network; the same command continues"),
+        Verb("train-first-generation", "cli.bundle_verbs:train_first_generation", "the same of the former network"),
         Verb(
             "evaluate-network",
             "evaluation.network.located_views:evaluate_network",

@@ -202,9 +202,9 @@ def _measured(measure: LevelMeasure, set_name: str, item: Mapping[str, str]) -> 
 
 
 def _levels_of_the_first(bundle_root: Path) -> LevelMeasure:
-    from lumbar_ext.workflow.network_bundle import load_bundle_network
+    from lumbar_ext.workflow.network_bundle import load_first_generation
 
-    network = load_bundle_network(bundle_root, bundle_root / "models" / "model.pt")
+    network = load_first_generation(bundle_root)
 
     def measure(name: str, study: str, films: BiplanarStudy, true_height_mm: np.ndarray) -> list[LevelOutcome]:
         return measure_levels(name, study, see_views(network, to_network_grids(films)), true_height_mm)

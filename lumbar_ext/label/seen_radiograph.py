@@ -21,7 +21,7 @@ from lumbar_ext.transforms.resampling import GridMapping, resample
 from lumbar_ext.workflow.bundle_workflow import bundle_workflow, run_on
 
 MULTITASK, RECONSTRUCTION = "lumbar_multitask", "lumbar_reconstruction"
-TRAINED_WEIGHTS = "second_generation.pt"
+TRAINED_WEIGHTS = "second_generation.pt"  # in the server's folder, where weights of other networks may lie from before
 _FORMER_WEIGHTS = "multitask.pt"  # of servers that trained the network of the first generation
 
 
@@ -87,7 +87,7 @@ class NetworkBundle:
     def weights(self) -> NetworkWeights:
         """The weights in use: those trained here, else the bundle's."""
         trained_here = self.trained.is_file()
-        path = self.trained if trained_here else self.root / "models" / TRAINED_WEIGHTS
+        path = self.trained if trained_here else self.root / "models" / "model.pt"
         if not path.is_file():
             raise InputError(f"{path}: no such file, expected the weights of the network")
         state = path.stat()
@@ -123,7 +123,7 @@ class NetworkBundle:
             kept = {other: made for other, made in self._workflows.items() if other[0] == weights.sha256}
             made = bundle_workflow(
                 self.root,
-                ["inference", "second_generation"],
+                ["inference"],
                 output_dir=self._output.name,
                 ckpt_path=str(weights.path),
                 pixel_spacing_mm=parameters.pixel_spacing_mm,

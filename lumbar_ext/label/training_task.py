@@ -112,7 +112,7 @@ class TrainingTask(TrainTask):
         iterations = epoch * parameters.max_epochs
         workflow = bundle_workflow(
             self.network.root,
-            ["second_generation_train"],
+            ["train"],
             "train",
             output_dir=str(folder),
             model_filename=TRAINED_WEIGHTS,
@@ -128,6 +128,8 @@ class TrainingTask(TrainTask):
             learning_rate=parameters.learning_rate,
             batch_size=batch_size,
             bfloat16=torch.cuda.is_available(),
+            tensorboard=False,
+            mlflow=False,
         )
         with bare_input_errors():
             workflow.run()

@@ -1,7 +1,7 @@
 """A campaign's state in a few megabytes, to be kept beside the code: another machine goes on from it.
 
-    lumbar-ext pack-campaign --resume runs/second_generation/resume.pt --output state.pt
-    lumbar-ext campaign-weights --state state.pt --output models/second_generation.pt
+    lumbar-ext pack-campaign --resume runs/resume.pt --output state.pt
+    lumbar-ext campaign-weights --state state.pt --output models/model.pt
 
 The state holds the averaged weights in half precision and all counts, but neither the latest weights nor the optimiser's
 moments: copied to the place of `resume.pt` it lets a campaign go on from the average, at the iteration and the draw where

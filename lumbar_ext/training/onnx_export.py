@@ -17,7 +17,7 @@ from torch import nn
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io.atomic import atomic_path
-from lumbar_ext.workflow.network_bundle import load_bundle_network
+from lumbar_ext.workflow.network_bundle import load_bundle_network, load_first_generation
 
 OPSET = 17  # of ONNX
 TOLERANCE = 1e-3  # largest difference from PyTorch, in units of the output
@@ -62,14 +62,14 @@ def onnx_difference(network: nn.Module, path: str | Path, seed: int = 0) -> floa
     return float(np.abs(found - expected).max())
 
 
-def export(bundle_root: str, output: str, weights: str | None = None, overlay: str | None = None) -> None:
+def export(bundle_root: str, output: str, weights: str = "", *, first_generation: bool = False) -> None:
     """Exports a bundle's network and prints how far the file's output is from it.
 
     Args:
         bundle_root: folder of the multi-task bundle.
         output: the ONNX file.
-        weights: `models/model.pt` of the bundle if omitted.
-        overlay: a config of the bundle with another network, such as `second_generation.json`.
+        weights: the bundle's if omitted.
+        first_generation: export the former network.
 
     Raises:
         InputError: when the exported network computes something else.
@@ -77,8 +77,8 @@ def export(bundle_root: str, output: str, weights: str | None = None, overlay: s
     # Without them torch fails late, in its own words.
     for package in ("onnx", "onnxruntime"):
         import_module(package)
-    weights = weights or str(Path(bundle_root) / "models" / "model.pt")
-    network = load_bundle_network(bundle_root, weights, overlays=[overlay] if overlay else [])
+    load = load_first_generation if first_generation else load_bundle_network
+    network = load(bundle_root, weights)
     export_onnx(network, output)
     difference = onnx_difference(network, output)
     if difference > TOLERANCE:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from torch.utils.data import Sampler
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import read_calibration
+from lumbar_ext.io.atomic import staged_output
 from lumbar_ext.landmarks.anchors import TrueAnchors, read_anchors
 from lumbar_ext.studies.study_folder import StudyFolder
 from lumbar_ext.training.view_records import list_studies, read_truth
@@ -113,12 +113,15 @@ def _stamp(study: Path) -> list[int]:
 
 
 def _write_arrays(studies: Sequence[Path], target: Path) -> None:
-    staging = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    """All of a folder's arrays at once; of processes that make them at the same time, each makes the same."""
+    with staged_output(target) as staging:
+        _write_views(studies, staging)
+
+
+def _write_views(studies: Sequence[Path], folder: Path) -> None:
     points: list[SpinePoints] = []
     document: dict[str, list[Any]] = {"views": [], "studies": [], "sizes_px": []}
-    with (staging / "images.raw").open("wb") as images, (staging / "decompositions.raw").open("wb") as decompositions:
+    with (folder / "images.raw").open("wb") as images, (folder / "decompositions.raw").open("wb") as decompositions:
         for study, view in product(studies, VIEWS):
             try:
                 image, decomposition, seen = read_spine_view(study, view)
@@ -133,9 +136,8 @@ def _write_arrays(studies: Sequence[Path], target: Path) -> None:
     if not points:
         raise InputError(f"{studies[0].parent}: none of {len(studies)} studies can be used for training")
     for part in _POINT_ARRAYS:
-        np.save(staging / f"{part}.npy", np.stack([getattr(p, part) for p in points]))
-    (staging / "views.json").write_text(json.dumps(document), encoding="utf-8")
-    staging.rename(target)
+        np.save(folder / f"{part}.npy", np.stack([getattr(p, part) for p in points]))
+    (folder / "views.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def read_spine_view(study: Path, view: str) -> tuple[np.ndarray, np.ndarray, SpinePoints]:

@@ -3,7 +3,7 @@
 A landmark's confidence is the probability that it lies within `radius_mm` (4 mm) of the truth, measured on the
 detector; a vertebra's, that its centre is nearest to the true centre of the level it is named after. Each is a monotone
 map of a raw score (`decode.DecodedView`), fitted on validation studies by `evaluation.network.confidence_calibration`
-and stored as knots in `models/confidence.json` beside the weights it belongs to.
+and stored as knots beside the weights it belongs to (`calibration_beside`).
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def read_calibration_maps(path: str | Path) -> ConfidenceCalibration:
 
 
 def calibration_beside(weights: str | Path) -> ConfidenceCalibration | None:
-    """The calibration in `confidence.json` beside a weights file; None where there is none."""
-    path = Path(weights).with_name("confidence.json")
+    """The calibration beside a weights file, in `model_confidence.json` beside `model.pt`; None where there is none."""
+    path = Path(weights).with_name(f"{Path(weights).stem}_confidence.json")
     return read_calibration_maps(path) if path.is_file() else None
 
 

@@ -44,7 +44,7 @@ def start_weights(network: nn.Module, weights: str) -> nn.Module:
 
 def load_bundle_network(
     bundle_root: str | Path,
-    weights: str | Path,
+    weights: str | Path = "",
     *,
     config: str = "inference.json",
     overlays: Sequence[str] = (),
@@ -54,9 +54,9 @@ def load_bundle_network(
 
     Args:
         bundle_root: folder of the bundle.
-        weights: file with the network's state dictionary.
+        weights: file with the network's state dictionary; the bundle's `models/model.pt` if empty.
         config: file in its `configs`.
-        overlays: further configs, such as `second_generation.json`.
+        overlays: further configs, such as `first_generation.json`.
         name: the config's entry.
 
     Raises:
@@ -68,17 +68,44 @@ def load_bundle_network(
             raise InputError(f"{file}: no such file, expected the config of the multi-task bundle")
     parser = ConfigParser()
     parser.read_config([str(file) for file in configs])
-    return load_weights(parser.get_parsed_content(name), weights).eval()
+    return load_weights(parser.get_parsed_content(name), weights or Path(bundle_root) / "models" / "model.pt").eval()
 
 
-def load_locating_networks(bundle_root: str | Path, weights: str | Path = "") -> tuple[nn.Module, nn.Module]:
-    """The network that reconstructions use, with the bundle's weights or others, and its locator; see `load_bundle_network`."""
-    models = Path(bundle_root) / "models"
-    network, locator = (
-        load_bundle_network(bundle_root, file, overlays=["second_generation.json"], name=name)
-        for file, name in (
-            (weights or models / "second_generation.pt", "network_def"),
-            (models / "locator.pt", "locator_def"),
-        )
+def load_locating_networks(
+    bundle_root: str | Path,
+    weights: str | Path = "",
+    locator_weights: str | Path = "",
+    device: torch.device | str | None = None,
+) -> tuple[nn.Module, nn.Module]:
+    """The network bundle's network and its locator, see `load_bundle_network`.
+
+    Args:
+        bundle_root: folder of the network bundle.
+        weights: of the network; the bundle's if empty.
+        locator_weights: of the locator; the bundle's if empty.
+        device: that they go to, channels last; None leaves them on the CPU as they are.
+
+    Raises:
+        InputError: as `load_bundle_network`.
+    """
+    locator_weights = locator_weights or Path(bundle_root) / "models" / "locator.pt"
+    networks = (
+        load_bundle_network(bundle_root, weights),
+        load_bundle_network(bundle_root, locator_weights, name="locator_def"),
     )
+    network, locator = (one if device is None else on_device(one, device) for one in networks)
     return network, locator
+
+
+def load_first_generation(
+    bundle_root: str | Path, weights: str | Path = "", device: torch.device | str | None = None
+) -> nn.Module:
+    """The network bundle's network of the first generation; arguments and errors as `load_locating_networks`."""
+    weights = weights or Path(bundle_root) / "models" / "first_generation.pt"
+    network = load_bundle_network(bundle_root, weights, overlays=["first_generation.json"])
+    return network if device is None else on_device(network, device)
+
+
+def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """A network on a device, its weights laid out with the channels last, which convolutions are fastest with."""
+    return network.to(device=device, memory_format=torch.channels_last)

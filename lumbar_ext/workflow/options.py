@@ -248,6 +248,61 @@ class TrainingOptions(Options):
 
     Args:
         dataset_dir: folder with `train` and `validation`.
+        train_dirs: folders of studies to train on; they may change between sessions.
+        validation_dirs: folders of studies that choose the best weights.
+        output_dir: folder of weights, learning curve, logs and the resume point.
+        cache_dir: where the views are kept, brought to the network's grid.
+        init_weights: weights to start from; empty for random ones.
+        resume: file from which the same command continues; empty for none.
+        model_filename: name of the best weights in `output_dir`.
+        device: cpu, cuda or cuda:1; a GPU if there is one.
+        iterations: of the whole campaign; may be raised until the learning rate falls.
+        warmup_iterations: in which the learning rate rises, at the start.
+        decay_iterations: in which it falls to zero, at the end.
+        session_minutes: above 0 this session ends then; the same command goes on.
+        validate_every: iterations between two validations.
+        batch_size: crops of an iteration, of each process.
+        num_workers: processes that prepare crops.
+        learning_rate: of the plateau.
+        weight_decay: of the weights of convolutions.
+        bfloat16: whether to train in half precision where the device can.
+        seed: of the draws and of random weights.
+        tensorboard: whether to log for TensorBoard; if it is installed.
+        mlflow: whether to log for MLflow; if it is installed.
+        log_every: iterations between two lines of the log.
+    """
+
+    dataset_dir: str
+    train_dirs: list
+    validation_dirs: list
+    output_dir: str
+    cache_dir: str
+    init_weights: str
+    resume: str
+    model_filename: str
+    device: Device
+    iterations: Count
+    warmup_iterations: Whole
+    decay_iterations: Count
+    session_minutes: Weight
+    validate_every: Count
+    batch_size: Count
+    num_workers: Whole
+    learning_rate: Positive
+    weight_decay: Weight
+    bfloat16: bool
+    seed: Whole
+    tensorboard: bool
+    mlflow: bool
+    log_every: Count
+
+
+@dataclass(frozen=True)
+class FirstTrainingOptions(Options):
+    """Options of the training of the first generation's network.
+
+    Args:
+        dataset_dir: folder with `train` and `validation`.
         train_dir: study folders to train on.
         validation_dir: study folders that choose the best weights.
         ckpt_dir: folder of weights and of the resume point.

@@ -11,14 +11,14 @@ import psutil
 import pytest
 import torch
 
-from tests.bundles.test_multitask import CONFIGS, SMALL_GRID, TINY
+from tests.bundles.test_multitask import CONFIGS, SHORT, TINY, UNLOGGED
 
 SECONDS = 900  # for what takes 20 on a free machine
 
 
 @pytest.fixture
 def command(tmp_path, write_view_cohort):
-    """A training that its time budget ends within an epoch that would go on for much longer."""
+    """A training that its session ends within an epoch that would go on for much longer."""
     write_view_cohort(tmp_path / "cohort" / "train", 2)
     write_view_cohort(tmp_path / "cohort" / "validation", 1, seed=1)
     # The first handler is the resume point: about every second, in place of every three minutes.
@@ -29,11 +29,9 @@ def command(tmp_path, write_view_cohort):
         "bundle_root": tmp_path,
         "logging_file": CONFIGS / "logging.conf",
         "dataset_dir": tmp_path / "cohort",
-        "max_minutes": 0.15,
-        "epoch_length": 100000,
-        "tensorboard": False,
-        "mlflow": False,
-        **(SMALL_GRID | TINY | {"batch_size": 1}),
+        "session_minutes": 0.15,
+        "iterations": 100000,
+        **(SHORT | UNLOGGED | TINY | {"validate_every": 100000, "batch_size": 1}),
     }
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "monai.bundle", "run"]
     return [sys.executable, *start, *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
@@ -56,7 +54,7 @@ def wait_for_file(path, process, log):
 
 
 def test_the_same_command_goes_on_after_a_process_has_died(torchrun, tmp_path):
-    log, resume = tmp_path / "log.txt", tmp_path / "models" / "resume.pt"
+    log, resume = tmp_path / "log.txt", tmp_path / "runs" / "resume.pt"
     with log.open("w") as output:
         first = torchrun(output)
         wait_for_file(resume, first, log)
@@ -65,13 +63,14 @@ def test_the_same_command_goes_on_after_a_process_has_died(torchrun, tmp_path):
         ranks[1].kill()
         assert first.wait(SECONDS) != 0, "torchrun says that a process has died"
     assert not any(rank.is_running() for rank in ranks), "and leaves none behind"
-    done = torch.load(resume, weights_only=True)["iteration"]
-    assert done > 0 and "time budget used up" not in log.read_text()
+    done = torch.load(resume, weights_only=True)["draws"]["iterations"]
+    assert done > 0 and "session used up" not in log.read_text()
 
     with log.open("w") as output:
         assert torchrun(output).wait(SECONDS) == 0, log.read_text()[-3000:]
     said = log.read_text()
     assert said.count(f"resumed from {resume}") == 2
-    counts = [int(count) for count in re.findall(r"time budget used up: .* (\d+) iterations", said)]
-    assert len(counts) == 2 and counts[0] == counts[1] > done, "both stop at the same iteration"
-    assert (tmp_path / "models" / "model.pt").is_file()
+    counts = [int(count) for count in re.findall(r"session used up: .* (\d+) iterations", said)]
+    assert len(counts) == 2 and counts[0] == counts[1] > 0, "both stop at the same iteration"
+    after = torch.load(resume, weights_only=True)
+    assert after["draws"]["iterations"] == after["schedule"]["iterations"] == done + counts[0]

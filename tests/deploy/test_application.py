@@ -65,7 +65,7 @@ def test_everything_the_bundle_writes_is_there(folders):
 def test_the_bundles_are_loaded_unchanged(folders):
     weights = json.loads((folders[0] / "run.json").read_text())["weights"]
     assert weights["shape_model"]["sha256"] == sha256(BUNDLE / "models" / "model.pt")
-    assert weights["multitask"]["path"] == str(BUNDLES / "lumbar_multitask" / "models" / "second_generation.pt")
+    assert weights["multitask"]["path"] == str(BUNDLES / "lumbar_multitask" / "models" / "model.pt")
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -16,7 +16,7 @@ from lumbar_ext.label.image_space import ImageSpace
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from tests.radiographs.dicom_study import SAMPLE, SPACING_MM
 
-SHIPPED = SAMPLE.parents[1] / "lumbar_multitask" / "models" / "second_generation.pt"
+SHIPPED = SAMPLE.parents[1] / "lumbar_multitask" / "models" / "model.pt"
 TRAIN_SECONDS = 900
 
 

@@ -19,7 +19,7 @@ def threads():
 
 def test_the_number_of_threads_changes_no_bit(threads):
     root = bundle_dir(MULTITASK)
-    network = load_bundle_network(root, root / "models" / "model.pt")
+    network = load_bundle_network(root)
     image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 1, 128, 128)).astype(np.float32))
     answers = []
     for number in (1, 2):

@@ -49,7 +49,7 @@ def test_scores_become_probabilities_and_absent_levels_none(calibration, decoded
 
 
 def test_a_file_gives_back_what_was_written(calibration, decoded, tmp_path):
-    calibration.write(tmp_path / "confidence.json")
+    calibration.write(tmp_path / "model_confidence.json")
     again = calibration_beside(tmp_path / "model.pt")
     assert again.source == "a test" and again.radius_mm == 4
     for view in VIEWS:
@@ -60,11 +60,11 @@ def test_a_file_gives_back_what_was_written(calibration, decoded, tmp_path):
 def test_weights_without_a_calibration_have_none(tmp_path):
     assert calibration_beside(tmp_path / "model.pt") is None
     with pytest.raises(InputError, match="no such file"):
-        read_calibration_maps(tmp_path / "confidence.json")
+        read_calibration_maps(tmp_path / "model_confidence.json")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"landmarks": {"ap": []}, "radius_mm": 4}'])
 def test_a_damaged_file_is_named(tmp_path, text):
-    (tmp_path / "confidence.json").write_text(text)
-    with pytest.raises(InputError, match=r"confidence.json: not a confidence calibration"):
+    (tmp_path / "model_confidence.json").write_text(text)
+    with pytest.raises(InputError, match=r"model_confidence.json: not a confidence calibration"):
         calibration_beside(tmp_path / "model.pt")

@@ -68,5 +68,5 @@ def test_weights_of_another_network_are_refused(weights):
 def test_the_network_of_a_bundle_is_built_from_its_config(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.*inference\.json: no such file"):
         load_bundle_network(tmp_path / "nowhere", tmp_path / "model.pt")
-    with pytest.raises(InputError, match=r"model\.pt: no such file, expected the weights of LumbarMultitaskNet"):
+    with pytest.raises(InputError, match=r"model\.pt: no such file, expected the weights of LumbarSpineNet"):
         load_bundle_network(MULTITASK, tmp_path / "model.pt")

@@ -20,7 +20,7 @@ from lumbar_ext.evaluation.films.picture import film_sheet
 from lumbar_ext.evaluation.films.scores import FilmScore, film_tables
 from lumbar_ext.evaluation.films.seen_film import SeenFilm, see_film
 from lumbar_ext.io.atomic import staged_output
-from lumbar_ext.workflow.network_bundle import load_bundle_network, load_locating_networks
+from lumbar_ext.workflow.network_bundle import load_first_generation, load_locating_networks
 
 
 def evaluate_films(
@@ -90,7 +90,7 @@ def evaluate_real(
     """
     root = bundle_dir(MULTITASK, bundle_root)
     if first_generation:
-        network, locator = load_bundle_network(root, weights or root / "models" / "model.pt"), None
+        network, locator = load_first_generation(root, weights), None
     else:
         network, locator = load_locating_networks(root, weights)
     print(evaluate_films(network, folder, output_dir, marks or None, view, locator))

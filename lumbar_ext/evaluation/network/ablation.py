@@ -1,12 +1,12 @@
-"""The paper's ablation: FFM, no FFM and single-task networks, trained alike for the same number of iterations.
+"""The paper's ablation: FFM, no FFM and single-task networks of the first generation, trained alike for as many iterations.
 
 A fourth row leaves out the absolute error, which the paper's loss does not have.
 
     lumbar-ext ablate --bundle_root bundles/lumbar_multitask --dataset_dir cohort \
         --output_dir runs/ablation --iterations 2000 --batch_size 4
 
-Every further option is an entry of `train.json`. An interrupted run goes on with the same command; variants that are
-done are not run again. Prints and writes (`ablation.md`) the paper's Tables 1 to 3 with our rows.
+Every further option is an entry of `first_generation_train.json`. An interrupted run goes on with the same command; variants
+that are done are not run again. Prints and writes (`ablation.md`) the paper's Tables 1 to 3 with our rows.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def ablate(bundle_root: str, dataset_dir: str, output_dir: str, iterations: int 
         dataset_dir: folder with `train` and `validation`.
         output_dir: folder of the variants.
         iterations: of each variant, a multiple of ten.
-        options: entries of `train.json`; `sets` names other studies to evaluate on.
+        options: entries of `first_generation_train.json`; `sets` names other studies to evaluate on.
     """
     sets = options.pop("sets", {"validation": str(Path(dataset_dir) / "validation")})
     common = {"dataset_dir": dataset_dir, **options, **schedule(int(iterations))}

@@ -1,7 +1,7 @@
 """Fits calibrated confidences to an evaluation's `landmarks.csv`, and draws how reliable they are.
 
-    lumbar-ext calibrate-network --landmarks EVAL/landmarks.csv --output models/confidence.json
-    lumbar-ext network-reliability --landmarks TEST/landmarks.csv --calibration models/confidence.json \
+    lumbar-ext calibrate-network --landmarks EVAL/landmarks.csv --output models/first_generation_confidence.json
+    lumbar-ext network-reliability --landmarks TEST/landmarks.csv --calibration models/first_generation_confidence.json \
         --set_name "unseen people" --output docs/reliability.png
 
 The maps are isotonic regressions, one for each view and landmark type (left and right share one), of "the error is below
@@ -104,7 +104,7 @@ def fit_confidence_calibration(landmarks: str, output: str, source: str = "", ra
 
     Args:
         landmarks: `landmarks.csv` of an evaluation on validation studies.
-        output: JSON file, `models/confidence.json` of the bundle for its weights.
+        output: JSON file, `X_confidence.json` beside the weights `X.pt`.
         source: what it was fitted on, kept in the file; the CSV's folder if omitted.
         radius_mm: the error of which confidences speak.
     """

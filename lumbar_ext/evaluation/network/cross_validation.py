@@ -1,10 +1,10 @@
-"""Cross-validation by subject: no person is in training and validation of the same fold.
+"""Cross-validation of the first generation's network by subject: no person is in training and validation of the same fold.
 
     lumbar-ext cross-validate --bundle_root bundles/lumbar_multitask --train_dir cohort/train \
         --output_dir runs/folds --folds 5 --max_epochs 20
 
-Every further option is an entry of `train.json`. An interrupted run goes on with the same command. Writes each fold's
-weights and evaluation, `folds.csv` and `folds.md`.
+Every further option is an entry of `first_generation_train.json`. An interrupted run goes on with the same command. Writes
+each fold's weights and evaluation, `folds.csv` and `folds.md`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def cross_validate(
         output_dir: folder of the folds.
         folds: number of parts.
         seed: of the split.
-        options: entries of `train.json`.
+        options: entries of `first_generation_train.json`.
     """
     parts = subject_folds(list_studies(train_dir, options.pop("study_limit", None)), int(folds), int(seed))
     results = []

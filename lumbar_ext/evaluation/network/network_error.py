@@ -112,17 +112,17 @@ class ObserveSpoilt(Transform):
 def measure_network_error(
     dataset_dir: str, bundle_root: str = "bundles/lumbar_multitask", output: str | None = None
 ) -> None:
-    """Measures the errors of a network on a cohort.
+    """Measures the errors of the first generation's network on a cohort.
 
     Args:
         dataset_dir: folder of study folders with their truth; never the test studies.
         bundle_root: the network's bundle.
         output: file for the statistics, printed when omitted.
     """
-    from lumbar_ext.workflow.network_bundle import load_bundle_network
+    from lumbar_ext.workflow.network_bundle import load_first_generation
     from lumbar_ext.workflow.observe import observe, to_network_grids
 
-    network = load_bundle_network(bundle_root, Path(bundle_root) / "models" / "model.pt")
+    network = load_first_generation(bundle_root)
     true: dict[str, list[DecodedView]] = {view: [] for view in VIEWS}
     seen: dict[str, list[DecodedView]] = {view: [] for view in VIEWS}
     for item in study_items(dataset_dir, dataset_dir):

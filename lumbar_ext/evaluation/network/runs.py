@@ -27,7 +27,7 @@ class TrainingRun:
         folder: where weights, logs and the evaluation go.
         sets: what is evaluated, see `EvaluationViews`.
         options: config entries for training and evaluation, `#` between levels.
-        overlays: further config files of the training, such as `train_stream.json`.
+        overlays: further config files of the training, such as `first_generation_stream.json`.
     """
 
     bundle_root: Path
@@ -40,8 +40,13 @@ class TrainingRun:
         """By view, what the trained network reaches; trains and evaluates unless that was done before."""
         done = self.folder / "summary.json"
         if not done.is_file():
-            self._run("train.json", *self.overlays, output_dir=str(self.folder))
-            evaluation = self._run("train.json", "evaluate.json", sets=dict(self.sets), output_dir=str(self.folder))
+            self._run("first_generation_train.json", *self.overlays, output_dir=str(self.folder))
+            evaluation = self._run(
+                "first_generation_train.json",
+                "first_generation_evaluate.json",
+                sets=dict(self.sets),
+                output_dir=str(self.folder),
+            )
             found = summaries_by_view(evaluation.parser.get_parsed_content("report").views)
             write_text(done, _as_json(found))
         return _from_json(done)
