@@ -111,8 +111,8 @@ test: install-test  ## run the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
-test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks and lost clusters in real processes
-	$(BIN)/python -m pytest tests/engine tests/batch
+test-cohort: install-test  ## test cohorts alone: kills, hangs, full disks, lost clusters, and Debian's slurm-wlm (skipped without it)
+	$(BIN)/python -m pytest -rs tests/engine tests/batch tests/evaluation/test_evaluated_studies.py
 
 test-pacs: install-test  ## test the way to an archive and back alone, with Debian's orthanc (skipped where it is not installed)
 	$(BIN)/python -m pytest -rs tests/pacs tests/report/dicom tests/report/test_validators.py

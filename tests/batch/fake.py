@@ -53,8 +53,8 @@ class FakeStudies:
         return ["L5 check: look at it"] if word == "flag" else []
 
 
-def run_in_this_process(out, names):
-    """What a killed run runs: slow studies, until somebody ends it."""
+def run_in_this_process(out, names, scheduler=None):
+    """What a killed run runs: slow studies, until somebody ends it; and what a job of a cluster runs."""
     from lumbar_ext.batch.cohort_folder import CohortFolder
     from lumbar_ext.batch.manifest import read_manifest
     from lumbar_ext.batch.study_runs import Place, run_studies
@@ -63,4 +63,6 @@ def run_in_this_process(out, names):
     folder = CohortFolder(Path(out))
     with folder.alone():
         task = FakeStudies(str(folder.studies), "key", str(folder.path / "diary.txt"))
-        run_studies(folder, read_manifest(names), task, ItemLimits(threads=1), "key", Place(workers=2))
+        run_studies(
+            folder, read_manifest(names), task, ItemLimits(threads=1), "key", Place(workers=2, scheduler=scheduler)
+        )
