@@ -96,7 +96,7 @@ def test_the_campaign_can_be_made_longer(root, trained):
 
 def test_the_locator_trains(root):
     options = {"output_dir": str(root / "locator"), "iterations": 4, "validation_films": 6}
-    workflow(root, "locator_train.json", **options, **(SHORT | {"validate_every": 4})).run()
+    workflow(root, "train.json", "locator_train.json", **options, **UNLOGGED, **(SHORT | {"validate_every": 4})).run()
     assert (root / "locator" / "locator.pt").is_file()
     with (root / "locator" / "learning_curve.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
