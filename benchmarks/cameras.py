@@ -59,7 +59,7 @@ def _errors_mm(result: RegistrationResult, surfaces: dict[str, Surface]) -> tupl
     laid, found = RigidTransform.identity(), []
     for _ in range(_LAYINGS):
         moved = {level: laid.apply(own) for level, own in points.items()}
-        nearest = {level: locate(surfaces[level], own).points_mm for level, own in moved.items()}
+        nearest = {level: locate(surfaces[level], own)[0] for level, own in moved.items()}
         found.append(np.mean([np.linalg.norm(nearest[level] - moved[level], axis=1).mean() for level in points]))
         laid = fit_rigid(np.concatenate([*moved.values()]), np.concatenate([*nearest.values()])) @ laid
     return float(found[0]), float(found[-1])

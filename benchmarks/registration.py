@@ -292,7 +292,7 @@ def errors_mm(case: Case, result: RegistrationResult) -> dict[str, float]:
     """By level, the mean distance of reconstructed vertices to the true surface."""
     found = {level: fit.vertices_mm[::_EVERY] for level, fit in result.vertebrae.items() if level in case.surfaces}
     return {
-        level: float(np.linalg.norm(locate(case.surfaces[level], points).points_mm - points, axis=1).mean())
+        level: float(np.linalg.norm(locate(case.surfaces[level], points)[0] - points, axis=1).mean())
         for level, points in found.items()
     }
 

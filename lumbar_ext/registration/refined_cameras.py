@@ -6,9 +6,8 @@ turned. They do not tell where the pair stands in the room; and a shift of one v
 shift or a lean of the person. There the stated cameras are believed. So the lateral camera gets a rigid motion against the
 AP camera, small by a prior, and as either may be wrong, each is moved by half of it.
 
-What that motion does to the lateral film is what the opposite motion of all vertebrae would do to it, so its derivatives
-are combinations of those of the poses that the registration has already. One Newton step over poses, shapes and motion
-together, with the former eliminated, gives the motion; then the registration goes on with the corrected camera.
+One Newton step over poses, shapes and motion together (`lateral_motion`) gives the motion; then the registration goes on
+with the corrected camera.
 """
 
 from __future__ import annotations
@@ -19,17 +18,10 @@ import numpy as np
 
 from lumbar_ext.geometry import BiplanarGeometry, Camera, RigidTransform
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.loss.linearisation import Lineariser
-from lumbar_ext.registration.loss.tangent import tangent_from_pose
-from lumbar_ext.registration.parameters import POSE_SIZE
+from lumbar_ext.registration.lateral_motion import lateral_poses, lateral_step, motion_about, pose_changes
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.register import RegistrationInput, problem_of, register
 from lumbar_ext.registration.result import RegistrationResult
-from lumbar_ext.registration.search.optimiser import start_parameters
-
-_VIEW = "lat"
-_BLOCK = 2
-"""Pixels are compared as in the last stage of the registration."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +101,7 @@ def refine_cameras(
         problem = problem_of(inputs, model, config, start=result)
         step, reach_mm = _step(problem, errors, so_far, pivot)
         so_far = so_far + step
-        motions = {"ap": _motion(-so_far / 2, pivot), "lat": _motion(so_far / 2, pivot)}
+        motions = {"ap": motion_about(-so_far / 2, pivot), "lat": motion_about(so_far / 2, pivot)}
         cameras = {view: moved_camera(stated[view], motion) for view, motion in motions.items()}
         inputs = replace(inputs, geometry=BiplanarGeometry(**cameras))
         result = register(inputs, model, config, start=result, max_seconds=left).following(result)
@@ -142,50 +134,11 @@ def _step(
         so_far: [6] what earlier rounds moved the camera by, which counts for the prior.
         pivot: [3] world mm.
     """
-    parameters = start_parameters(problem)
-    both = Lineariser(problem.averaged(_BLOCK)).model(parameters)
-    lateral = {name: target for name, target in problem.targets.items() if (target.view or name) == _VIEW}
-    alone = replace(problem, targets=lateral, terms=(problem.images,), landmark_cameras={})
-    own = Lineariser(alone.averaged(_BLOCK)).model(parameters)
-    # A loss is the mean over the views: alone, the lateral one counts twice.
-    share = 1 / len({target.view or name for name, target in problem.targets.items()})
-    centres = np.stack(
-        [start.world_from_moved(p[:POSE_SIZE]).translation_mm for start, p in _placed(problem, parameters)]
-    )
-    pivot = centres.mean(0)
-    by_motion = np.stack([_pose_change(start, p, pivot) for start, p in _placed(problem, parameters)])
-    gradient = share * np.einsum("iak,ia->k", by_motion, own.gradient[:, :POSE_SIZE])
-    cross = share * np.einsum("njia,iak->njk", own.hessian[..., :POSE_SIZE], by_motion)
-    curvature = np.einsum("nak,nal->kl", by_motion, cross[:, :POSE_SIZE])
+    centres = np.stack([pose.translation_mm for pose in lateral_poses(problem)])
     # The vertebrae appear to move as the camera does not.
-    precision = both.prior / errors.sd**2
-    gradient, curvature = gradient - precision * so_far, curvature + np.diag(precision)
-    size = both.gradient.size
-    cross, hessian = cross.reshape(size, -1), both.hessian.reshape(size, size)
-    hessian = hessian + 1e-9 * np.trace(hessian) / size * np.eye(size)
-    solved = np.linalg.solve(hessian, np.column_stack([cross, both.gradient.reshape(size)]))
-    step = np.linalg.solve(curvature - cross.T @ solved[:, :-1], gradient - cross.T @ solved[:, -1])
+    design = -pose_changes(problem, np.tile(centres.mean(0), (len(centres), 1)))
+    step = lateral_step(problem, design, np.diag(1 / errors.sd**2), so_far)
     return step, float(np.linalg.norm(step[:3] + np.cross(step[3:], centres - pivot), axis=1).max())
-
-
-def _placed(problem: RegistrationProblem, parameters: list[np.ndarray]):
-    return zip(problem.vertebrae, parameters, strict=True)
-
-
-def _pose_change(start, parameters: np.ndarray, pivot_mm: np.ndarray) -> np.ndarray:
-    """[6, 6]: how pose parameters change with a motion of the world: shift in mm, then turn in rad about a pivot."""
-    pose = start.world_from_moved(parameters[:POSE_SIZE])
-    x, y, z = pose.translation_mm - pivot_mm
-    turned = np.array([[0, z, -y], [-z, 0, x], [y, -x, 0]])
-    frame = pose.rotation.T
-    tangent = np.block([[frame, frame @ turned], [np.zeros((3, 3)), frame]])
-    return np.linalg.solve(tangent_from_pose(parameters[:POSE_SIZE]), tangent)
-
-
-def _motion(numbers: np.ndarray, pivot_mm: np.ndarray) -> RigidTransform:
-    """The motion of a shift in mm and a small turn in rad about a pivot [6]."""
-    turn = RigidTransform.from_euler(*numbers[3:]).rotation
-    return RigidTransform(turn, pivot_mm + numbers[:3] - turn @ pivot_mm)
 
 
 def moved_camera(camera: Camera, motion: RigidTransform) -> Camera:

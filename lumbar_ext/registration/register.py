@@ -218,7 +218,9 @@ def _going_on(problem: RegistrationProblem, earlier: RegistrationResult) -> Regi
                     f"start: {start.level} has {len(coefficients)} shape coefficients, expected {start.shape.n_modes}"
                 )
             pose = fit.world_from_vertebra @ RigidTransform.from_pose(fit.pose).inverse()
-            start = replace(start, world_from_vertebra=pose, pose=fit.pose, coefficients=coefficients)
+            start = replace(
+                start, world_from_vertebra=pose, pose=fit.pose, coefficients=coefficients, motions=fit.motions
+            )
         starts.append(start)
     near = all(start.level in earlier.vertebrae for start in problem.vertebrae)
     return replace(problem, vertebrae=tuple(starts), starts_near=near)

@@ -61,6 +61,8 @@ class VertebraFit:
         warnings: why it should not be trusted, in words; empty if nothing speaks against it.
         vertices_inside: its vertices that lie inside a neighbour.
         deepest_mm: how deep the deepest of them lies.
+        motions: by view, the motion of the world that takes it to where it stood when that view was exposed; none for views
+            that show it where it is.
     """
 
     level: str
@@ -76,6 +78,11 @@ class VertebraFit:
     warnings: tuple[str, ...] = ()
     vertices_inside: int = 0
     deepest_mm: float = 0.0
+    motions: dict[str, RigidTransform] = field(default_factory=dict)
+
+    def seen_mm(self, view: str) -> np.ndarray:
+        """[V, 3] its vertices as a view shows them, world mm."""
+        return self.motions[view].apply(self.vertices_mm) if view in self.motions else self.vertices_mm
 
     @cached_property
     def crossing_triangles(self) -> int:

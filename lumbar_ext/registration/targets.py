@@ -107,6 +107,8 @@ class VertebraStart:
         coefficients: [k] initial shape in SDs, `k <= K`; the others start at zero.
         observed: landmarks by view; may be empty.
         pose: [6] pose parameters to start from, clipped to the bounds, which are about `world_from_vertebra`.
+        motions: by view, the motion of the world that takes the vertebra to where it stood when that view was exposed; none for
+            views that show it where it is.
     """
 
     level: str
@@ -115,6 +117,12 @@ class VertebraStart:
     coefficients: np.ndarray
     observed: dict[str, ObservedLandmarks] = field(default_factory=dict)
     pose: np.ndarray = field(default_factory=lambda: np.zeros(POSE_SIZE))
+    motions: dict[str, RigidTransform] = field(default_factory=dict)
+
+    def world_from_vertebra_in(self, view: str) -> RigidTransform:
+        """The initial pose as a view shows it."""
+        moved = self.motions.get(view)
+        return self.world_from_vertebra if moved is None else moved @ self.world_from_vertebra
 
     def world_from_moved(self, pose: np.ndarray) -> RigidTransform:
         """The pose after pose parameters [6]."""

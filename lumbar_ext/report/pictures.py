@@ -35,6 +35,7 @@ def build_pictures(
     lines: Mapping[str, Sequence[EndplateLine]] | None = None,
     sacral_rim_mm: np.ndarray | None = None,
     volume: Volume | None = None,
+    seen_mm: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Pictures:
     """All pictures of a report.
 
@@ -47,6 +48,7 @@ def build_pictures(
         lines: by view, endplates to draw on the film.
         sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it is unknown.
         volume: CT numbers made of the same radiographs, of which slices are shown; None for none.
+        seen_mm: by view and level, the vertices as they stood when the view was exposed; `meshes_mm` by default.
     """
     lines = lines or {}
     figures = tuple(
@@ -54,7 +56,7 @@ def build_pictures(
             view,
             study[view].pixels,
             study.geometry[view],
-            meshes_mm,
+            meshes_mm if seen_mm is None else seen_mm[view],
             triangles,
             landmarks,
             lines.get(view, ()),

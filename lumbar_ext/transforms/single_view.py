@@ -2,8 +2,9 @@
 
 Without a calibration the orientation cannot be told, so the radiograph must be shown as the network expects it: head up; AP
 with the person's left on the right of the image, lateral facing left. Dictionary keys, all of them collatable: `image` (path,
-then tensor), `view` ("ap" or "lat"), `source` (path), `original_from_network` (float64 [2, 2]: scale and offset of (u, v)),
-`original_size_px` (columns, rows).
+then tensor), `view` ("ap" or "lat"), `source` (path), `original_size_px` (columns, rows), `pixel_spacing_mm` (u, v), and
+`original_from_network` (float64 [2, 2]: scale and offset of (u, v)), which comes with the grid, or with the answer where the
+network looks at a crop (`workflow.locate_and_look.LocateAndLook`).
 """
 
 from __future__ import annotations
@@ -94,55 +95,65 @@ def refuse_nothing(items: Sequence[Mapping], dataset_dir: str) -> None:
         raise InputError(f"{dataset_dir}: {reason}; expected DICOM, PNG or NIfTI radiographs in it, or one by --image")
 
 
-class LoadViewd(Transform):
-    """Reads a radiograph and brings it to the network grid, bone bright; `image` becomes float32 [1, 512, 512].
+class LoadFilmd(Transform):
+    """Reads a whole radiograph, bone bright as far as is known; `image` becomes float32 [1, rows, columns].
 
     Args:
         pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
         polarity: "bone_bright" or "bone_dark" overrides tags and looks.
         image_key: key of the path.
-        crop: cuts the part about the spine out of a film of any size, for a network of the second generation
-            (`workflow.locate_and_look.SettledCrop`): `image` is then that crop [1, 384, 256], and `visible` says where it
-            shows the film. None takes the middle 427 mm.
 
     Raises:
         InputError: for an unknown view or a file that cannot be used.
     """
 
     def __init__(
-        self,
-        pixel_spacing_mm: float | None = None,
-        polarity: Polarity = "unknown",
-        image_key: str = "image",
-        crop: Callable[[np.ndarray, Camera], CanonicalView] | None = None,
+        self, pixel_spacing_mm: float | None = None, polarity: Polarity = "unknown", image_key: str = "image"
     ) -> None:
-        self.crop = crop
         self.pixel_spacing_mm = pixel_spacing_mm
         self.polarity = polarity
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replaces the path by the image and adds the way back to the file's pixels."""
+        """Replaces the path by the image and adds its size and its spacing (u, v)."""
         path, view = data[self.image_key], data.get("view", VIEWS[0])
         if view not in VIEWS:
             raise InputError(f"view: expected one of {VIEWS}, found {view!r}")
         radiograph = with_bone_bright(read_radiograph(path), self.polarity)
         fallback = self.pixel_spacing_mm or NETWORK_SPACING_MM
         spacing_mm = radiograph.pixel_spacing_mm or (fallback, fallback)
-        seen = self._on_grid(radiograph.pixels, displayed_camera(radiograph.size_px, spacing_mm))
-        mapping = np.array([seen.laid_from_canonical.scale, seen.laid_from_canonical.offset])
         return {
             **data,
-            self.image_key: torch.from_numpy(seen.pixels)[None],
+            self.image_key: torch.from_numpy(radiograph.pixels.astype(np.float32))[None],
             "view": view,
             "source": str(path),
-            "original_from_network": torch.from_numpy(mapping),
+            "pixel_spacing_mm": torch.tensor(spacing_mm, dtype=torch.float64),
             "original_size_px": torch.tensor(radiograph.size_px),
-            "visible": torch.from_numpy(seen.inside),
         }
 
-    def _on_grid(self, pixels: np.ndarray, camera: Camera) -> CanonicalView:
-        return to_network_grid(pixels, camera, "ap") if self.crop is None else self.crop(pixels, camera)
+
+class LoadViewd(LoadFilmd):
+    """Reads a radiograph and brings its middle 427 mm to the grid of the first generation's network, float32 [1, 512, 512].
+
+    Arguments and errors as those of `LoadFilmd`.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replaces the path by the image and adds the way back to the file's pixels."""
+        film = super().__call__(data)
+        pixels = film[self.image_key][0].numpy()
+        camera = displayed_camera(pixels.shape[::-1], tuple(film["pixel_spacing_mm"].tolist()))
+        seen = to_network_grid(pixels, camera, VIEWS[0])
+        return {
+            **film,
+            self.image_key: torch.from_numpy(seen.pixels)[None],
+            "original_from_network": original_from_network(seen),
+        }
+
+
+def original_from_network(seen: CanonicalView) -> Tensor:
+    """Scale and offset, float64 [2, 2], that bring pixels (u, v) of a grid or a crop to those of its file."""
+    return torch.from_numpy(np.array([seen.laid_from_canonical.scale, seen.laid_from_canonical.offset]))
 
 
 def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, float]) -> Camera:
@@ -153,14 +164,14 @@ def displayed_camera(size_px: tuple[int, int], pixel_spacing_mm: tuple[float, fl
 class DecodeViewd(Transform):
     """Turns the packed output into `decoded`, landmarks in the original file's pixels.
 
-    Adds `decomposition` (float32 [1, 512, 512], network grid), `landmarks_px` [5, 7, 2] (original pixels),
+    Adds `decomposition` (float32 [1, rows, columns] of the grid or crop), `landmarks_px` [5, 7, 2] (original pixels),
     `landmark_confidence` [5, 7], `vertebra_confidence` [5], `present` [5] and `order_consistent`.
 
     Args:
         threshold: smallest heatmap value of a vertebra that is present.
         calibration: makes probabilities of the network's scores; None leaves the scores.
-        pred_key: key of the packed tensor [37, 128, 128].
-        decode: reads a packed tensor; `decode_spine` for a network of the second generation.
+        pred_key: key of the packed tensor.
+        decode: reads a packed tensor; `decode_packed` those of the first generation, `decode_spine` the others.
     """
 
     def __init__(

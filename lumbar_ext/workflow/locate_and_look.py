@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
@@ -24,6 +25,7 @@ from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
 from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, choose_levels
 from lumbar_ext.transforms.level_naming.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.locate import locate_spine
+from lumbar_ext.transforms.single_view import displayed_camera, original_from_network
 from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 from lumbar_ext.transforms.spine_decode import decode_spine
 from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides, surer_polarity
@@ -113,20 +115,32 @@ def see_located(
     return surer_polarity(lambda turn: _look(network, locator, pixels.max() - pixels if turn else pixels, camera, view))
 
 
-class SettledCrop:
-    """Cuts out of one radiograph, shown head up, the crop that `see_located` ends with; for `LoadViewd`.
+class LocateAndLook(Inferer):
+    """The inferer of the network bundle: locates the spine on one whole film, and asks the network about a crop around it.
 
     Args:
-        network, locator: see `observe_located`.
+        locator: see `observe_located`.
     """
 
-    def __init__(self, network: nn.Module, locator: nn.Module) -> None:
-        self.network, self.locator = network.eval(), locator.eval()
+    def __init__(self, locator: nn.Module) -> None:
+        self.locator = locator.eval()
 
-    def __call__(self, pixels: np.ndarray, camera: Camera) -> CanonicalView:
-        """The crop [384, 256] of pixels [rows, columns], bone bright as the network is surer of it."""
+    def __call__(self, inputs: Tensor, network: nn.Module, pixel_spacing_mm: Tensor) -> dict[str, Tensor]:
+        """What the network answered last, and where on the film it looked.
+
+        Args:
+            inputs: [1, 1, rows, columns], the film as it is shown, head up, bone bright as far as is known.
+            network: see `observe_located`.
+            pixel_spacing_mm: [1, 2], of the film along u and v.
+
+        Returns:
+            `packed` [1, 111, 48, 32], and `original_from_network` [1, 2, 2] (`single_view.original_from_network`).
+        """
+        pixels = inputs[0, 0].cpu().numpy()
+        camera = displayed_camera(pixels.shape[::-1], tuple(pixel_spacing_mm[0].tolist()))
         # the stand-in camera of a radiograph without a calibration lays it as shown, whichever view it is
-        return see_located(self.network, self.locator, pixels, camera, "ap")[0].canonical
+        seen, _ = see_located(network.eval(), self.locator, pixels, camera, "ap")
+        return {"packed": seen.packed, "original_from_network": original_from_network(seen.canonical)[None]}
 
 
 def _look(network: nn.Module, locator: nn.Module, pixels: np.ndarray, camera: Camera, view: str) -> LocatedView:

@@ -155,6 +155,7 @@ def write_report(
         assessment.lines,
         assessment.sacral_rim_mm,
         measured.volume,
+        {view: {level: fit.seen_mm(view) for level, fit in result.vertebrae.items()} for view in VIEWS},
     )
     write_text(folder / "report.html", report_html(content, pictures))
     if (options or ReportOptions()).pdf:

@@ -68,6 +68,7 @@ class ReconstructionOptions(Options):
         looks: second looks after the first registration; 0 for none.
         refine_cameras: whether small errors of the calibration, 1 mm and 0.3 deg, are corrected along the way; null where it
             says that it is uncertain.
+        moved: whether the person moved between the exposures, so that each vertebra gets a motion of its own.
         max_seconds: limit of the search, processor time; null for none.
         write_label_map: whether to write `labels.nii.gz`.
         write_pdf: whether to write `report.pdf`.
@@ -90,6 +91,7 @@ class ReconstructionOptions(Options):
     keep_apart: bool
     looks: Whole
     refine_cameras: bool | None
+    moved: bool
     max_seconds: Positive | None
     write_label_map: bool
     write_pdf: bool

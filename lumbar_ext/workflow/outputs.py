@@ -141,7 +141,8 @@ def write_reconstruction(
         canonical = observed.canonical[view]
         spacing_mm = canonical.camera.pixel_spacing_mm
         write_nifti_image(folder / f"decomposition_{view}.nii.gz", observed.decoded[view].decomposition, spacing_mm)
-        overlay = draw_overlay(study[view].pixels, cameras[view], meshes, triangles, sacral_rim_mm)
+        shown = {level: result.vertebrae[level].seen_mm(view) for level in meshes}
+        overlay = draw_overlay(study[view].pixels, cameras[view], shown, triangles, sacral_rim_mm)
         overlay.save(folder / f"overlay_{view}.png", compress_level=1)  # a third of a second less, a fifth larger
 
 
@@ -167,6 +168,7 @@ def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:
             "relative_to": "initial pose, in the vertebra frame",
         },
         "world_from_vertebra": fit.world_from_vertebra.to_matrix(),
+        "motions": {view: motion.to_matrix() for view, motion in fit.motions.items()},
         "shape_coefficients_sd": fit.coefficients,
         "free_form_coefficients_sd": fit.free_form,
         "loss_per_view": fit.loss,

@@ -25,6 +25,7 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
+from lumbar_ext.registration.moved_vertebrae import follow_movement, with_movement
 from lumbar_ext.registration.refined_cameras import FOUND_FROM_FILMS, refine_cameras, with_camera_motions
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
@@ -214,7 +215,7 @@ class SecondLook:
         self, view: str, radiograph: np.ndarray, camera: Camera, meshes: RegistrationResult, triangles: np.ndarray
     ) -> SeenPictures:
         """What the network makes of one view with the meshes of a registration."""
-        vertices_mm = {level: fit.vertices_mm for level, fit in meshes.vertebrae.items()}
+        vertices_mm = {level: fit.seen_mm(view) for level, fit in meshes.vertebrae.items()}
         crop = crop_around(camera, vertices_mm.values())
         drawn = group_pictures(MeshProjector(crop.camera(camera)), vertices_mm, triangles)
         planes = look_planes(crop.cut(radiograph), drawn, view)
@@ -277,7 +278,7 @@ def path_lengths_mm(
     for view in VIEWS:
         projector = MeshProjector(inputs.geometry[view])
         fits = result.vertebrae.items()
-        lengths[view] = {level: projector.path_length(fit.vertices_mm, triangles) for level, fit in fits}
+        lengths[view] = {level: projector.path_length(fit.seen_mm(view), triangles) for level, fit in fits}
     return lengths
 
 
@@ -348,14 +349,20 @@ class RegisterAndLook(Register):
         second_look: how they are taken; None or one of no looks leaves the first registration as it is.
         refine: whether small errors of the stated cameras are corrected before that; None where the study says that they are
             not calibrated.
+        moved: whether each vertebra may have moved between the exposures.
         args, kwargs: those of `Register`.
     """
 
     def __init__(
-        self, *args: Any, second_look: SecondLook | None = None, refine: bool | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        second_look: SecondLook | None = None,
+        refine: bool | None = None,
+        moved: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.second_look, self.refine = second_look, refine
+        self.second_look, self.refine, self.moved = second_look, refine, moved
 
     def __call__(self, inputs: LookInput, network: nn.Module, *args: Any, **kwargs: Any) -> RegistrationResult:
         """Registers `network`, a shape model, to what the network of the first stage saw, and looks again."""
@@ -369,8 +376,11 @@ class RegisterAndLook(Register):
                 inputs, result = replace(inputs, registration=refined.inputs), refined.result
                 motions = result.camera_motions
                 self.progress.note("cameras refined")
+            if self.moved:
+                result = follow_movement(inputs.registration, network, self.config, result, max_seconds=limit)
+                self.progress.note("movement followed")
             if self.second_look is not None:
                 for looked in self.second_look.passes(inputs, network, self.config, result, limit):
                     self.progress.note(f"second look {len(looked.looks)}")
                     result = looked
-        return with_camera_motions(result, motions) if motions else result
+        return with_movement(with_camera_motions(result, motions) if motions else result)

@@ -96,7 +96,7 @@ def test_every_verb_documents_every_argument(verb):
         (["reconstruct", "a", "b", "c", "d", "--device", "tpu"], "^--device: expected a device"),
         (["reconstruct", "a", "b", "c", "d", "--configs", "papers"], "papers.json: no such file.*paper"),
         (["train", "--loss#facal", "1"], "^--loss#facal: no entry of the config"),
-        (["train", "--max_minuts", "1"], r"did you mean --max_minutes\?"),
+        (["train", "--session_minuts", "1"], r"did you mean --session_minutes\?"),
         (["decompose", "--bundle_root", "nowhere"], "nowhere: no bundle in it"),
         (["simulate", "out", "--split", "tset"], "split must be one of"),
     ],

@@ -16,8 +16,10 @@ from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.locate import encode_place
+from lumbar_ext.transforms.single_view import displayed_camera
+from lumbar_ext.transforms.spine_decode import decode_spine
 from lumbar_ext.transforms.spine_targets import SpinePoints, encode_spine_target
-from lumbar_ext.workflow.locate_and_look import middle_of_levels, observe_located
+from lumbar_ext.workflow.locate_and_look import LocateAndLook, middle_of_levels, observe_located, see_located
 from tests.spine_points import spine_points
 
 SPACING_MM, NETWORK_SPACING_MM = 0.5, 0.834
@@ -139,3 +141,19 @@ def test_the_persons_sides_are_named_when_seen_from_the_right():
     found = {side: own.decoded["lat"] for side, own in seen.items()}
     assert np.allclose(found["right"].landmarks_px[:, 2], found["left"].landmarks_px[:, 3])
     assert np.allclose(found["right"].anchors.s1_landmarks_px[3], found["left"].anchors.s1_landmarks_px[4])
+
+
+@pytest.mark.parametrize("view", ["ap", "lat"])
+def test_a_single_film_is_answered_in_its_own_pixels_without_one_look_more(view):
+    """As MONAI's evaluator asks an inferer: [1, 1, rows, columns]; a film without a camera is taken as it is shown."""
+    pixels = study()[view].pixels
+    network, other = Network(), Network()
+    camera = displayed_camera(pixels.shape[::-1], (SPACING_MM,) * 2)
+    expected, _ = see_located(other, Locator(), pixels, camera, "ap")
+    spacing_mm = torch.tensor([[SPACING_MM] * 2], dtype=torch.float64)
+    answer = LocateAndLook(Locator())(torch.from_numpy(pixels)[None, None], network, spacing_mm)
+    assert torch.equal(answer["packed"], expected.packed) and network.calls == other.calls
+    scale, offset = answer["original_from_network"][0].numpy()
+    found = decode_spine(answer["packed"]).landmarks_px * scale + offset
+    true = points_about(MIDDLE_PX[view], view, NETWORK_SPACING_MM / SPACING_MM).landmarks_px[1:6]
+    assert np.abs(found - true).max() < 1.5

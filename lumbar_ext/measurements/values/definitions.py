@@ -196,10 +196,10 @@ _SPINE = (
         STOKES, lambda spine, _: coronal_curve.lower_end_rotation_deg(spine)),
     Definition("lordosis_t12_s1", "Lordosis T12-S1", "deg", Scope.SPINE,
         "Angle from the superior endplate of T12 to that of S1 in the lumbar sagittal plane.",
-        "Cobb method; planes in 3D", _never("of T12 only the centre is located"), ("T12", "S1")),
+        "Cobb method; planes in 3D", _never("of T12 only the centre is located, not its endplates"), ("T12", "S1")),
     Definition("thoracolumbar_angle", "Thoracolumbar angle T10-L2", "deg", Scope.SPINE,
         "Angle from the superior endplate of T10 to the inferior endplate of L2; positive for kyphosis.",
-        "Cobb method", _never("T10 to T12 are not reconstructed"), ("T10", "L2")),
+        "Cobb method", _never("no endplate of T10 is located: the spine above T12's centre is not looked at"), ("T10", "L2")),
     Definition("pelvic_incidence", "Pelvic incidence", "deg", Scope.SPINE,
         "Angle between the normal of S1's superior endplate and the line from its centre to the middle of the femoral heads, "
         "in the lumbar sagittal plane: pelvic tilt and sacral slope together. Only where the heads were marked.",

@@ -75,9 +75,10 @@ class VertebraPatches:
 
     def __init__(self, scene: Scene, index: int) -> None:
         self._surface = scene.surfaces[index]
-        self._start = scene.vertebrae[index].world_from_vertebra
         shown = {name: target for name, target in scene.targets.items() if index in scene.members[name]}
         self._pinholes = {name: world_pinhole(target.camera) for name, target in shown.items()}
+        start, views = scene.vertebrae[index], scene.view_of
+        self._starts = {name: start.world_from_vertebra_in(views[name]) for name in shown}
         self._orientations = {name: float(np.sign(t.camera.source_distance_mm)) for name, t in shown.items()}
         n_triangles = len(self._surface.triangles)
         self._normals = np.empty((n_triangles, 3), dtype=np.float32)
@@ -146,6 +147,6 @@ class VertebraPatches:
 
     def _pinhole(self, name: str, parameters: np.ndarray) -> np.ndarray:
         moved = np.empty(17)
-        start = self._start
+        start = self._starts[name]
         pinhole_from_vertebra(self._pinholes[name], start.rotation, start.translation_mm, parameters, moved)
         return moved

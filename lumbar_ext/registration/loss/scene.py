@@ -77,10 +77,12 @@ class Scene:
 
     def path_lengths(self, index: int, parameters: np.ndarray) -> dict[str, np.ndarray]:
         """Path length images [rows, columns] mm of one vertebra in the targets that show it."""
-        pose = self.vertebrae[index].world_from_moved(parameters[:POSE_SIZE])
-        vertices, triangles = pose.apply(self.vertices(index, parameters)), self.surfaces[index].triangles
+        start, triangles = self.vertebrae[index], self.surfaces[index].triangles
+        pose = start.world_from_moved(parameters[:POSE_SIZE])
+        vertices = pose.apply(self.vertices(index, parameters))
+        moved = {view: motion.apply(vertices) for view, motion in start.motions.items()}
         return {
-            name: projector.path_length(vertices, triangles)
+            name: projector.path_length(moved.get(self.view_of[name], vertices), triangles)
             for name, projector in self.projectors.items()
             if index in self.members[name]
         }

@@ -26,8 +26,6 @@ class BlockObjective:
         self.evaluations = 0
         scene = self._scene = losses.scene
         self._losses, self._index, self._similarity = losses, index, losses.problem.images.similarity
-        start = scene.vertebrae[index].world_from_vertebra
-        self._rotation, self._translation = np.ascontiguousarray(start.rotation), start.translation_mm
         shown = [name for name, members in scene.members.items() if index in members]
         self._views = [_BlockView(losses, name, index, lengths) for name in shown]
         self._uvw = np.empty(scene.surfaces[index].mean_mm.shape)
@@ -56,7 +54,7 @@ class BlockObjective:
         return self._scene.vertices(self._index, parameters)
 
     def _change(self, view: _BlockView, parameters: np.ndarray, vertices: np.ndarray) -> float:
-        pinhole_from_vertebra(view.pinhole, self._rotation, self._translation, parameters, view.moved_pinhole)
+        pinhole_from_vertebra(view.pinhole, view.rotation, view.translation_mm, parameters, view.moved_pinhole)
         change = loss_change(
             vertices,
             view.moved_pinhole,
@@ -79,6 +77,8 @@ class _BlockView:
         scene, target = losses.scene, losses.scene.targets[name]
         others = sum((lengths[i][name] for i in scene.members[name] if i != index), np.zeros_like(target.image))
         transmission = np.exp(-MU_BONE_800HU_PER_MM * others)
+        start = scene.vertebrae[index].world_from_vertebra_in(scene.view_of[name])
+        self.rotation, self.translation_mm = np.ascontiguousarray(start.rotation), start.translation_mm
         self.pinhole = world_pinhole(target.camera)
         self.moved_pinhole = np.empty_like(self.pinhole)
         self.orientation = float(np.sign(target.camera.source_distance_mm))

@@ -77,6 +77,7 @@ def assembled_result(
             shape=vertebra.shape,
             warnings=_warnings(parameters[i], problem.bounds, doubts[i], after[i], pose.rotation[1, 1]),
             vertices_inside=sum(len(contact.vertices) for contact in touched if contact.intruder == i),
+            motions=vertebra.motions,
             deepest_mm=max((contact.depth_mm.max() for contact in touched if contact.intruder == i), default=0.0),
         )
     return RegistrationResult(

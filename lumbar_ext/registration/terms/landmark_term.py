@@ -85,7 +85,7 @@ class PreparedLandmarks(PreparedTerm):
             ]
         )
         total = sum(
-            self._term.penalty(name, self._offsets_mm(name, points, positions_px), share)
+            self._term.penalty(name, self._offsets_mm(name, _seen_in(name, vertebrae, points), positions_px), share)
             for name, (positions_px, share) in self._observed.items()
         )
         return self._term.weight * total / len(vertebrae)
@@ -116,10 +116,13 @@ class PreparedLandmarks(PreparedTerm):
         world, world_motion = start.world_points(parameters[:POSE_SIZE], points), rotation @ motion
         share = factor * self._term.weight / len(start.observed) / len(self._scene.vertebrae)
         for name, observed in start.observed.items():
-            offset = self._offsets_mm(name, world, observed.positions_px)
+            own, own_motion = world, world_motion
+            if name in start.motions:
+                own, own_motion = start.motions[name].apply(world), start.motions[name].rotation @ world_motion
+            offset = self._offsets_mm(name, own, observed.positions_px)
             seen = np.isfinite(offset).all(-1)
             weight = np.repeat(share * self._term.reweighting(name, offset, observed.weight)[seen], 2)
-            design = (self._projections[name].derivative(world)[seen] @ world_motion[seen]).reshape(len(weight), -1)
+            design = (self._projections[name].derivative(own)[seen] @ own_motion[seen]).reshape(len(weight), -1)
             gradient += (weight * offset[seen].ravel()) @ design
             if hessian is not None:
                 hessian += (weight[:, None] * design).T @ design
@@ -127,6 +130,14 @@ class PreparedLandmarks(PreparedTerm):
     def _offsets_mm(self, name: str, points_mm: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
         """How far world points [..., 3] are seen from where the network saw them, [..., 2]: mm on the detector."""
         return self._projections[name].project_mm(points_mm) - positions_px * self._cameras[name].pixel_spacing_mm
+
+
+def _seen_in(view: str, vertebrae: tuple[VertebraStart, ...], points_mm: np.ndarray) -> np.ndarray:
+    """World points [n, 7, 3] as a view shows them."""
+    if not any(view in start.motions for start in vertebrae):
+        return points_mm
+    items = zip(vertebrae, points_mm, strict=True)
+    return np.stack([start.motions[view].apply(own) if view in start.motions else own for start, own in items])
 
 
 def _observed_in(name: str, vertebrae: tuple[VertebraStart, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -119,7 +119,7 @@ class LevelAssignment:
         if self.gap_mm > _GAP_MM:
             found.append(
                 f"the views disagree on the heights of the vertebrae by {self.gap_mm:.1f} mm (usual: below 2): was there "
-                "movement between the exposures, or is the calibration another one's?"
+                "movement between the exposures (then try --moved true), or is the calibration another one's?"
             )
         return tuple(found)
 
