@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -120,8 +121,8 @@ class Archive:
             if status == 400:
                 raise InputError(f"{self.url}: refuses the question, a filter perhaps (HTTP status 400)") from None
             raise ArchiveError(f"{self.url}: answers with HTTP status {status}") from None
-        except requests.exceptions.SSLError as error:
-            raise InputError(f"{self.url}: its certificate cannot be verified; --ca_bundle names yours") from error
+        except requests.exceptions.SSLError:
+            raise InputError(f"{self.url}: its certificate cannot be verified; --ca_bundle names yours") from None
         except requests.RequestException as error:
             raise ArchiveError(f"{self.url}: no answer ({type(error).__name__})") from None
         except (ValueError, KeyError) as error:
@@ -130,7 +131,9 @@ class Archive:
             raise ArchiveError(f"{self.url}: not an answer of DICOMweb ({type(error).__name__})") from None
 
     def _session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
+        if self.ca_bundle and not Path(self.ca_bundle).exists():
+            raise InputError(f"{self.ca_bundle}: no such file, expected the certificates to trust")
         session.verify = self.ca_bundle or True
         given = self._given()
         if given and urlsplit(self.url).scheme != "https" and urlsplit(self.url).hostname not in _LOCAL:
@@ -155,6 +158,14 @@ class Archive:
         if not isinstance(given, dict) or not {"user", "token"} & given.keys():
             raise InputError(f"{path}: expected user and password, or token")
         return {name: str(value) for name, value in given.items()}
+
+
+class _Session(requests.Session):
+    """A session whose own bundle of certificates is heeded."""
+
+    def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
+        """Of a bundle named here and another named by the environment (`REQUESTS_CA_BUNDLE`), requests takes the latter."""
+        return super().merge_environment_settings(url, proxies, stream, verify or self.verify, cert)
 
 
 def _all_pages(search: Callable[..., list[dict]], uid_tag: str) -> dict[str, dict]:

@@ -218,6 +218,27 @@ class EvaluationOptions(Options):
 
 
 @dataclass(frozen=True)
+class NetworkEvaluationOptions(Options):
+    """Options of the evaluation of the network.
+
+    Args:
+        sets: name to folder of study folders with their truth; or one folder, or a JSON file with such names and folders.
+        foreign_sets: likewise; their images pass through an imaging chain that training never shows.
+        output_dir: folder of the results.
+        study_limit: largest number of studies of each set; null for all.
+        weights: of the network.
+        workers: processes; more than one need the extra [cohort].
+    """
+
+    sets: dict[str, str] | str
+    foreign_sets: dict[str, str]
+    output_dir: str
+    study_limit: Count | None
+    weights: str
+    workers: Count
+
+
+@dataclass(frozen=True)
 class RadiographOptions(Options):
     """Options of the network on single radiographs.
 

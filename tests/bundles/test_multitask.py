@@ -96,7 +96,7 @@ def test_the_campaign_can_be_made_longer(root, trained):
 
 def test_the_locator_trains(root):
     options = {"output_dir": str(root / "locator"), "iterations": 4, "validation_films": 6}
-    workflow(root, "locator_train.json", **options, **(SHORT | {"validate_every": 4})).run()
+    workflow(root, "train.json", "locator_train.json", **options, **UNLOGGED, **(SHORT | {"validate_every": 4})).run()
     assert (root / "locator" / "locator.pt").is_file()
     with (root / "locator" / "learning_curve.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -124,6 +124,19 @@ def test_inference_locates_and_looks(root, untrained, threshold):
     assert np.isfinite(read_landmarks(untrained / "output" / "lat_landmarks.json").positions_px["lat"]).any() == (
         threshold == 0
     )
+
+
+def test_evaluation_prints_the_papers_tables_for_every_set(root, tmp_path, capsys):
+    """Of the shipped network; `lumbar-ext evaluate-network` is the same function, tested in `test_located_views`."""
+    folder = str(root / "cohort" / "validation")
+    options = {"sets": {"known": folder}, "foreign_sets": {"foreign": folder}, "output_dir": str(tmp_path)}
+    workflow(BUNDLE, "inference.json", "evaluate.json", kind="infer", **options).run()
+    tables = (tmp_path / "tables.md").read_text()
+    assert tables in capsys.readouterr().out
+    assert re.findall(r"^Table \d", tables, re.M) == ["Table 1", "Table 2", "Table 3", "Table 4"]
+    for name in ("known", "foreign"):
+        assert tables.count(f"| {name}, simulated |") == 6
+    assert len((tmp_path / "views.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_an_initialised_inference_runs_again_on_other_images(root, untrained):

@@ -2,9 +2,14 @@
 
 import json
 import os
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+import requests
 import retrying
 
 from lumbar_ext.batch.cohort_folder import CohortFolder
@@ -76,6 +81,55 @@ def test_filters_and_credentials(archive, send_study, tmp_path):
         Archive(archive.url, str(file)).studies({})
     with pytest.raises(InputError, match="https only"):
         Archive("http://pacs.example.org/dicom-web", str(file)).studies({})
+
+
+@pytest.fixture
+def behind_tls(orthanc, tmp_path):
+    """The address of a proxy in front of the archive, as hospitals have one, and its certificate.
+
+    Debian's Orthanc 1.10 itself dies of https: a segmentation fault, with OpenSSL 3.
+    """
+
+    class Front(BaseHTTPRequestHandler):
+        def do_GET(self):
+            there = requests.get(f"{orthanc.url}{self.path}", headers=dict(self.headers), timeout=60)
+            self.send_response(there.status_code)
+            self.send_header("Content-Type", there.headers["Content-Type"])
+            self.end_headers()
+            self.wfile.write(there.content)
+
+        def log_message(self, *_):
+            pass
+
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    told = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-keyout", key, "-out", certificate]
+    subprocess.run([*made, *told], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as front:
+        front.socket = context.wrap_socket(front.socket, server_side=True)
+        threading.Thread(target=front.serve_forever, daemon=True).start()
+        yield f"https://127.0.0.1:{front.server_port}", str(certificate)
+        front.shutdown()
+
+
+def test_a_certificate_is_verified(archive, behind_tls, send_study, monkeypatch):
+    """By the bundle that is named, whatever the environment names; without one, by the system's."""
+    url, certificate = behind_tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
+    # The client tries again for half a minute.
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=lambda _: None, time=lambda: 0.0))
+    study, asked = send_study("20060203"), {"StudyDate": "20060203"}
+    assert Archive(url, ca_bundle=certificate).studies(asked) == [study]
+    refused = "its certificate cannot be verified; --ca_bundle names yours"
+    with pytest.raises(InputError, match=f"{url}: {refused}"):
+        Archive(url).studies(asked)
+    with pytest.raises(InputError, match=r"gone\.pem: no such file"):
+        Archive(url, ca_bundle="gone.pem").studies(asked)
+    # Known, but of another machine.
+    with pytest.raises(InputError, match=refused):
+        Archive(url.replace("127.0.0.1", "localhost"), ca_bundle=certificate).studies(asked)
 
 
 def test_an_archive_that_is_gone_is_asked_for_half_a_minute_and_is_no_answer(monkeypatch):
