@@ -16,10 +16,12 @@ from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh, write_stl
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.radiographs.nifti import read_nifti_image, write_nifti_image
 from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.shape.model.frame import world_from_vertebra
 from lumbar_ext.transforms.canonical import NETWORK_SIZE_PX, NETWORK_SPACING_MM, to_network_grid
+from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
 
 PAGE = (Path(__file__).parents[1] / "docs" / "conventions.md").read_text(encoding="utf-8")
 EXAMPLES = [json.loads(block) for block in re.findall(r"``json\n(.*?)``", PAGE, re.DOTALL)]
@@ -132,7 +134,7 @@ def test_network_grid_and_orientation(geometry, view):
     stored = geometry[view].resampled(size_px=(400, 500), pixel_spacing_mm=(1, 1)).transposed().flipped_u()
     canonical = to_network_grid(np.zeros(stored.size_px[::-1], dtype=np.float32), stored, view)
     camera = canonical.camera
-    assert (NETWORK_SIZE_PX, NETWORK_SPACING_MM) == (512, 0.834)
+    assert (CROP_SIZE_PX, NETWORK_SIZE_PX, NETWORK_SPACING_MM) == ((384, 256), 512, 0.834)
     assert camera.size_px == (512, 512) and camera.pixel_spacing_mm == (0.834, 0.834)
     np.testing.assert_allclose(camera.u_axis, {"ap": LEFT, "lat": -FRONT}[view], atol=1e-9)
     np.testing.assert_allclose(camera.v_axis, -UP, atol=1e-9)
@@ -153,6 +155,12 @@ def test_left_and_right_are_exchanged_when_the_lateral_source_is_on_the_right(ge
 
 
 def test_packed_network_output():
+    maps = SPINE_PACK.unpack(torch.zeros(2, 111, 48, 32))
+    assert maps.decomposition.shape == (2, 1, 384, 256)
+    assert (SPINE_PACK.px_from_cells(0.0), SPINE_PACK.px_from_cells(3.0)) == (3.5, 27.5)
+
+
+def test_packed_output_of_the_first_generation():
     maps = LUMBAR_PACK.unpack(torch.zeros(2, 37, 32, 24))
     shapes = [tuple(part.shape) for part in maps]
     assert shapes == [(2, 1, 128, 96), (2, 5, 32, 24), (2, 2, 32, 24), (2, 14, 32, 24)]

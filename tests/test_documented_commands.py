@@ -63,7 +63,7 @@ _PASSED_ON = (
     *("val_interval", "batch_size", "downsample", "size_px", "shift_px", "tensorboard", "mlflow", "max_epochs"),
     *("looks", "max_seconds"),
 )
-"""Options of `train` that `cross-validate` and `ablate` pass on, and of `reconstruct` that `cohort` does."""
+"""Options of `train-first-generation` that `cross-validate` and `ablate` pass on, and of `reconstruct` that `cohort` does."""
 
 
 def test_documents_were_found():

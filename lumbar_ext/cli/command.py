@@ -143,7 +143,7 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb(
             "calibrate-network",
             "evaluation.network.confidence_calibration:fit_confidence_calibration",
-            "confidences that are probabilities",
+            "confidences of the former network that are probabilities",
         ),
         Verb(
             "network-reliability",
@@ -154,10 +154,14 @@ VERB_GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb(
             "network-errors",
             "evaluation.network.network_error:measure_network_error",
-            "the size of the network's errors on a cohort",
+            "the size of the former network's errors on a cohort",
         ),
-        Verb("cross-validate", "evaluation.network.cross_validation:cross_validate", "trainings by folds of subjects"),
-        Verb("ablate", "evaluation.network.ablation:ablate", "the paper's ablation"),
+        Verb(
+            "cross-validate",
+            "evaluation.network.cross_validation:cross_validate",
+            "the former network by folds of subjects",
+        ),
+        Verb("ablate", "evaluation.network.ablation:ablate", "the paper's ablation, of the former network"),
         Verb("export-onnx", "training.onnx_export:export", "the network as an ONNX file", "export"),
         Verb("pack-weights", "training.weight_parts:pack_weights", "weights in half precision, in parts if need be"),
         Verb("join-weights", "training.weight_parts:join_weights", "parts of weights in one file"),

@@ -12,7 +12,7 @@ from lumbar_ext.errors import InputError
 
 
 class OnnxNetwork(nn.Module):
-    """Computes the packed tensor [B, 37, H/4, W/4] of images [B, 1, H, W] with ONNX Runtime on the CPU.
+    """Computes the packed tensor of images [B, 1, H, W] with ONNX Runtime on the CPU.
 
     Args:
         path: what `lumbar-ext export-onnx` wrote.

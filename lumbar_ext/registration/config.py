@@ -87,7 +87,7 @@ def bobyqa_config(*, n_modes: int = 14, prior_weight: float = 4e-5, weighted: bo
 
 
 def paper_config(*, n_modes: int = 14, weighted: bool = True) -> RegistrationConfig:
-    """The registration of Yu et al. (arXiv 2503.14573) to the letter, which takes minutes.
+    """The registration of Yu et al. (arXiv 2503.14573) to the letter.
 
     One BOBYQA search of 5 x (6 + 14) parameters, pixels of full resolution, full meshes, absolute error, no prior: the
     bounds alone (10 mm, 15 deg, 30 deg about the axis, 3 SD) hold the shapes.

@@ -107,8 +107,8 @@ LIMITS = (
     "Values describe a reconstruction from two radiographs; what neither view shows is filled in from a statistical shape "
     'model. "Outside reference" compares a number with a published range; it is not a diagnosis.',
     "Of S1 only the superior endplate is located, by its five landmarks, and of T12 only the centre; neither has a mesh. "
-    "Nothing is said of the pelvis.",
-    "Rotations are relative to the X-ray system; a turn of the whole person is part of them.",
+    "Of the pelvis nothing is said but incidence and tilt, and these only where femoral heads were marked.",
+    "The axial rotation of a vertebra is relative to the X-ray system; a turn of the whole person is part of it.",
 )
 
 

@@ -82,7 +82,7 @@ class ObservedStudy:
 
     @property
     def decompositions(self) -> dict[str, np.ndarray]:
-        """For each view, the decomposition [512, 512]."""
+        """For each view, the decomposition [rows, columns] of the network grid."""
         return {view: seen.decomposition for view, seen in self.decoded.items()}
 
 

@@ -1,4 +1,4 @@
-"""Trainings and evaluations of the bundle, run one after the other by a program: cross-validation, ablation."""
+"""Trainings and evaluations of the first generation's network, one after the other: cross-validation, ablation."""
 
 from __future__ import annotations
 
