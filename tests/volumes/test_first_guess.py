@@ -1,6 +1,8 @@
 """Levels without landmarks begin from their labels in a volume, where there are such, and the run says so."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -102,3 +104,9 @@ def test_nothing_changes_where_all_levels_were_found(true_study):
 def test_a_guess_without_labels_is_refused(reconstruct, true_study, tmp_path):
     with pytest.raises(InputError, match=r"--guess_missing: .* expected --volume_dir"):
         reconstruct(true_study, tmp_path, guess_missing=True)
+
+
+def test_a_reconstruction_is_imported_without_the_extra_that_surfaces_of_labels_need():
+    """The Deploy application and the plain installation have no scikit-image."""
+    code = "import sys; sys.modules['skimage'] = None; import lumbar_ext.volumes.first_guess"
+    subprocess.run([sys.executable, "-c", code], check=True)

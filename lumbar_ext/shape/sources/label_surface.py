@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import marching_cubes
 from trimesh.smoothing import filter_taubin
 
 from lumbar_ext.errors import InputError
@@ -96,6 +95,9 @@ def surface_from_mask(
     Raises:
         InputError: if the mask is empty or the affine is singular.
     """
+    # Comes with an extra that reconstructions, which import this for levels without landmarks, do without.
+    from skimage.measure import marching_cubes
+
     options = options or SmoothingOptions()
     voxel_mm = np.linalg.norm(np.asarray(world_from_voxel)[:3, :3], axis=0)
     if not np.asarray(mask).any() or voxel_mm.min() <= 0:
