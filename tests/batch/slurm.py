@@ -1,4 +1,7 @@
-"""A real SLURM on this machine: munge, a controller and two nodes, in a folder of their own, for whoever runs the tests."""
+"""A real SLURM on this machine: munge, a controller and two nodes, in a folder of their own, for whoever runs the tests.
+
+It ends with the tests that use it: others count the processes that theirs leave behind.
+"""
 
 import getpass
 import os
@@ -53,7 +56,7 @@ def free_ports(count):
         return [one.getsockname()[1] for one in sockets]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     """The path of the configuration that its commands read, with all nodes idle."""
     programs = {name: shutil.which(name, path=SEARCHED) for name in DAEMONS}
@@ -89,7 +92,11 @@ def slurm(tmp_path_factory):
         subprocess.run(["scancel", "--user", getpass.getuser()], env=environment, check=False)
         for process in reversed(started):
             process.terminate()
-            process.wait()
+            try:
+                process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         log.close()
 
 
