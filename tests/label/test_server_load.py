@@ -37,7 +37,13 @@ def test_the_queue_is_told(server):
     told = 0
     while any(thread.is_alive() for thread in asked):
         told = max(told, queue())
-    assert told >= 3 and queue() == 0
+    assert told >= 3
+    # The answer leaves before the request is counted as ended.
+    for _ in range(300):
+        if queue() == 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{queue()} requests wait, though all were answered")
 
 
 @pytest.fixture
