@@ -87,7 +87,7 @@ def follow_movement(
     """Gives each vertebra a motion between the exposures and registers again, from where a registration ended.
 
     A registration without curvature (by an optimiser that has no derivatives) or without a shape prior, whose scale the prior
-    of the motions needs, is left as it is.
+    of the motions needs, is left as it is; `with_movement` warns of that.
 
     Args:
         inputs: what was registered.
@@ -123,10 +123,13 @@ def follow_movement(
 
 
 def with_movement(result: RegistrationResult) -> RegistrationResult:
-    """The result with a warning that says how far the vertebrae moved between the exposures."""
+    """The result of `follow_movement` with a warning that says how far the vertebrae moved between the exposures, or that they
+    were not followed.
+    """
     fits = [fit for fit in result.vertebrae.values() if VIEW in fit.motions]
     if not fits:
-        return result
+        text = "the movement between the exposures was not followed, which needs derivatives and a shape prior (gauss_newton)"
+        return replace(result, warnings=(*result.warnings, text))
     centres = np.stack([fit.world_from_vertebra.translation_mm for fit in fits])
     shifts = np.stack([fit.motions[VIEW].apply(own) for fit, own in zip(fits, centres, strict=True)]) - centres
     together_mm = np.linalg.norm(shifts.mean(0))

@@ -99,7 +99,7 @@ class LoadFilmd(Transform):
     """Reads a whole radiograph, bone bright as far as is known; `image` becomes float32 [1, rows, columns].
 
     Args:
-        pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm.
+        pixel_spacing_mm: detector spacing of files that do not state it (PNG); None takes the network's 0.834 mm, and says so.
         polarity: "bone_bright" or "bone_dark" overrides tags and looks.
         image_key: key of the path.
 
@@ -121,6 +121,11 @@ class LoadFilmd(Transform):
             raise InputError(f"view: expected one of {VIEWS}, found {view!r}")
         radiograph = with_bone_bright(read_radiograph(path), self.polarity)
         fallback = self.pixel_spacing_mm or NETWORK_SPACING_MM
+        if radiograph.pixel_spacing_mm is None and self.pixel_spacing_mm is None:
+            warnings.warn(
+                f"{path}: states no pixel spacing, {NETWORK_SPACING_MM:g} mm are taken; expected --pixel_spacing_mm",
+                stacklevel=2,
+            )
         spacing_mm = radiograph.pixel_spacing_mm or (fallback, fallback)
         return {
             **data,
@@ -191,6 +196,10 @@ class DecodeViewd(Transform):
         seen = self.decode(data[self.pred_key], self.threshold)
         if self.calibration is not None:
             seen = self.calibration.apply(seen, data["view"])
+        if not np.asarray(seen.present).any():
+            warnings.warn(
+                f"{data.get('source', 'image')}: no lumbar vertebra was found (score {self.threshold:g})", stacklevel=2
+            )
         scale, offset = np.asarray(data["original_from_network"])
         return {
             **data,

@@ -227,3 +227,20 @@ def test_an_impossible_number_of_looks_is_refused(looks):
         SecondLook(nn.Identity(), looks=looks)
     with pytest.raises(InputError, match="network"):
         SecondLook(None, looks=1)
+
+
+def test_a_vertebra_where_a_film_shows_nothing_is_warned_of(spoilt, toy_model, truth):
+    """Collimated below L4, whatever the network draws there."""
+    seen = replace(spoilt.registration, decompositions=truth.images)
+    noise = np.random.default_rng(0).normal(100, 1, (512, 512))
+    films = {view: noise.copy() for view in VIEWS}
+    top = int(seen.geometry["lat"].project(truth.vertices[LEVELS.index("L5")])[:, 1].min())
+    films["lat"][top:] = 7.0
+    inferer = RegisterAndLook(QUICK, Progress(1))
+    assert not any(
+        "shows nothing" in text for text in inferer(LookInput(seen, {**films, "lat": noise}), toy_model).warnings
+    )
+    result = inferer(LookInput(seen, films), toy_model)
+    told = [text for text in result.warnings if "shows nothing" in text]
+    assert len(told) == 1 and told[0].startswith("L5: the lat film shows nothing over")
+    assert told[0].endswith(result.vertebrae["L5"].warnings[-1])

@@ -52,6 +52,16 @@ def test_landmarks_return_to_the_pixels_of_the_file(radiograph, tmp_path):
     assert read_nifti_origin(written) == pytest.approx(tuple(1.2 * offset), abs=1e-4)
 
 
+def test_a_spacing_that_is_assumed_and_a_film_without_vertebrae_are_told(tmp_path):
+    write_png(tmp_path / "film.png", np.random.default_rng(0).uniform(0, 60000, (512, 512)).astype(np.uint16))
+    load = LoadViewd(polarity="bone_bright")
+    with pytest.warns(UserWarning, match=r"film\.png: states no pixel spacing, 0\.834 mm are taken"):
+        loaded = load({"image": tmp_path / "film.png", "view": "ap"})
+    nothing = encode_target(torch.zeros(512, 512), np.zeros((5, 7, 2)), np.zeros(5, bool))
+    with pytest.warns(UserWarning, match=r"film\.png: no lumbar vertebra was found \(score 0\.3\)"):
+        DecodeViewd()({**loaded, "pred": nothing})
+
+
 def test_an_unknown_view_is_refused(radiograph):
     with pytest.raises(InputError, match="view"):
         LoadViewd()({"image": radiograph, "view": "oblique"})
