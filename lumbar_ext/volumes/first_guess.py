@@ -28,9 +28,8 @@ from lumbar_ext.workflow.observe import ObservedStudy
 GUESSED_CONFIDENCE = 0.1
 """Of a landmark that was guessed, in each view: enough for a pose to start from, a tenth of what a sure one pulls with."""
 
-_KEPT = (
-    0.7  # of the closest points: in labels processes are streaks (the bundle's `docs/volume.md`), bodies and arches not
-)
+_KEPT = 0.7
+"""Of the closest points: in labels processes are streaks (the bundle's `docs/volume.md`), bodies and arches are not."""
 
 
 class GuessMissingLevels:

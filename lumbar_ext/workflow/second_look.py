@@ -8,7 +8,7 @@ levels apart; the registration goes on from where it stood, towards these pictur
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -247,9 +247,9 @@ class SecondLook:
             for where, share in zip(("above L1", "below L5"), unclaimed, strict=True)
             if share > self.unclaimed
         ]
-        moved, drawn, fits, added = movement_mm(first, result), result.looks[-1].fit, {}, []
+        moved, drawn, found = movement_mm(first, result), result.looks[-1].fit, {}
         for level, fit in result.vertebrae.items():
-            doubts = list(ends)
+            doubts = found[level] = list(ends)
             misfit = max(drawn[level].values())
             if not misfit < self.misfit:
                 doubts.append(f"does not fit: differs by {misfit:.2f} from what the second look draws there")
@@ -258,11 +258,18 @@ class SecondLook:
                 doubts.append(f"does not fit: differs by {glance:.2f} from what the first glance saw there")
             if moved.get(level, 0.0) > self.moved_mm:
                 doubts.append(f"does not fit: the second look moved it by {moved[level]:.1f} mm")
-            fits[level] = replace(fit, warnings=(*fit.warnings, *doubts))
-            added += [f"{level}: {text}" for text in doubts]
-        for text in added:
-            _LOG.warning(text)
-        return replace(result, vertebrae=fits, warnings=(*result.warnings, *added))
+        return _with_doubts(result, found)
+
+
+def _with_doubts(result: RegistrationResult, doubts: Mapping[str, Sequence[str]]) -> RegistrationResult:
+    """The result with further warnings of its vertebrae, by level, which are logged, too."""
+    added = [f"{level}: {text}" for level, own in doubts.items() for text in own]
+    for text in added:
+        _LOG.warning(text)
+    vertebrae = {
+        level: replace(fit, warnings=(*fit.warnings, *doubts[level])) for level, fit in result.vertebrae.items()
+    }
+    return replace(result, vertebrae=vertebrae, warnings=(*result.warnings, *added))
 
 
 def movement_mm(before: RegistrationResult, after: RegistrationResult) -> dict[str, float]:
@@ -396,29 +403,31 @@ def _with_unseen(result: RegistrationResult, inputs: LookInput) -> RegistrationR
 
     Networks draw there what people have there on average, so that nothing else tells.
     """
-    fits, added = {}, []
+    flat = {view: _flat_pixels(picture) for view, picture in inputs.radiographs.items()}
+    doubts = {}
     for level, fit in result.vertebrae.items():
         shares = {
-            view: _flat_share(inputs.radiographs[view], inputs.registration.geometry[view].project(fit.seen_mm(view)))
+            view: _flat_share(flat[view], inputs.registration.geometry[view].project(fit.seen_mm(view)))
             for view in VIEWS
         }
-        doubts = [
+        doubts[level] = [
             f"the {view} film shows nothing over {share:.0%} of where it stands: it is what people have there on average"
             for view, share in shares.items()
             if share > _UNSEEN
         ]
-        fits[level] = replace(fit, warnings=(*fit.warnings, *doubts)) if doubts else fit
-        added += [f"{level}: {text}" for text in doubts]
-    for text in added:
-        _LOG.warning(text)
-    return replace(result, vertebrae=fits, warnings=(*result.warnings, *added)) if added else result
+    return _with_doubts(result, doubts)
 
 
-def _flat_share(picture: np.ndarray, pixels: np.ndarray) -> float:
-    """The share of points [N, 2] (u, v) about which a picture has one grey value, or that lie outside of it."""
+def _flat_pixels(picture: np.ndarray) -> np.ndarray:
+    """[rows, columns] bool: one grey value in a pixel and around it; true along the edges, beyond which there is nothing."""
     flat = np.ones(picture.shape, dtype=bool)
     around = np.ptp(np.lib.stride_tricks.sliding_window_view(picture, (3, 3)), axis=(2, 3))
     flat[1:-1, 1:-1] = around <= _FLAT * np.ptp(picture)
+    return flat
+
+
+def _flat_share(flat: np.ndarray, pixels: np.ndarray) -> float:
+    """The share of points [N, 2] (u, v) on flat pixels, or outside of the picture."""
     u, v = np.rint(pixels).astype(int).T
-    inside = (u >= 0) & (v >= 0) & (u < picture.shape[1]) & (v < picture.shape[0])
+    inside = (u >= 0) & (v >= 0) & (u < flat.shape[1]) & (v < flat.shape[0])
     return float(1 - inside.mean() + flat[v[inside], u[inside]].sum() / len(pixels))

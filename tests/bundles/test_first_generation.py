@@ -4,12 +4,13 @@ import errno
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
 
 from lumbar_ext.anatomy import LANDMARKS, VIEWS
 from lumbar_ext.evaluation.network.ablation import ablate
@@ -22,6 +23,7 @@ from lumbar_ext.training.onnx_export import export_onnx
 from lumbar_ext.transforms.confidence import ConfidenceCalibration, MonotoneMap
 from lumbar_ext.workflow.error_reporting import input_error_behind
 from lumbar_ext.workflow.network_bundle import load_weights
+from tests.bundles.test_multitask import workflow as network_workflow
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lumbar_multitask"
 CONFIGS = BUNDLE / "configs"
@@ -33,19 +35,7 @@ TINY = {f"network_def#{name}": value for name, value in TINY_NETWORK.items()}
 SMALL_GRID = {"downsample": 2, "size_px": [256, 256], "shift_px": 15, "batch_size": 2, "num_workers": 0}
 
 
-def workflow(root, *configs, kind="train", **overrides):
-    """An initialised workflow on files below `root`; overrides give config ids with # as in MONAI."""
-    made = ConfigWorkflow(
-        config_file=[str(CONFIGS / name) for name in configs],
-        meta_file=str(CONFIGS / "first_generation_metadata.json"),
-        logging_file=str(CONFIGS / "logging.conf"),
-        workflow_type=kind,
-        bundle_root=str(root),
-        dataset_dir=str(root / "cohort"),
-        **overrides,
-    )
-    made.initialize()
-    return made
+workflow = partial(network_workflow, meta=str(CONFIGS / "first_generation_metadata.json"))
 
 
 def failure_of(run):

@@ -30,10 +30,11 @@ SHORT = {"warmup_iterations": 1, "decay_iterations": 1, "validate_every": 3, "ba
 UNLOGGED = {"tensorboard": False, "mlflow": False}
 
 
-def workflow(root, *configs, kind="train", **overrides):
+def workflow(root, *configs, kind="train", meta=META, **overrides):
+    """An initialised workflow on files below `root`; overrides give config ids with # as in MONAI."""
     made = ConfigWorkflow(
         config_file=[str(CONFIGS / name) for name in configs],
-        meta_file=META,
+        meta_file=meta,
         logging_file=str(CONFIGS / "logging.conf"),
         workflow_type=kind,
         bundle_root=str(root),
