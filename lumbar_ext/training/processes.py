@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import torch
 import torch.distributed as dist
@@ -10,6 +11,7 @@ from monai.data import DataLoader
 from torch.utils.data import Dataset
 
 _PREFETCHED = 4  # batches a worker
+_LAST_WORK_S = 1.0  # what a busy machine may take to run a thread of gloo's once
 
 
 def process_device() -> torch.device:
@@ -26,6 +28,18 @@ def start_processes() -> None:
     """Joins the processes that torchrun started, unless that was done."""
     if not dist.is_initialized():
         dist.init_process_group(backend="nccl" if torch.cuda.is_available() else "gloo")
+
+
+def end_processes() -> None:
+    """Leaves the other processes, when all have come as far as this.
+
+    Gloo's threads let go of a collective's tensors after its result is there, and need Python for it. One that comes to it when
+    the interpreter is already closing aborts a training that is done (https://github.com/pytorch/pytorch/pull/179291), so they
+    are given time.
+    """
+    dist.barrier()
+    dist.destroy_process_group()
+    time.sleep(_LAST_WORK_S)
 
 
 def stream_loader(dataset: Dataset, batch_size: int, num_workers: int, *, pin_memory: bool) -> DataLoader:
