@@ -54,16 +54,14 @@ def main() -> None:
         geometry, truth = read_calibration(folder.calibration), read_landmarks(folder.truth.landmarks)
         exact = {view: ViewLandmarks(truth.positions_px[view], np.ones((len(LEVELS), 7))) for view in VIEWS}
         middle_mm = truth.positions_mm[:, :2].mean((0, 1))
-        films = _films(geometry, middle_mm, arguments.known_to_mm, rng)
+        films = known_films(geometry, middle_mm, arguments.known_to_mm, rng)
         marker = arguments.marker_mm and _marker(geometry, middle_mm, arguments.marker_mm, rng)
         started = time.process_time()
         seen = _by_network(folder, films) if arguments.network else _marked(exact, geometry, rng)
         found = self_calibrate(seen, means, films, marker=marker)
         seconds = time.process_time() - started
         again = triangulate_landmarks(found.geometry, exact).positions_mm
-        rows.append(
-            [found.angle_deg[0] - geometry_angle_deg(geometry), *_differences(again, truth.positions_mm, means)]
-        )
+        rows.append([found.angle_deg[0] - geometry_angle_deg(geometry), *differences(again, truth.positions_mm, means)])
         print(
             f"| {folder.path.name} | {' | '.join(f'{value:.2f}' for value in rows[-1])} | {seconds:.1f} |", flush=True
         )
@@ -91,7 +89,7 @@ def _by_network(folder: StudyFolder, films: dict[str, FilmPrior]) -> dict[str, V
     return seen_by_network(radiographs, films, *load_locating_networks(bundle_dir(MULTITASK))).landmarks
 
 
-def _films(
+def known_films(
     geometry: BiplanarGeometry, middle_mm: np.ndarray, known_to_mm: float, rng: np.random.Generator
 ) -> dict[str, FilmPrior]:
     """What somebody with a tape measure knows."""
@@ -120,7 +118,7 @@ def _marker(geometry: BiplanarGeometry, middle_mm: np.ndarray, length_mm: float,
     return Marker(length_mm, marked)
 
 
-def _differences(found_mm: np.ndarray, true_mm: np.ndarray, means: list[np.ndarray]) -> list[float]:
+def differences(found_mm: np.ndarray, true_mm: np.ndarray, means: list[np.ndarray]) -> list[float]:
     """Length from L1 to L5, relative places and turns of neighbours, lordosis and Cobb angle: found less true."""
     poses = [[fit_rigid(mean, own) for mean, own in zip(means, points, strict=True)] for points in (found_mm, true_mm)]
     lengths = [np.linalg.norm(own[0].translation_mm - own[-1].translation_mm) for own in poses]
