@@ -21,7 +21,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from self_calibration import differences
 
-from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.anatomy import LEFT_RIGHT_SWAP, LEVELS, VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import Camera, RigidTransform
@@ -126,8 +126,11 @@ def _beside(person: PersonInBeam, view: str) -> Film:
     return _film(person, view, camera.replace(detector_origin_mm=camera.detector_origin_mm + offset[0] * camera.u_axis))
 
 
-def _mirrored(film: Film) -> Film:
-    return Film(film.pixels[:, ::-1].copy(), film.camera, film.landmarks_px * [-1, 1] + [film.pixels.shape[1] - 1, 0])
+def _mirrored(film: Film, sides: bool = False) -> Film:
+    """The film laid the other way round; an AP film then shows a person whose `sides` are exchanged."""
+    order = LEFT_RIGHT_SWAP if sides else slice(None)
+    landmarks_px = film.landmarks_px[:, order] * [-1, 1] + [film.pixels.shape[1] - 1, 0]
+    return Film(film.pixels[:, ::-1].copy(), film.camera, landmarks_px)
 
 
 def _photographed(film: Film, seed: int) -> Film:
@@ -180,7 +183,7 @@ KINDS: dict[str, Kind] = {
     "films 20 deg apart": lambda p, i: _pair(_own(p, i, "ap"), _turned(p[i], 20.0)),
     "another person's lateral film": lambda p, i: _pair(_own(p, i, "ap"), _own(p, i + 1, "lat")),
     "mirrored lateral film": lambda p, i: _pair(_own(p, i, "ap"), _mirrored(_own(p, i, "lat"))),
-    "mirrored AP film": lambda p, i: _pair(_mirrored(_own(p, i, "ap")), _own(p, i, "lat")),
+    "mirrored AP film": lambda p, i: _pair(_mirrored(_own(p, i, "ap"), sides=True), _own(p, i, "lat")),
     "photograph of the AP film": lambda p, i: _pair(_photographed(_own(p, i, "ap"), i), _own(p, i, "lat")),
     "photograph of the lateral film": lambda p, i: _pair(_own(p, i, "ap"), _photographed(_own(p, i, "lat"), i)),
     "central ray beside the AP film": lambda p, i: _pair(_beside(p[i], "ap"), _own(p, i, "lat")),
