@@ -189,6 +189,7 @@ def self_calibrate(
         (
             *_doubts_about_fit(misfit),
             *_doubts_about_magnification(magnified),
+            *_doubts_about_lordosis(adjustment.lordosis_deg(numbers)),
             *(() if anchors_px is None else _doubts_about_levels(geometry, anchors_px)),
         ),
     )
@@ -318,6 +319,12 @@ class _Adjustment:
         """[n] by how much each vertebra is turned against the axes of the room."""
         return np.degrees(Rotation.from_matrix(self._rotations(numbers)).magnitude())
 
+    def lordosis_deg(self, numbers: np.ndarray) -> float:
+        """By how much the lowest vertebra leans farther to the front than the uppermost."""
+        up = self._rotations(numbers)[:, :, 2]
+        forward_deg = np.degrees(np.arctan2(up[:, 0], up[:, 2]))
+        return float(forward_deg[-1] - forward_deg[0])
+
     def _rotations(self, numbers: np.ndarray) -> np.ndarray:
         """[n, 3, 3] of the vertebrae in the room."""
         poses = numbers[_POSES : _POSES + 6 * len(self._levels)].reshape(-1, 6)
@@ -430,6 +437,16 @@ def _doubts_about_magnification(magnified: Mapping[str, Magnification]) -> tuple
         "less well for that"
         for view, own in magnified.items()
         if abs(own.off_sd) > _UNUSUAL_SD
+    )
+
+
+def _doubts_about_lordosis(lordosis_deg: float) -> tuple[str, ...]:
+    """Whether the lumbar spine is bent the other way than people's, as a mirrored lateral film shows it."""
+    if lordosis_deg >= 0:
+        return ()
+    return (
+        f"the lumbar spine bends forwards by {-lordosis_deg:.0f} deg, as a person's who stoops, or as any does on a "
+        "lateral film that lies mirrored: the front belongs on its left",
     )
 
 

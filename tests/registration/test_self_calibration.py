@@ -213,3 +213,9 @@ def test_a_film_of_unusual_magnification_is_told_and_lengths_are_less_sure():
     assert abs(length_error(found, far_lateral(), points)) < 2 * found.size_sd
     usual = self_calibrate(seen(room(), points), MEANS, films(sure=False))
     assert usual.size_sd < found.size_sd and not any("magnify" in text for text in usual.doubts)
+
+
+def test_a_spine_that_bends_the_other_way_is_told():
+    stooped = self_calibrate(seen(room(), spine(1, bend_deg=-20.0)), MEANS, films()).doubts
+    assert any("bends forwards by 2" in text and "mirrored" in text for text in stooped)
+    assert not any("bends forwards" in text for text in self_calibrate(seen(room(), spine(1)), MEANS, films()).doubts)
