@@ -5,7 +5,9 @@ import torch
 from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.spine_packing import SPINE_PACK
-from lumbar_ext.transforms.spine_decode import decode_spine, refined_peak, spine_candidates, voted
+from lumbar_ext.transforms.canonical import to_network_grid
+from lumbar_ext.transforms.single_view import displayed_camera
+from lumbar_ext.transforms.spine_decode import anchor_view, decode_spine, refined_peak, spine_candidates, voted
 from lumbar_ext.transforms.spine_targets import encode_spine_target
 from tests.spine_points import spine_points
 
@@ -101,3 +103,17 @@ def test_wrong_shapes_are_refused():
         decode_spine(torch.zeros(37, 16, 16))
     with pytest.raises(InputError, match="packed"):
         decode_spine(torch.zeros(2, SPINE_PACK.channels, 16, 16))
+
+
+def test_points_of_s1_over_a_blank_part_of_the_film_are_not_on_it():
+    """Blanked below L5, and burnt out about T12, whatever the network answers."""
+    points = spine_points(1, "all")
+    anchors = decode_spine(target(points)).anchors
+    film = np.random.default_rng(0).normal(100, 1, (384, 256))
+    camera = displayed_camera((256, 384), (0.834, 0.834))
+    assert anchor_view(anchors, to_network_grid(film, camera, "ap", size_px=(256, 384))).on_film.all()
+    film[int(anchors.s1_landmarks_px[:, 1].min()) - 3 :] = 90.0
+    assert anchor_view(anchors, to_network_grid(film, camera, "ap", size_px=(256, 384))).on_film.tolist() == [True] + [False] * 5
+    u, v = np.rint(anchors.t12_centre_px).astype(int)
+    film[v - 20 : v + 20, u - 20 : u + 20] = 130.0
+    assert not anchor_view(anchors, to_network_grid(film, camera, "ap", size_px=(256, 384))).on_film.any()
