@@ -15,7 +15,7 @@ from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.values.definitions import BY_ID
 from lumbar_ext.report.content import HEADLINES, UNITS
 from lumbar_ext.workflow.edited_landmarks import overruled
-from lumbar_ext.workflow.error_reporting import ExitStatus
+from lumbar_ext.workflow.error_reporting import ExitStatus, is_shown
 
 
 def is_usable(assessment: Assessment) -> bool:
@@ -32,7 +32,7 @@ def reconstruction_summary(data: Mapping[str, Any]) -> str:
     assessment: Assessment = data["assessment"]
     lines = [f"{level}: {_graded(assessment, level)}" for level in LEVELS]
     lines += [_headline(m) for m in assessment.measurements if m.id in HEADLINES]
-    lines += [f"warning: {text}" for text in all_warnings(data)]
+    lines += [f"warning: {text}" for text in all_warnings(data) if not is_shown(text)]
     if data.get("output_dir") is not None:
         folder = Path(data["output_dir"]).resolve()
         lines += [f"results: {folder}", f"report: {folder / 'report.html'}"]

@@ -1,5 +1,7 @@
 """What a finished run says, and how it ends."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -48,6 +50,20 @@ def test_a_run_of_which_nothing_is_usable_ends_with_its_own_status(capsys):
     with pytest.raises(SystemExit) as end:
         end_reconstruction(failed)
     assert end.value.code == 3 and "nothing is usable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_warning_is_read_once_on_a_terminal_and_stands_in_each_of_two_files(tmp_path, apart):
+    """Standard output and standard error in one file, as on a terminal, or in two."""
+    code = (
+        "from tests.workflow.test_run_summary import *; from lumbar_ext.workflow.error_reporting import show_warning\n"
+        "show_warning('polarity was guessed', UserWarning); end_reconstruction(finished([Grade.GOOD] * 5))"
+    )
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        subprocess.run([sys.executable, "-c", code], stdout=out, stderr=err if apart else out, check=True)
+    told = [(tmp_path / name).read_text().count("warning: polarity was guessed\n") for name in ("out", "err")]
+    assert told == ([1, 1] if apart else [1, 0])
+    assert (tmp_path / "out").read_text().count("warning: the count is uncertain\n") == 1
 
 
 @pytest.mark.parametrize("grade", [Grade.GOOD, Grade.CHECK])
