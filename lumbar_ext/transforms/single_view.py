@@ -32,6 +32,7 @@ from lumbar_ext.radiographs.radiograph import Polarity, with_bone_bright
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, decode_packed
+from lumbar_ext.transforms.spine_decode import doubt_of_spine
 
 _DECOMPOSITION, _LANDMARKS = "_decomposition.nii.gz", "_landmarks.json"
 """How the names of results end."""
@@ -196,6 +197,8 @@ class DecodeViewd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Adds what the network found."""
         seen = self.decode(data[self.pred_key], self.threshold)
+        if doubt := doubt_of_spine(seen):
+            warnings.warn(f"{data.get('source', 'image')}: {doubt}", stacklevel=2)
         if self.calibration is not None:
             seen = self.calibration.apply(seen, data["view"])
         if not np.asarray(seen.present).any():

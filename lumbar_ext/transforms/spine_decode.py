@@ -29,6 +29,8 @@ _VOTE_REACH = 3  # cells on each side of a peak whose answers count
 # cells whose own idea of the centre is off by this many cells (one standard deviation) count less
 _AGREEMENT_CELLS = 0.5
 _LEAST_PROBABILITY = 1e-6  # keeps logarithms finite
+_LEAST_SURE = 0.22
+"""Mean confidence of landmarks below which a picture is taken for none of a spine: see `doubt_of_spine`."""
 _AROUND_PX, _MOSTLY = 5, 0.5
 """A place is shown where less than this share of the pixels up to so many away is flat: a pixel alone may be by chance."""
 
@@ -245,6 +247,26 @@ def _stacked(values: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> np.
 
 def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     return np.full(shape, np.nan) if value is None else np.asarray(value, float)
+
+
+def doubt_of_spine(seen: DecodedView) -> str:
+    """What is to be said of a picture on which the network places landmarks as unsurely as on noise; empty of any other.
+
+    The scores of vertebrae do not tell: on noise they are as high as on films. The landmarks' own error scales do: figures in
+    the bundle's `docs/README.md`. The network of the first generation tells none.
+
+    Args:
+        seen: as decoded, left and right of anybody.
+    """
+    if seen.anchors is None or not seen.present.any():
+        return ""
+    mean = float(np.nanmean(seen.landmark_confidence[seen.present]))
+    if mean >= _LEAST_SURE:
+        return ""
+    return (
+        f"is hardly a radiograph of a lumbar spine: the network expects {mean:.0%} of the landmarks within "
+        f"{CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more; do not rely on what was found"
+    )
 
 
 def anchor_view(anchors: SpineAnchors, canonical: CanonicalView) -> AnchorView:

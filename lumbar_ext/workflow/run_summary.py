@@ -50,9 +50,10 @@ def all_warnings(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def level_warnings(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Doubts about which vertebra is which, and where those are that were guessed."""
-    levels = data["observed"].levels
-    return (*(() if levels is None else levels.warnings), *data.get("guessed", ()))
+    """Doubts about whether films show a spine, which vertebra is which, and where those are that were guessed."""
+    observed = data["observed"]
+    named = () if observed.levels is None else observed.levels.warnings
+    return (*observed.doubts, *named, *data.get("guessed", ()))
 
 
 def gathered(evaluator: Engine) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,14 @@ from lumbar_ext.errors import InputError
 from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.canonical import to_network_grid
 from lumbar_ext.transforms.single_view import displayed_camera
-from lumbar_ext.transforms.spine_decode import anchor_view, decode_spine, refined_peak, spine_candidates, voted
+from lumbar_ext.transforms.spine_decode import (
+    anchor_view,
+    decode_spine,
+    doubt_of_spine,
+    refined_peak,
+    spine_candidates,
+    voted,
+)
 from lumbar_ext.transforms.spine_targets import encode_spine_target
 from tests.spine_points import spine_points
 
@@ -121,3 +130,15 @@ def test_points_of_s1_over_a_blank_part_of_the_film_are_not_on_it():
     u, v = np.rint(anchors.t12_centre_px).astype(int)
     film[v - 20 : v + 20, u - 20 : u + 20] = 130.0
     assert not any(on_film())
+
+
+def test_landmarks_as_unsure_as_on_noise_are_no_spine():
+    """Whatever the scores of the vertebrae; levels that are not present do not count."""
+    seen = decode_spine(target(spine_points(1, "all")))
+    sure, noise = np.full((5, 7), 0.29), np.full((5, 7), 0.18)
+    assert doubt_of_spine(replace(seen, landmark_confidence=sure)) == ""
+    assert "hardly a radiograph of a lumbar spine" in doubt_of_spine(replace(seen, landmark_confidence=noise))
+    part = np.array([True, True, False, False, False])
+    assert doubt_of_spine(replace(seen, landmark_confidence=sure * part[:, None], present=part)) == ""
+    assert doubt_of_spine(replace(seen, landmark_confidence=noise, present=~part & part)) == ""
+    assert doubt_of_spine(replace(seen, landmark_confidence=noise, anchors=None)) == ""

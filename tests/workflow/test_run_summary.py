@@ -22,7 +22,7 @@ def finished(grades, output_dir="out"):
     levels = SimpleNamespace(warnings=("the count is uncertain",))
     batch = {
         "study": SimpleNamespace(warnings=("polarity was guessed",)),
-        "observed": SimpleNamespace(levels=levels),
+        "observed": SimpleNamespace(levels=levels, doubts=("the ap film is hardly one",)),
         "landmarks": None,
         "by_hand": None,
         "guessed": ("L5 was not found in both views",),
@@ -39,7 +39,13 @@ def test_levels_headlines_warnings_and_places_are_said(tmp_path, capsys):
     assert lines[:3] == ["L1: good", "L2: check (why)", "L3: failed (why)"]
     assert any("41.3° (90 % interval 37.9 to 44.6)" in line for line in lines)
     assert any(line.endswith("L4 is missing") for line in lines)
-    said = ("polarity was guessed", "the count is uncertain", "L5 was not found in both views", "L2 stands on a bound")
+    said = (
+        "the ap film is hardly one",
+        "polarity was guessed",
+        "the count is uncertain",
+        "L5 was not found in both views",
+        "L2 stands on a bound",
+    )
     assert {f"warning: {text}" for text in said} <= set(lines)
     assert lines[-2:] == [f"results: {tmp_path}", f"report: {tmp_path / 'report.html'}"]
 

@@ -1,9 +1,9 @@
 """A grade for each vertebra: is its reconstruction good, should it be checked, or has it failed?
 
-Four signs, each against a limit for "check" and one for "failed"; the worst decides. Vertebrae between which nobody has the
-angle that was measured have failed (`without_impossible`). What the registration itself warned about is at least to be checked: this is the only judge of a
-vertebra. The limits were chosen on simulated validation studies; how many errors of more than 2 mm they catch is printed by
-`evaluation.measurement_study` and stated in the bundle's `docs/measurements.md`.
+Four signs, each against a limit for "check" and one for "failed"; the worst decides. Vertebrae between which an angle was
+measured that nobody has have failed (`without_impossible`). What the registration itself warned about is at least to be
+checked: this is the only judge of a vertebra. The limits were chosen on simulated validation studies; how many errors of more
+than 2 mm they catch is printed by `evaluation.measurement_study` and stated in the bundle's `docs/measurements.md`.
 """
 
 from __future__ import annotations
