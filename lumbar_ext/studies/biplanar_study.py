@@ -121,7 +121,7 @@ def read_study(
         *camera_doubts,
         *_identity_doubts(radiographs),
         *_position_doubts(radiographs),
-        *_orientation_doubts(radiographs, geometry),
+        *_orientation_doubts(radiographs, geometry, name),
         *_beam_doubts(geometry, name),
     ]
     for doubt in doubts:
@@ -207,8 +207,8 @@ def _beam_doubts(geometry: BiplanarGeometry, calibration: str) -> list[str]:
     return doubts
 
 
-def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGeometry) -> list[str]:
-    """Doubts where the file's body directions of u and v are not the calibration's: the image may be mirrored."""
+def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGeometry, cameras: str) -> list[str]:
+    """Doubts where the file's body directions of u and v are not the cameras': the image may be mirrored."""
     doubts = []
     for view in VIEWS:
         for name, letter in zip("uv", radiographs[view].orientation or "", strict=False):
@@ -216,6 +216,6 @@ def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGe
             if axis @ _WORLD_DIRECTIONS[letter] < 0.5:
                 doubts.append(
                     f"{radiographs[view].path}: by its tags {name} grows towards {letter}, but {name}_axis of the "
-                    f"{view} view is {np.round(axis, 2).tolist()} in the calibration (X front, Y left, Z up)"
+                    f"{view} view is {np.round(axis, 2).tolist()} by {cameras} (X front, Y left, Z up)"
                 )
     return doubts

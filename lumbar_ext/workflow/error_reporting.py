@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import logging
+import os
 import re
 import signal
 import sys
@@ -69,6 +70,23 @@ def bare_input_errors() -> Iterator[None]:
         if cause is None or cause is error:
             raise
         raise cause from None
+
+
+_shown: set[str] = set()
+
+
+def show_warning(message: Warning | str, category: type, *_: object, **__: object) -> None:
+    """Prints a warning as one line of standard error; in place of `warnings.showwarning`."""
+    print(f"warning: {message}", file=sys.stderr)
+    _shown.add(str(message))
+
+
+def is_shown(text: str) -> bool:
+    """Whether who reads standard output has read this warning: it was shown, and both streams end in one place."""
+    try:
+        return text in _shown and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except OSError:  # a stream that is no file, as a notebook's
+        return False
 
 
 def start_run(when_stopped: str = "no result was written") -> None:

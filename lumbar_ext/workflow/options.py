@@ -326,7 +326,7 @@ class FirstTrainingOptions(Options):
         dataset_dir: folder with `train` and `validation`.
         train_dir: study folders to train on.
         validation_dir: study folders that choose the best weights.
-        ckpt_dir: folder of weights and of the resume point.
+        ckpt_dir: folder of weights and of the resume point; that of the logs by default, of an evaluation the shipped ones'.
         output_dir: folder of the logs.
         init_weights: weights to start from; empty for random ones.
         resume: file from which the same command continues; empty for none.

@@ -166,6 +166,17 @@ def test_unusable_files_are_named(tmp_path, name, write, message):
     assert name in str(caught.value)
 
 
+def test_a_changed_byte_is_told_in_plain_words(tmp_path):
+    content = bytearray(png_content(30))
+    content[content.index(b"IDAT") + 9] ^= 1
+    (tmp_path / "film.png").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_radiograph(tmp_path / "film.png")
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'film.png'}: a damaged PNG file: its part 'IDAT' has changed")
+    assert "expected the file as it was saved" in said
+
+
 def test_colour_png_is_refused(tmp_path):
     samples = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     with pytest.raises(InputError, match="colour image"):
