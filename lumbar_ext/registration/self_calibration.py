@@ -35,6 +35,8 @@ _LEVEL_APART_MM = 15.0
 """Half the height of a lumbar level: how far apart the rays of T12 or S1 pass where the films count differently."""
 _UNUSUAL_SD = 1.5
 """From its prior, from which on a film's magnification is said to be unusual: rooms of 1.11 to 1.5 times stay below."""
+_ROOMS_SD = 0.124
+"""Relative standard deviation of magnifications over rooms: that of `FilmPrior` where no distance is stated."""
 _FAR_SD = 4.0  # from its prior, where nothing measured lies any more
 
 
@@ -177,8 +179,8 @@ def self_calibrate(
     _refuse(geometry, misfit, numbers / adjustment.prior_sd)
     magnified = {} if marker is not None else adjustment.magnifications(numbers)
     # What is known of the distances says less of the scale the more the films contradict it.
-    off_sd = max((abs(own.off_sd) for own in magnified.values()), default=0.0)
-    size_sd = adjustment.size_sd(numbers, covariance) * float(np.hypot(1.0, off_sd))
+    off = max((abs(np.log(own.times / own.expected)) for own in magnified.values()), default=0.0)
+    size_sd = adjustment.size_sd(numbers, covariance) * float(np.hypot(1.0, off / _ROOMS_SD))
     return SelfCalibration(
         geometry,
         (geometry_angle_deg(geometry), float(np.degrees(np.sqrt(covariance[_TURN + 2, _TURN + 2])))),
