@@ -28,7 +28,7 @@ from lumbar_ext.landmarks.triangulated import ViewLandmarks
 from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration import RegistrationConfig, RegistrationInput, register, triangulate_landmarks
 from lumbar_ext.registration.lateral_motion import VIEW, motion_about
-from lumbar_ext.registration.moved_vertebrae import Movement, follow_movement
+from lumbar_ext.registration.moved_vertebrae import BESIDE_FOUND_CAMERAS, Movement, follow_movement
 from lumbar_ext.registration.refined_cameras import FOUND_FROM_FILMS, refine_cameras
 from lumbar_ext.registration.result import RegistrationResult, VertebraFit
 from lumbar_ext.registration.self_calibration import self_calibrate
@@ -66,7 +66,8 @@ def main() -> None:
                 inputs, result = refined.inputs, refined.result
             rows["no"].append(errors(result, case, motions))
             started = time.process_time()
-            result = follow_movement(inputs, model(), config, result)
+            expected = BESIDE_FOUND_CAMERAS if arguments.films else None
+            result = follow_movement(inputs, model(), config, result, expected)
             seconds.append(time.process_time() - started)
             rows["yes"].append(errors(result, case, motions))
         name = "{:g} mm and {:g} deg, each {:g} mm and {:g} deg".format(*sizes)

@@ -75,6 +75,11 @@ def _spread(shift_mm: float, turn_deg: float) -> np.ndarray:
     return np.repeat([shift_mm, np.radians(turn_deg)], 3)
 
 
+BESIDE_FOUND_CAMERAS = Movement(person_mm=1.0, person_deg=0.5)
+"""Where the cameras were found from the same films: what the person moved as a whole is in them already, and were it free a
+second time, errors of the pictures would pass for it (docs/cameras.md)."""
+
+
 def follow_movement(
     inputs: RegistrationInput,
     model,

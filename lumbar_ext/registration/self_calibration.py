@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from lumbar_ext.anatomy import ANCHOR_POINTS, LEVELS, VIEWS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LEVELS, PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, fit_rigid, triangulate
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, triangulate_landmarks
@@ -35,8 +35,8 @@ _LEVEL_APART_MM = 15.0
 """Half the height of a lumbar level: how far apart the rays of T12 or S1 pass where the films count differently."""
 _UNUSUAL_SD = 1.5
 """From its prior, from which on a film's magnification is said to be unusual: rooms of 1.11 to 1.5 times stay below."""
-_MOST_TURNED_DEG = 90.0
-"""Of a vertebra from how people stand in the room: one that bends or lies askew turns by less; beyond it front is back."""
+_ROOMS_SD = 0.124
+"""Relative standard deviation of magnifications over rooms: that of `FilmPrior` where no distance is stated."""
 _FAR_SD = 4.0  # from its prior, where nothing measured lies any more
 
 
@@ -163,8 +163,10 @@ def self_calibrate(
 
     Raises:
         InputError: if fewer than three levels are seen in both views, or what is seen fits no pair of films of one spine:
-            taken from nearly one direction, of two people, or of one who bent in between.
+            taken from nearly one direction, of two people, of one who bent in between, or one of them mirrored.
     """
+    for view in VIEWS:
+        _refuse_other_view(landmarks[view], films[view], view)
     adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior(), marker)
     found = least_squares(
         adjustment.residuals, adjustment.start(), loss=adjustment.loss, f_scale=_ROBUST_FROM, x_scale=adjustment.steps
@@ -175,11 +177,10 @@ def self_calibrate(
     misfit = float(np.sqrt((robust * residuals**2)[: adjustment.n_seen].sum() / max(adjustment.n_seen / 2, 1)))
     geometry = adjustment.geometry(numbers)
     _refuse(geometry, misfit, numbers / adjustment.prior_sd)
-    _refuse_turned(adjustment.turned_deg(numbers))
     magnified = {} if marker is not None else adjustment.magnifications(numbers)
     # What is known of the distances says less of the scale the more the films contradict it.
-    off_sd = max((abs(own.off_sd) for own in magnified.values()), default=0.0)
-    size_sd = adjustment.size_sd(numbers, covariance) * float(np.hypot(1.0, off_sd))
+    off = max((abs(np.log(own.times / own.expected)) for own in magnified.values()), default=0.0)
+    size_sd = adjustment.size_sd(numbers, covariance) * float(np.hypot(1.0, off / _ROOMS_SD))
     return SelfCalibration(
         geometry,
         (geometry_angle_deg(geometry), float(np.degrees(np.sqrt(covariance[_TURN + 2, _TURN + 2])))),
@@ -206,6 +207,7 @@ def geometry_angle_deg(geometry: BiplanarGeometry) -> float:
     return float(np.degrees(np.arccos(np.clip(normals[0] @ normals[1], -1, 1))))
 
 
+_LEFT_TIP, _RIGHT_TIP, _SPINOUS_TIP = PROCESS_LANDMARKS
 # Where the numbers stand: relative size, distances and foot of both views, turn and height of the lateral one.
 _SIZE, _VIEWS, _TURN, _HEIGHT, _POSES = 0, {"ap": 1, "lat": 5}, 9, 12, 13
 _HEIGHT_SD_MM = 300.0
@@ -315,10 +317,6 @@ class _Adjustment:
             residuals.append((offset * self._films[view].pixel_spacing_mm / marker.seen_mm).ravel())
         return residuals
 
-    def turned_deg(self, numbers: np.ndarray) -> np.ndarray:
-        """[n] by how much each vertebra is turned against the axes of the room."""
-        return np.degrees(Rotation.from_matrix(self._rotations(numbers)).magnitude())
-
     def lordosis_deg(self, numbers: np.ndarray) -> float:
         """By how much the lowest vertebra leans farther to the front than the uppermost."""
         up = self._rotations(numbers)[:, :, 2]
@@ -392,6 +390,23 @@ def _camera(film: FilmPrior, view: str, numbers: np.ndarray) -> ConeBeam:
     return ConeBeam(source, origin, u_axis, v_axis, film.pixel_spacing_mm, film.size_px)
 
 
+def _refuse_other_view(seen: ViewLandmarks, film: FilmPrior, view: str) -> None:
+    """Raises InputError for landmarks that do not lie as this view shows them: processes side by side, or the spinous process
+    behind the body (as `joint_levels` judges views whose cameras are known).
+    """
+    u = seen.positions_px[..., 0] * (-1 if film.mirrored else 1)
+    across, behind = np.abs(u[:, _LEFT_TIP] - u[:, _RIGHT_TIP]), u[:, _SPINOUS_TIP] - u[:, :2].mean(1)
+    whole = np.isfinite(across) & np.isfinite(behind)
+    if not whole.any():
+        return
+    across, behind = np.median(across[whole]), np.median(behind[whole])
+    if not (across > abs(behind) if view == "ap" else behind > across):
+        raise InputError(
+            f"what is given as the {view} film does not look like one: are the films exchanged, is one of them mirrored, or "
+            "are they taken from nearly one direction?"
+        )
+
+
 def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray) -> None:
     """Raises InputError for what no pair of films of one spine would give."""
     angle = geometry_angle_deg(geometry)
@@ -406,16 +421,6 @@ def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray)
     far = [name for name, value in zip(names, standardised, strict=False) if abs(value) > _FAR_SD]
     if far:
         raise InputError(f"far from what is expected of a person and a room: {', '.join(far)}")
-
-
-def _refuse_turned(turned_deg: np.ndarray) -> None:
-    """Raises InputError where most vertebrae come out back to front or upside down, as of a film that lies mirrored."""
-    turned = float(np.median(turned_deg))
-    if turned > _MOST_TURNED_DEG:
-        raise InputError(
-            f"the vertebrae that both films show together are turned by {turned:.0f} deg, expected a person who stands or lies "
-            "as the films hang: is one of them mirrored or upside down?"
-        )
 
 
 def _doubts_about_fit(misfit: float) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.moved_vertebrae import follow_movement, with_movement
+from lumbar_ext.registration.moved_vertebrae import BESIDE_FOUND_CAMERAS, follow_movement, with_movement
 from lumbar_ext.registration.refined_cameras import FOUND_FROM_FILMS, refine_cameras, with_camera_motions
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
@@ -388,7 +388,8 @@ class RegisterAndLook(Register):
                 motions = result.camera_motions
                 self.progress.note("cameras refined")
             if self.moved:
-                result = follow_movement(inputs.registration, network, self.config, result, max_seconds=limit)
+                expected = BESIDE_FOUND_CAMERAS if inputs.uncalibrated else None
+                result = follow_movement(inputs.registration, network, self.config, result, expected, max_seconds=limit)
                 self.progress.note("movement followed")
             if self.second_look is not None:
                 for looked in self.second_look.passes(inputs, network, self.config, result, limit):

@@ -171,12 +171,12 @@ def test_films_that_fit_each_other_badly_are_told():
         (lambda: seen(room(), spine(1), spine(2, bend_deg=9.0) * [1.0, 1.0, 1.25]), "do not show one spine|far from"),
         (
             lambda: seen(room(), spine(1), spine(1)[:, :, [1, 0, 2]] * [1, -1, 1]),
-            "do not show one spine|far from|apart|parallel",
+            "does not look like one",
         ),
-        (lambda: seen(room(35.0), spine(1)), "do not show one spine|far from|apart|parallel"),
-        (lambda: seen(cameras(20.0), spine(1)), "do not show one spine|far from|apart|parallel"),
-        (lambda: seen(cameras(0.0), spine(1)), "do not show one spine|far from|apart|parallel"),
-        (lambda: (own := seen(room(), spine(1))) | {"lat": mirrored(own["lat"])}, "is one of them mirrored"),
+        (lambda: seen(room(35.0), spine(1)), "does not look like one"),
+        (lambda: seen(cameras(20.0), spine(1)), "does not look like one"),
+        (lambda: seen(cameras(0.0), spine(1)), "does not look like one"),
+        (lambda: (own := seen(room(), spine(1))) | {"lat": mirrored(own["lat"])}, "does not look like one"),
     ],
     ids=[
         "another person",
