@@ -100,6 +100,10 @@ class MeshProjector:
             )
         return uvw
 
+    def window_of(self, vertices_mm: np.ndarray, margin_px: float) -> Window:
+        """The smallest window inside the image that holds a mesh [V, 3] and a margin; see `path_length` for what it raises."""
+        return self.window_around(self.project_with_inverse_depth(vertices_mm)[:, :2], margin_px)
+
     def window_around(self, uv_px: np.ndarray, margin_px: float) -> Window:
         """The smallest window inside the image that holds points uv [..., 2] and a margin; empty if all lie outside."""
         points = np.asarray(uv_px).reshape(-1, 2)
@@ -132,7 +136,7 @@ def add_path_length(
         weight: see `also_to`.
     """
     # What holds the images of the bounding box's corners holds the mesh's.
-    window = projector.window_around(projector.project_with_inverse_depth(surface.box_corners_mm)[:, :2], 1.0)
+    window = projector.window_of(surface.box_corners_mm, 1.0)
     if window.columns == 0 or window.rows == 0:
         return
     path = projector.path_length(surface.vertices_mm, surface.triangles, window)

@@ -23,6 +23,7 @@ LEVEL_COLOURS = {
 
 _LONG_SIDE_PX = 1024  # of the picture
 _LINE_PX = 2.0  # thickness of an outline
+_AROUND_PX = 4.0  # beyond a silhouette: room for half its line, blended
 
 
 def draw_overlay(
@@ -51,10 +52,12 @@ def draw_overlay(
     view = camera.resampled(size_px=size_px, pixel_spacing_mm=spacing_mm)
     projector, centres = MeshProjector(view), {}
     for level, vertices_mm in meshes_mm.items():
-        silhouette = projector.path_length(vertices_mm, triangles) > 0
+        window = projector.window_of(vertices_mm, _AROUND_PX)
+        silhouette = projector.path_length(vertices_mm, triangles, window) > 0
         if silhouette.any():
-            _paint_outline(picture, silhouette, LEVEL_COLOURS[level])
-            centres[level] = ndimage.center_of_mass(silhouette)
+            _paint_outline(picture[window.slices], silhouette, LEVEL_COLOURS[level])
+            row, column = ndimage.center_of_mass(silhouette)
+            centres[level] = row + window.v0, column + window.u0
     image = Image.fromarray(picture.round().astype(np.uint8))
     if sacral_rim_mm is not None:
         rim_px = view.project(sacral_rim_mm)
@@ -81,18 +84,11 @@ def stretched_radiograph(radiograph: np.ndarray, size_px: tuple[int, int]) -> np
 
 def _paint_outline(picture: np.ndarray, silhouette: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Blends an anti-aliased line along the border of a mask into picture [rows, columns, 3], in place."""
-    window = _window_around(silhouette, margin_px=int(_LINE_PX) + 2)
-    inside, part = silhouette[window], picture[window]
-    distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+    distance = ndimage.distance_transform_edt(silhouette) - ndimage.distance_transform_edt(~silhouette)
     # Pixel centres beside the border are 1 px away by this measure, half a pixel in truth.
     opacity = np.clip(_LINE_PX / 2 + 1 - np.abs(distance), 0, 1)[..., None]
-    part *= 1 - opacity
-    part += opacity * np.array(colour, dtype=np.float32)
-
-
-def _window_around(mask: np.ndarray, margin_px: int) -> tuple[slice, slice]:
-    (window,) = ndimage.find_objects(mask.astype(np.uint8))
-    return tuple(slice(max(side.start - margin_px, 0), side.stop + margin_px) for side in window)
+    picture *= 1 - opacity
+    picture += opacity * np.array(colour, dtype=np.float32)
 
 
 def write_sides(image: Image.Image, sides: tuple[str, str]) -> None:

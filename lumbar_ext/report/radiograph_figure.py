@@ -95,9 +95,7 @@ def radiograph_figure(
     spacing_mm = tuple(np.array(camera.pixel_spacing_mm) / shares)
     small = camera.resampled(size_px=size_px, pixel_spacing_mm=spacing_mm)
     projector = MeshProjector(small)
-    outlines = {
-        level: mask_outlines(projector.path_length(vertices, triangles) > 0) for level, vertices in meshes_mm.items()
-    }
+    outlines = {level: _outlines(projector, vertices, triangles) for level, vertices in meshes_mm.items()}
     if sacral_rim_mm is not None:
         outlines["S1"] = [small.project(sacral_rim_mm)]
     # The centre of the first pixel is (0, 0) in both grids.
@@ -109,6 +107,13 @@ def radiograph_figure(
     grey = stretched_radiograph(radiograph, size_px)
     Image.fromarray(grey.round().astype(np.uint8)).save(picture, "JPEG", quality=_JPEG_QUALITY)
     return RadiographFigure(view, size_px, picture.getvalue(), outlines, marks, film_marks(small, meshes_mm, lines))
+
+
+def _outlines(projector: MeshProjector, vertices_mm: np.ndarray, triangles: np.ndarray) -> list[np.ndarray]:
+    """The borders of a mesh's silhouette [N, 2] (u, v) in the picture."""
+    window = projector.window_of(vertices_mm, 1.0)
+    silhouette = projector.path_length(vertices_mm, triangles, window) > 0
+    return [loop + np.array([window.u0, window.v0]) for loop in mask_outlines(silhouette)]
 
 
 def _svg_path(loop: np.ndarray) -> str:

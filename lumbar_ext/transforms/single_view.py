@@ -25,6 +25,7 @@ from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.geometry.cone_beam import ConeBeam
+from lumbar_ext.io.atomic import refuse_unwritable
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import write_nifti_image
@@ -232,10 +233,14 @@ class SaveViewd(Transform):
 
     Args:
         output_dir: folder, made if absent.
+
+    Raises:
+        InputError: if it cannot be made or written to.
     """
 
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = Path(output_dir)
+        refuse_unwritable(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Writes both files; returns the dictionary as it was."""

@@ -250,7 +250,7 @@ def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def doubt_of_spine(seen: DecodedView) -> str:
-    """What is to be said of a picture on which the network places landmarks as unsurely as on noise; empty of any other.
+    """What is to be said of a picture on which the network is as unsure of landmarks as on noise; empty of any other.
 
     The scores of vertebrae do not tell: on noise they are as high as on films. The landmarks' own error scales do: figures in
     the bundle's `docs/README.md`. The network of the first generation tells none.
@@ -264,8 +264,8 @@ def doubt_of_spine(seen: DecodedView) -> str:
     if mean >= _LEAST_SURE:
         return ""
     return (
-        f"is hardly a radiograph of a lumbar spine: the network expects {mean:.0%} of the landmarks within "
-        f"{CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more; do not rely on what was found"
+        f"is no radiograph of a lumbar spine, or one that the network cannot read: it expects {mean:.0%} of the landmarks "
+        f"within {CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more; do not rely on what was found"
     )
 
 

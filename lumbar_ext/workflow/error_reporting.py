@@ -38,6 +38,8 @@ class ExitStatus(IntEnum):
     """By SIGTERM."""
 
 
+_STATISTICS_LOGGER = "monai.handlers.StatsHandler"
+"""Of a handler that prints the traceback of what ends a run, which this module has the last word on."""
 _ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "SupervisedEvaluator")
 
 
@@ -116,6 +118,7 @@ def report_input_errors(when_stopped: str = "no result was written") -> None:
     """
     for name in _ENGINE_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger(_STATISTICS_LOGGER).addFilter(_without_traceback)
     _stop.when_stopped, _stop.asked = when_stopped, None
     sys.excepthook = _report
     if threading.current_thread() is threading.main_thread():
@@ -125,6 +128,11 @@ def report_input_errors(when_stopped: str = "no result was written") -> None:
         ):
             if signal.getsignal(number) is handler:
                 signal.signal(number, own)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A filter of a logger: leaves out what tells of an exception."""
+    return not record.exc_info
 
 
 @dataclass

@@ -141,6 +141,7 @@ def test_a_window_is_a_cutout(cameras):
     projector = MeshProjector(cameras["lat"])
     vertices, triangles, _ = turned(trimesh.creation.icosphere(subdivisions=3, radius=30))
     window = projector.window_around(cameras["lat"].project(vertices), margin_px=3)
+    assert projector.window_of(vertices, margin_px=3) == window
     whole = projector.path_length(vertices, triangles)
     np.testing.assert_allclose(projector.path_length(vertices, triangles, window), whole[window.slices], atol=2e-3)
     outside = whole.copy()

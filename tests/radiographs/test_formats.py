@@ -155,6 +155,7 @@ def write_cut(path, source, fraction):
         ("volume.nii", write_volume, r"shape \(4, 5, 3\)"),
         ("nan.nii", lambda path: write_float(path, np.nan), "1 of 600 pixels are NaN or infinite"),
         ("inf.nii", lambda path: write_float(path, np.inf), "1 of 600 pixels are NaN or infinite"),
+        ("tiny.nii", lambda path: write_nifti_image(path, RAMP.astype(float), (1e-6, 0.1)), "expected 0.01 to 10 mm"),
         ("flat.png", lambda path: write_png(path, np.full((9, 9), 5, np.uint8)), "every pixel has the value 5"),
         ("thin.png", lambda path: write_png(path, RAMP[:1]), r"shape \(1, 20\)"),
     ],

@@ -117,6 +117,11 @@ def test_results_that_lie_beside_the_radiographs_are_no_radiographs(folder):
     assert [item["name"] for item in items] == ["a", "b", "c_decomposition"]
 
 
+def test_a_file_in_place_of_the_output_folder_is_named_before_any_work(radiograph):
+    with pytest.raises(InputError, match=r"spine\.nii\.gz: not usable as output folder"):
+        SaveViewd(radiograph)
+
+
 def test_nothing_to_do_is_an_error(tmp_path):
     (tmp_path / "none").mkdir()
     for name, message in (("nowhere", "no such folder"), ("none", "holds no radiograph")):
