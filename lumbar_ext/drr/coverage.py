@@ -46,9 +46,8 @@ def cover_pixels(uvw, triangles, orientation, u0, v0, depth):
     first = np.zeros(triangles.shape[0] + 1, np.int64)
     pixels = np.empty(4 * triangles.shape[0] + 64, np.int32)
     areas, shares = np.empty(len(pixels), np.float32), np.empty((len(pixels), 2), np.float32)
-    left, other_left = np.empty((_CORNERS, 2)), np.empty((_CORNERS, 2))
-    strip, other_strip = np.empty((_CORNERS, 2)), np.empty((_CORNERS, 2))
-    piece, place, count, third = np.empty((_CORNERS, 2)), np.empty(3), 0, np.float32(1.0 / 3.0)
+    polygons, left, other_left, strip, other_strip, piece = np.empty((5, _CORNERS, 2)), 0, 1, 2, 3, 4
+    place, count, third = np.empty(3), 0, np.float32(1.0 / 3.0)
     for t in range(triangles.shape[0]):
         first[t] = count
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -73,30 +72,31 @@ def cover_pixels(uvw, triangles, orientation, u0, v0, depth):
             shares[count, 0], shares[count, 1] = third, third
             count += 1
             continue
-        left[0, 0], left[0, 1], left[1, 0], left[1, 1], left[2, 0], left[2, 1] = xa, ya, xb, yb, xc, yc
+        polygons[left, 0, 0], polygons[left, 1, 0], polygons[left, 2, 0] = xa, xb, xc
+        polygons[left, 0, 1], polygons[left, 1, 1], polygons[left, 2, 1] = ya, yb, yc
         if row < 0:
-            _, n_left = _cut(left, n_left, 1, 0.0, piece, other_left)
+            _, n_left = _cut(polygons, left, n_left, 1, 0.0, piece, other_left)
             left, other_left = other_left, left
             row = 0
         for y in range(row, min(end_row, rows)):
             if y + 1 < end_row:
-                n_strip, n_left = _cut(left, n_left, 1, y + 1.0, strip, other_left)
+                n_strip, n_left = _cut(polygons, left, n_left, 1, y + 1.0, strip, other_left)
                 left, other_left = other_left, left
             else:
-                n_strip = _copied(left, n_left, strip)
-            low, high = _range(strip, n_strip)
+                n_strip = _copied(polygons, left, n_left, strip)
+            low, high = _range(polygons, strip, n_strip)
             column, end_column = math.floor(low), math.ceil(high)
             if column < 0:
-                _, n_strip = _cut(strip, n_strip, 0, 0.0, piece, other_strip)
+                _, n_strip = _cut(polygons, strip, n_strip, 0, 0.0, piece, other_strip)
                 strip, other_strip = other_strip, strip
                 column = 0
             for x in range(column, min(end_column, columns)):
                 if x + 1 < end_column:
-                    n_piece, n_strip = _cut(strip, n_strip, 0, x + 1.0, piece, other_strip)
+                    n_piece, n_strip = _cut(polygons, strip, n_strip, 0, x + 1.0, piece, other_strip)
                     strip, other_strip = other_strip, strip
-                    _measure(piece, n_piece, place)
+                    _measure(polygons, piece, n_piece, place)
                 else:
-                    _measure(strip, n_strip, place)
+                    _measure(polygons, strip, n_strip, place)
                 if place[0] < _LEAST_AREA:
                     continue
                 share_a = ((xb - place[1]) * (yc - place[2]) - (xc - place[1]) * (yb - place[2])) / double_area
@@ -119,61 +119,69 @@ def _twice(array):
 
 
 @numba.njit(inline="always")
-def _cut(polygon, count, axis, value, low, high):
-    """Cuts a convex polygon at a coordinate into the parts below and above; returns their numbers of corners."""
+def _cut(polygons, polygon, count, axis, value, low, high):
+    """Cuts a convex polygon at a coordinate into the parts below and above; returns their numbers of corners.
+
+    Every corner and crossing is written to both parts and counted where it belongs: branches that depend on the data cost
+    more than what is written in vain.
+
+    Args:
+        polygons: [n, corners, 2] room for polygons.
+        polygon, count: the place of the one to be cut, and its number of corners.
+        axis, value: 0 for a column, 1 for a row, and where it is cut.
+        low, high: places of the parts.
+    """
     n_low, n_high, across = 0, 0, 1 - axis
-    before = count - 1
-    from_before = polygon[before, axis] - value
+    before, before_across = polygons[polygon, count - 1, axis] - value, polygons[polygon, count - 1, across]
     for i in range(count):
-        from_here = polygon[i, axis] - value
-        if (from_before < 0.0 and from_here > 0.0) or (from_before > 0.0 and from_here < 0.0):
-            share = from_before / (from_before - from_here)
-            crossing = polygon[before, across] + share * (polygon[i, across] - polygon[before, across])
-            low[n_low, axis], low[n_low, across] = value, crossing
-            high[n_high, axis], high[n_high, across] = value, crossing
-            n_low += 1
-            n_high += 1
-        if from_here <= 0.0:
-            low[n_low, 0], low[n_low, 1] = polygon[i, 0], polygon[i, 1]
-            n_low += 1
-        if from_here >= 0.0:
-            high[n_high, 0], high[n_high, 1] = polygon[i, 0], polygon[i, 1]
-            n_high += 1
-        before, from_before = i, from_here
+        here, here_across = polygons[polygon, i, axis], polygons[polygon, i, across]
+        beyond = here - value
+        crossing = before_across + before / (before - beyond) * (here_across - before_across)
+        crosses = before * beyond < 0.0
+        polygons[low, n_low, axis], polygons[low, n_low, across] = value, crossing
+        polygons[high, n_high, axis], polygons[high, n_high, across] = value, crossing
+        n_low += crosses
+        n_high += crosses
+        polygons[low, n_low, axis], polygons[low, n_low, across] = here, here_across
+        polygons[high, n_high, axis], polygons[high, n_high, across] = here, here_across
+        n_low += beyond <= 0.0
+        n_high += beyond >= 0.0
+        before, before_across = beyond, here_across
     return n_low, n_high
 
 
 @numba.njit(inline="always")
-def _copied(polygon, count, target):
-    """Copies a polygon to target; returns its number of corners."""
+def _copied(polygons, polygon, count, target):
+    """Copies a polygon to another place; returns its number of corners."""
     for i in range(count):
-        target[i, 0], target[i, 1] = polygon[i, 0], polygon[i, 1]
+        polygons[target, i, 0], polygons[target, i, 1] = polygons[polygon, i, 0], polygons[polygon, i, 1]
     return count
 
 
 @numba.njit(inline="always")
-def _range(polygon, count):
+def _range(polygons, polygon, count):
     """The smallest and the largest column of a polygon."""
     low, high = np.inf, -np.inf
     for i in range(count):
-        low, high = min(low, polygon[i, 0]), max(high, polygon[i, 0])
+        low, high = min(low, polygons[polygon, i, 0]), max(high, polygons[polygon, i, 0])
     return low, high
 
 
 @numba.njit(inline="always")
-def _measure(polygon, count, place):
+def _measure(polygons, polygon, count, place):
     """Fills place [3] with the area of a convex polygon and its centroid."""
     doubled, x, y = 0.0, 0.0, 0.0
+    x0, y0 = polygons[polygon, 0, 0], polygons[polygon, 0, 1]
     for i in range(1, count - 1):
-        ax, ay = polygon[i, 0] - polygon[0, 0], polygon[i, 1] - polygon[0, 1]
-        bx, by = polygon[i + 1, 0] - polygon[0, 0], polygon[i + 1, 1] - polygon[0, 1]
+        ax, ay = polygons[polygon, i, 0] - x0, polygons[polygon, i, 1] - y0
+        bx, by = polygons[polygon, i + 1, 0] - x0, polygons[polygon, i + 1, 1] - y0
         part = ax * by - bx * ay
         doubled += part
         x += part * (ax + bx)
         y += part * (ay + by)
     place[0] = 0.5 * abs(doubled)
     if place[0] >= _LEAST_AREA:
-        place[1], place[2] = polygon[0, 0] + x / (3.0 * doubled), polygon[0, 1] + y / (3.0 * doubled)
+        place[1], place[2] = x0 + x / (3.0 * doubled), y0 + y / (3.0 * doubled)
 
 
 @compiled(error_model="numpy")

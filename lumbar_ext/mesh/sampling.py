@@ -13,11 +13,9 @@ def farthest_points(points, count, first=0):
     chosen = np.full(count, first, dtype=np.int64)
     nearest = np.full(len(points), np.inf)
     for i in range(1, count):
-        farthest = 0
+        farthest, x, y, z = 0, points[chosen[i - 1], 0], points[chosen[i - 1], 1], points[chosen[i - 1], 2]
         for j in range(len(points)):
-            squared = 0.0
-            for axis in range(3):
-                squared += (points[j, axis] - points[chosen[i - 1], axis]) ** 2
+            squared = (points[j, 0] - x) ** 2 + (points[j, 1] - y) ** 2 + (points[j, 2] - z) ** 2
             nearest[j] = min(nearest[j], squared)
             if nearest[j] > nearest[farthest]:
                 farthest = j

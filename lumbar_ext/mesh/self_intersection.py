@@ -99,25 +99,21 @@ def _crossing_pairs(vertices, triangles):
             origin[axis] = low[small, axis].min()
             shape[axis] = int((low[small, axis].max() - origin[axis]) / size) + 1
     # Each triangle lies in the cell of its lower corner: one that it meets lies at most one cell farther in each direction.
-    first, following = np.full(shape[0] * shape[1] * shape[2], -1), np.full(count, -1)
-    cell = np.empty(3, np.int64)
+    # It is compared with those that were put into the cells before it, so that no pair comes twice.
+    first, following = np.full((shape[0], shape[1], shape[2]), -1), np.full(count, -1)
     for t in small:
-        place = 0
-        for axis in range(3):
-            place = place * shape[axis] + int((low[t, axis] - origin[axis]) / size)
-        following[t] = first[place]
-        first[place] = t
-    for t in small:
-        for axis in range(3):
-            cell[axis] = int((low[t, axis] - origin[axis]) / size)
-        for x in range(max(cell[0] - 1, 0), min(cell[0] + 2, shape[0])):
-            for y in range(max(cell[1] - 1, 0), min(cell[1] + 2, shape[1])):
-                for z in range(max(cell[2] - 1, 0), min(cell[2] + 2, shape[2])):
-                    other = first[(x * shape[1] + y) * shape[2] + z]
+        x0 = int((low[t, 0] - origin[0]) / size)
+        y0 = int((low[t, 1] - origin[1]) / size)
+        z0 = int((low[t, 2] - origin[2]) / size)
+        for x in range(max(x0 - 1, 0), min(x0 + 2, shape[0])):
+            for y in range(max(y0 - 1, 0), min(y0 + 2, shape[1])):
+                for z in range(max(z0 - 1, 0), min(z0 + 2, shape[2])):
+                    other = first[x, y, z]
                     while other >= 0:
-                        if other > t and _boxes_meet(low, high, t, other) and _cross(vertices, triangles, t, other):
+                        if _boxes_meet(low, high, t, other) and _cross(vertices, triangles, t, other):
                             found, n_found = _noted(found, n_found, t, other)
                         other = following[other]
+        following[t], first[x0, y0, z0] = first[x0, y0, z0], t
     return found[:n_found]
 
 

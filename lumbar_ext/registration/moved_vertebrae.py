@@ -122,9 +122,14 @@ def follow_movement(
     return result
 
 
-def with_movement(result: RegistrationResult) -> RegistrationResult:
+def with_movement(result: RegistrationResult, cameras_found: bool = False) -> RegistrationResult:
     """The result of `follow_movement` with a warning that says how far the vertebrae moved between the exposures, or that they
     were not followed.
+
+    Args:
+        result: of the registration.
+        cameras_found: whether the cameras were found from the same films: a person who moved as a whole looks like another
+            place of the lateral camera.
     """
     fits = [fit for fit in result.vertebrae.values() if VIEW in fit.motions]
     if not fits:
@@ -139,4 +144,6 @@ def with_movement(result: RegistrationResult) -> RegistrationResult:
         f"to {own_mm:.1f} mm more; side and lateral bend of vertebrae are those of the AP exposure, front and flexion to each "
         "other those of the lateral one, and values with T12 or S1 take these for not moved"
     )
+    if cameras_found:
+        text += "; what the person moved as a whole went into the cameras, which were found from the same films"
     return replace(result, warnings=(*result.warnings, text))

@@ -33,6 +33,10 @@ _ANGLES_DEG = (50.0, 130.0)  # between the films of an AP and a lateral view, ho
 _ROBUST_FROM = 1.5  # standard deviations, from which on a residual counts linearly
 _LEVEL_APART_MM = 15.0
 """Half the height of a lumbar level: how far apart the rays of T12 or S1 pass where the films count differently."""
+_UNUSUAL_SD = 1.5
+"""From its prior, from which on a film's magnification is said to be unusual: rooms of 1.11 to 1.5 times stay below."""
+_MOST_TURNED_DEG = 90.0
+"""Of a vertebra from how people stand in the room: one that bends or lies askew turns by less; beyond it front is back."""
 _FAR_SD = 4.0  # from its prior, where nothing measured lies any more
 
 
@@ -122,6 +126,21 @@ class SelfCalibration:
     doubts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Magnification:
+    """Of the spine on a film.
+
+    Args:
+        times: as the adjustment found it.
+        expected: by the distances that were stated or are usual.
+        off_sd: the first over the second, in standard deviations of what is known of the distances.
+    """
+
+    times: float
+    expected: float
+    off_sd: float
+
+
 def self_calibrate(
     landmarks: Mapping[str, ViewLandmarks],
     means_mm: Sequence[np.ndarray],
@@ -156,14 +175,23 @@ def self_calibrate(
     misfit = float(np.sqrt((robust * residuals**2)[: adjustment.n_seen].sum() / max(adjustment.n_seen / 2, 1)))
     geometry = adjustment.geometry(numbers)
     _refuse(geometry, misfit, numbers / adjustment.prior_sd)
-    size_sd = adjustment.size_sd(numbers, covariance)
+    _refuse_turned(adjustment.turned_deg(numbers))
+    magnified = {} if marker is not None else adjustment.magnifications(numbers)
+    # What is known of the distances says less of the scale the more the films contradict it.
+    off_sd = max((abs(own.off_sd) for own in magnified.values()), default=0.0)
+    size_sd = adjustment.size_sd(numbers, covariance) * float(np.hypot(1.0, off_sd))
     return SelfCalibration(
         geometry,
         (geometry_angle_deg(geometry), float(np.degrees(np.sqrt(covariance[_TURN + 2, _TURN + 2])))),
         size_sd,
         adjustment.scale_from(size_sd),
         misfit,
-        (*_doubts_about_fit(misfit), *(() if anchors_px is None else _doubts_about_levels(geometry, anchors_px))),
+        (
+            *_doubts_about_fit(misfit),
+            *_doubts_about_magnification(magnified),
+            *_doubts_about_lordosis(adjustment.lordosis_deg(numbers)),
+            *(() if anchors_px is None else _doubts_about_levels(geometry, anchors_px)),
+        ),
     )
 
 
@@ -287,6 +315,32 @@ class _Adjustment:
             residuals.append((offset * self._films[view].pixel_spacing_mm / marker.seen_mm).ravel())
         return residuals
 
+    def turned_deg(self, numbers: np.ndarray) -> np.ndarray:
+        """[n] by how much each vertebra is turned against the axes of the room."""
+        return np.degrees(Rotation.from_matrix(self._rotations(numbers)).magnitude())
+
+    def lordosis_deg(self, numbers: np.ndarray) -> float:
+        """By how much the lowest vertebra leans farther to the front than the uppermost."""
+        up = self._rotations(numbers)[:, :, 2]
+        forward_deg = np.degrees(np.arctan2(up[:, 0], up[:, 2]))
+        return float(forward_deg[-1] - forward_deg[0])
+
+    def _rotations(self, numbers: np.ndarray) -> np.ndarray:
+        """[n, 3, 3] of the vertebrae in the room."""
+        poses = numbers[_POSES : _POSES + 6 * len(self._levels)].reshape(-1, 6)
+        return self._base[:, :3, :3] @ Rotation.from_rotvec(poses[:, :3]).as_matrix()
+
+    def magnifications(self, numbers: np.ndarray) -> dict[str, Magnification]:
+        """Of the spine on each film."""
+        middle_mm, found = self._points(numbers).mean((0, 1)), {}
+        for view in VIEWS:
+            film, camera = self._films[view], _camera(self._films[view], view, numbers)
+            (detector, detector_sd), (person, person_sd) = film.source_detector_mm, film.source_person_mm
+            times = abs(float(camera.magnification(middle_mm)[0]))
+            sd = np.hypot(detector_sd / detector, person_sd / person)
+            found[view] = Magnification(times, detector / person, float(np.log(times * person / detector) / sd))
+        return found
+
     def scale_from(self, size_sd: float) -> str:
         """What decides the scale."""
         if self._marker is not None:
@@ -312,9 +366,8 @@ class _Adjustment:
         count = len(self._levels)
         poses = numbers[_POSES : _POSES + 6 * count].reshape(count, 6)
         own = numbers[_POSES + 6 * count : len(numbers) - self._n_marker].reshape(self._means.shape)
-        turned = Rotation.from_rotvec(poses[:, :3]).as_matrix()
         shapes = (1 + numbers[_SIZE]) * (self._means + own)
-        placed = np.einsum("nij,nkj->nki", self._base[:, :3, :3] @ turned, shapes)
+        placed = np.einsum("nij,nkj->nki", self._rotations(numbers), shapes)
         return placed + (self._base[:, :3, 3] + poses[:, 3:])[:, None]
 
 
@@ -355,6 +408,16 @@ def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray)
         raise InputError(f"far from what is expected of a person and a room: {', '.join(far)}")
 
 
+def _refuse_turned(turned_deg: np.ndarray) -> None:
+    """Raises InputError where most vertebrae come out back to front or upside down, as of a film that lies mirrored."""
+    turned = float(np.median(turned_deg))
+    if turned > _MOST_TURNED_DEG:
+        raise InputError(
+            f"the vertebrae that both films show together are turned by {turned:.0f} deg, expected a person who stands or lies "
+            "as the films hang: is one of them mirrored or upside down?"
+        )
+
+
 def _doubts_about_fit(misfit: float) -> tuple[str, ...]:
     """Whether the films fit each other worse than those of one person usually do."""
     if misfit <= _DOUBTFUL_MISFIT:
@@ -363,6 +426,27 @@ def _doubts_about_fit(misfit: float) -> tuple[str, ...]:
         f"the landmarks of the films fit each other worse than usual ({misfit:.2f} standard deviations, usual: below "
         f"{_DOUBTFUL_MISFIT:g}): are they of one person, who did not move in between, with the same vertebrae named alike, and "
         "neither mirrored?",
+    )
+
+
+def _doubts_about_magnification(magnified: Mapping[str, Magnification]) -> tuple[str, ...]:
+    """Films that show people of usual size otherwise than the distances would."""
+    return tuple(
+        f"the {view} film seems to magnify the spine {own.times:.2f} times, where the distances that were stated, or are "
+        f"usual, give {own.expected:.2f}: state those of this film, or check them and its pixel spacing; lengths are known "
+        "less well for that"
+        for view, own in magnified.items()
+        if abs(own.off_sd) > _UNUSUAL_SD
+    )
+
+
+def _doubts_about_lordosis(lordosis_deg: float) -> tuple[str, ...]:
+    """Whether the lumbar spine is bent the other way than people's, as a mirrored lateral film shows it."""
+    if lordosis_deg >= 0:
+        return ()
+    return (
+        f"the lumbar spine bends forwards by {-lordosis_deg:.0f} deg, as a person's who stoops, or as any does on a "
+        "lateral film that lies mirrored: the front belongs on its left",
     )
 
 

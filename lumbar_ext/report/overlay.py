@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from lumbar_ext.drr import path_length
+from lumbar_ext.drr import MeshProjector
 from lumbar_ext.geometry import Camera
 from lumbar_ext.report.film_marks import film_marks
 
@@ -49,9 +49,9 @@ def draw_overlay(
     spacing_mm = tuple(s * n / m for s, n, m in zip(camera.pixel_spacing_mm, camera.size_px, size_px, strict=True))
     picture = np.repeat(stretched_radiograph(radiograph, size_px)[..., None], 3, axis=-1)
     view = camera.resampled(size_px=size_px, pixel_spacing_mm=spacing_mm)
-    centres = {}
+    projector, centres = MeshProjector(view), {}
     for level, vertices_mm in meshes_mm.items():
-        silhouette = path_length(vertices_mm, triangles, view) > 0
+        silhouette = projector.path_length(vertices_mm, triangles) > 0
         if silhouette.any():
             _paint_outline(picture, silhouette, LEVEL_COLOURS[level])
             centres[level] = ndimage.center_of_mass(silhouette)

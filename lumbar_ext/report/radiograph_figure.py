@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lumbar_ext.drr import path_length
+from lumbar_ext.drr import MeshProjector
 from lumbar_ext.geometry import Camera
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
@@ -94,8 +94,9 @@ def radiograph_figure(
     shares = np.array(size_px) / np.array(camera.size_px)
     spacing_mm = tuple(np.array(camera.pixel_spacing_mm) / shares)
     small = camera.resampled(size_px=size_px, pixel_spacing_mm=spacing_mm)
+    projector = MeshProjector(small)
     outlines = {
-        level: mask_outlines(path_length(vertices, triangles, small) > 0) for level, vertices in meshes_mm.items()
+        level: mask_outlines(projector.path_length(vertices, triangles) > 0) for level, vertices in meshes_mm.items()
     }
     if sacral_rim_mm is not None:
         outlines["S1"] = [small.project(sacral_rim_mm)]

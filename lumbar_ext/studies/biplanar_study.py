@@ -122,6 +122,7 @@ def read_study(
         *_identity_doubts(radiographs),
         *_position_doubts(radiographs),
         *_orientation_doubts(radiographs, geometry, name),
+        *_beam_doubts(geometry, name),
     ]
     for doubt in doubts:
         warnings.warn(doubt, stacklevel=2)
@@ -188,6 +189,22 @@ def _position_doubts(radiographs: dict[str, Radiograph]) -> list[str]:
         for view, other in (("ap", "lat"), ("lat", "ap"))
         if known[view] in fitting[other]
     ]
+
+
+def _beam_doubts(geometry: BiplanarGeometry, calibration: str) -> list[str]:
+    """Cameras whose source does not stand in front of the film: of a slot scan, of its columns."""
+    doubts = []
+    for view in VIEWS:
+        camera = geometry[view]
+        last = np.array(camera.size_px) - 1
+        beyond = np.maximum(-camera.principal_point_px, camera.principal_point_px - last) * camera.pixel_spacing_mm
+        outside_mm = float(beyond[0] if camera.source_moves else beyond.max())
+        if outside_mm > 0:
+            doubts.append(
+                f"{calibration}: the perpendicular from the source of the {view} view meets its plane {outside_mm:.0f} mm "
+                "outside the film: well if the film was cut out of a larger one, else the calibration is not that of this film"
+            )
+    return doubts
 
 
 def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGeometry, cameras: str) -> list[str]:

@@ -85,7 +85,10 @@ def show_warning(message: Warning | str, category: type, *_: object, **__: objec
 
 def is_shown(text: str) -> bool:
     """Whether who reads standard output has read this warning: it was shown, and both streams end in one place."""
-    return text in _shown and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    try:
+        return text in _shown and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except OSError:  # a stream that is no file, as a notebook's
+        return False
 
 
 def start_run(when_stopped: str = "no result was written") -> None:

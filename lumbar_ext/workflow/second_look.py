@@ -395,7 +395,7 @@ class RegisterAndLook(Register):
                     self.progress.note(f"second look {len(looked.looks)}")
                     result = looked
         result = _with_unseen(with_camera_motions(result, motions) if motions else result, inputs)
-        return with_movement(result) if self.moved else result
+        return with_movement(result, inputs.uncalibrated) if self.moved else result
 
 
 def _with_unseen(result: RegistrationResult, inputs: LookInput) -> RegistrationResult:

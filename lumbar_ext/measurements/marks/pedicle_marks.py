@@ -70,29 +70,30 @@ def _narrowest(surface: WalkableSurface, centre_mm: np.ndarray) -> tuple[Cut, np
     forward = np.array([_AIM_AHEAD_MM, -centre_mm[1], 0.0])
     forward /= np.linalg.norm(forward)
 
-    def section(parameters: np.ndarray) -> tuple[float, Cut | None, np.ndarray]:
-        across, rise, offset = parameters
-        if max(abs(across), abs(rise)) > _MAX_TURN_RAD or abs(offset) > _MAX_OFFSET_MM:
-            return np.inf, None, forward
-        axis = _turned(forward, across, rise)
-        cut = _section(surface, centre_mm + offset * axis, axis)
-        return (np.inf if cut is None else float(section_area_mm2(cut.points_mm, axis))), cut, axis
+    best, place, step = (np.inf, None, forward), np.zeros(3), 1.0
 
-    candidates = [(section(np.array(start)), np.array(start)) for start in _STARTS]
-    best, place = min(candidates, key=lambda pair: pair[0][0])
-    step = 1.0
+    def smaller(trials: list[np.ndarray]) -> bool:
+        """Whether one of the trials has a smaller section than the best so far, and becomes the best."""
+        nonlocal best, place
+        before = place
+        for across, rise, offset in trials:
+            if max(abs(across), abs(rise)) > _MAX_TURN_RAD or abs(offset) > _MAX_OFFSET_MM:
+                continue
+            axis = _turned(forward, across, rise)
+            found = _section(surface, centre_mm + offset * axis, axis, best[0])
+            if found is not None:
+                best, place = (*found, axis), np.array([across, rise, offset])
+        return place is not before
+
+    smaller([np.array(start) for start in _STARTS])
     while np.isfinite(best[0]) and step >= _LAST_SHARE:
-        trials = [place + sign * step * row for row in np.diag(_FIRST_STEP) for sign in (1, -1)]
-        tried, trial = min(((section(trial), trial) for trial in trials), key=lambda pair: pair[0][0])
-        if tried[0] < best[0]:
-            best, place = tried, trial
-        else:
+        if not smaller([place + sign * step * row for row in np.diag(_FIRST_STEP) for sign in (1, -1)]):
             step /= 2
     return None if best[1] is None else (best[1], best[2])
 
 
 def _turned(forward: np.ndarray, across_rad: float, rise_rad: float) -> np.ndarray:
-    left = np.cross([0.0, 0.0, 1.0], forward)
+    left = np.array([-forward[1], forward[0], 0.0])
     axis = forward + np.tan(across_rad) * left + np.tan(rise_rad) * np.array([0.0, 0.0, 1.0])
     return axis / np.linalg.norm(axis)
 
@@ -117,8 +118,10 @@ def _vector_area(points_mm: np.ndarray) -> np.ndarray:
     return np.cross(p, np.roll(p, -1, axis=-2)).sum(-2) / 2
 
 
-def _section(surface: WalkableSurface, centre_mm: np.ndarray, axis: np.ndarray) -> Cut | None:
-    """The closed outline around a point, in the plane across the axis."""
+def _section(
+    surface: WalkableSurface, centre_mm: np.ndarray, axis: np.ndarray, below_mm2: float
+) -> tuple[float, Cut] | None:
+    """Area and closed outline around a point, in the plane across the axis; None where the area is no smaller than asked."""
     up = np.array([0.0, 0.0, 1.0]) - axis[2] * axis
     hits = surface.line_hits(centre_mm, up)
     above = [hit for hit in hits if hit.distance_mm > 0]
@@ -127,8 +130,12 @@ def _section(surface: WalkableSurface, centre_mm: np.ndarray, axis: np.ndarray) 
     cut = surface.walk(above[0], axis, np.cross(axis, up))
     if not cut.closed or len(cut.points_mm) < 4:
         return None
+    area_mm2 = float(section_area_mm2(cut.points_mm, axis))
+    # First what is quick and refuses most.
+    if not area_mm2 < below_mm2 or not surrounds(cut.points_mm, centre_mm, axis):
+        return None
     perimeter = np.linalg.norm(np.diff(cut.points_mm, axis=0, append=cut.points_mm[:1]), axis=1).sum()
-    return cut if perimeter <= _MAX_PERIMETER_MM and surrounds(cut.points_mm, centre_mm, axis) else None
+    return (area_mm2, cut) if perimeter <= _MAX_PERIMETER_MM else None
 
 
 def surrounds(points_mm: np.ndarray, centre_mm: np.ndarray, normal: np.ndarray) -> bool:

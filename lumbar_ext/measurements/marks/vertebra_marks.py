@@ -56,7 +56,7 @@ class VertebraMarks:
         return used, replace(self, marks=marks)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MarkedVertebra:
     """Positions of a vertebra's marks, for one shape or for many at once (leading axes).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -55,6 +56,7 @@ class Endplate:
         return np.abs(dot(np.cross(p, np.roll(p, -1, axis=-2)).sum(-2), self.up)) / 2
 
 
+@lru_cache(maxsize=2 * 7)  # both of L1 to L6 and S1: some eighty values of a spine ask for the same ones
 def endplate(vertebra: MarkedVertebra, side: Side) -> Endplate:
     """An endplate of a marked vertebra.
 

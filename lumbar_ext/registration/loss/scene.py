@@ -91,7 +91,7 @@ class Scene:
         """`path_lengths` of every vertebra; those of the last two scenes are kept, a start and an end are asked for often."""
         key = np.concatenate(parameters).tobytes()
         if key not in self._rendered:
-            lengths = [self.path_lengths(i, p) for i, p in enumerate(parameters)]
+            lengths = list(self.run(self.path_lengths, range(len(parameters)), parameters))
             self._rendered = dict([*self._rendered.items()][-1:]) | {key: lengths}
         return self._rendered[key]
 

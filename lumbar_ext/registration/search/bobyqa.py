@@ -68,7 +68,7 @@ class BobyqaBlocks(Optimiser):
     stages: tuple[BlockStage, ...] = BOBYQA_STAGES
 
     def _minimise(
-        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
+        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record, run: Callable
     ) -> tuple[list[np.ndarray], StopReason]:
         if problem.images.view_fields is not None:
             raise InputError("view_fields cannot be fitted vertebra by vertebra: set it to null with BobyqaBlocks")
@@ -104,7 +104,7 @@ class BobyqaJoint(Optimiser):
     max_evaluations: int = 60_000
 
     def _minimise(
-        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
+        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record, run: Callable
     ) -> tuple[list[np.ndarray], StopReason]:
         size = POSE_SIZE + problem.vertebrae[0].shape.n_model_modes
         surfaces = stage_surfaces(problem, parameters, size - POSE_SIZE, self.mesh_vertices)

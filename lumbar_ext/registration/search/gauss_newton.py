@@ -10,7 +10,6 @@ import numpy as np
 
 from lumbar_ext.registration.loss.linearisation import Lineariser, QuadraticModel
 from lumbar_ext.registration.loss.stage_surfaces import stage_surfaces
-from lumbar_ext.registration.loss.threads import thread_map
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import Curvature, StopReason
@@ -87,18 +86,16 @@ class GaussNewton(Optimiser):
     threads: int | None = None
 
     def _minimise(
-        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
+        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record, run: Callable
     ) -> tuple[list[np.ndarray], StopReason]:
-        with thread_map(self.threads) as run:
-            search = _Search(problem, self.initial_damping, record, run)
-            if problem.starts_near:
-                return search.pass_through(self.stages[-1:], parameters), search.reason
-            coarse = self.stages[: self.restart_after]
-            parameters = search.pass_through(coarse, parameters)
-            if coarse:
-                parameters = search.second_chances(coarse, parameters)
-            parameters = search.pass_through(self.stages[self.restart_after :], parameters, coarse[-1:])
-        return parameters, search.reason
+        search = _Search(problem, self.initial_damping, record, run)
+        if problem.starts_near:
+            return search.pass_through(self.stages[-1:], parameters), search.reason
+        coarse = self.stages[: self.restart_after]
+        parameters = search.pass_through(coarse, parameters)
+        if coarse:
+            parameters = search.second_chances(coarse, parameters)
+        return search.pass_through(self.stages[self.restart_after :], parameters, coarse[-1:]), search.reason
 
 
 class _Search:

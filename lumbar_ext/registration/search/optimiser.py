@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
 from lumbar_ext.registration.loss.linearisation import Lineariser
+from lumbar_ext.registration.loss.threads import thread_map
 from lumbar_ext.registration.parameters import POSE_SIZE
 from lumbar_ext.registration.problem import RegistrationProblem
 from lumbar_ext.registration.result import RegistrationResult, StopReason
@@ -15,7 +17,13 @@ from lumbar_ext.registration.search.record import Record, ReportProgress
 
 
 class Optimiser(ABC):
-    """Places the vertebrae of a problem."""
+    """Places the vertebrae of a problem.
+
+    Attributes:
+        threads: that work at once, as many as there are processors by default.
+    """
+
+    threads: int | None = None
 
     def run(
         self, problem: RegistrationProblem, progress: ReportProgress | None = None, max_seconds: float | None = None
@@ -35,20 +43,21 @@ class Optimiser(ABC):
         """
         record = Record(progress, max_seconds)
         start = start_parameters(problem)
-        losses = Lineariser(problem)
-        losses.scene.predictions(start)  # refuses what cannot be rendered
-        parameters, reason = self._minimise(problem, [p.copy() for p in start], record)
-        end = losses.losses(parameters)
-        before = losses.losses(start, problem.regularisation(end.images))
-        if not end.total <= before.total:
-            parameters, end = start, before
-        return assembled_result(problem, losses.scene, start, parameters, (before, end), record, reason)
+        with thread_map(self.threads) as run:
+            losses = Lineariser(problem, run=run)
+            losses.scene.predictions(start)  # refuses what cannot be rendered
+            parameters, reason = self._minimise(problem, [p.copy() for p in start], record, run)
+            end = losses.losses(parameters)
+            before = losses.losses(start, problem.regularisation(end.images))
+            if not end.total <= before.total:
+                parameters, end = start, before
+            return assembled_result(problem, losses.scene, start, parameters, (before, end), record, reason)
 
     @abstractmethod
     def _minimise(
-        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record
+        self, problem: RegistrationProblem, parameters: list[np.ndarray], record: Record, run: Callable
     ) -> tuple[list[np.ndarray], StopReason]:
-        """The best parameters found and why the search ended."""
+        """The best parameters found and why the search ended; `run` is `map`, or that of a pool of threads."""
 
 
 def start_parameters(problem: RegistrationProblem) -> list[np.ndarray]:
