@@ -1,14 +1,15 @@
 """What finding the cameras from the films themselves costs, on studies of a cohort with known truth.
 
     lumbar-ext simulate --output_dir COHORT --n 12 --seed 0 --split validation
-    python benchmarks/self_calibration.py COHORT --n 12 --known_to_mm 20 [--network] [--marker_mm 100]
+    python benchmarks/self_calibration.py COHORT --n 12 --known_to_mm 20 [--network] [--marker_mm 100] [--lat_mm 1500 850]
 
 With `--network` the landmarks are those that the network sees on the films, as `lumbar-ext calibrate-films` takes them. Else
 they are the true ones with normal errors of the standard deviations that the adjustment expects of marks (`SpinePrior.seen_mm`,
 halved in variance by the two axes). Distances are stated with errors of `--known_to_mm`, or not at all where that is 0. With
 `--marker_mm` a marker of that length lies within 40 mm (standard deviation) of the middle of the spine, any way round,
 and its ends are marked on both films with errors of 0.5 mm on the detector. Then the true pixels are triangulated
-with the cameras that were found, so that what differs from the truth was added by them alone.
+with the cameras that were found, so that what differs from the truth was added by them alone. `--ap_mm` and `--lat_mm` place
+the tube and detector of a view at other distances (not with `--network`: no film is made anew).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
-from lumbar_ext.geometry import BiplanarGeometry, fit_rigid
+from lumbar_ext.geometry import BiplanarGeometry, Camera, fit_rigid
 from lumbar_ext.io import read_calibration
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.landmarks.triangulated import ViewLandmarks, triangulate_landmarks
@@ -45,29 +46,47 @@ def main() -> None:
     parser.add_argument("--known_to_mm", type=float, default=20.0, help="standard deviation of the distances")
     parser.add_argument("--network", action="store_true", help="landmarks as the network sees them")
     parser.add_argument("--marker_mm", type=float, help="length of a marker")
+    for view in VIEWS:
+        parser.add_argument(
+            f"--{view}_mm", type=float, nargs=2, help="to the detector, to the person: a room to stand in"
+        )
     arguments = parser.parse_args()
     model = VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
     means, rng, rows = [shape.landmark_mean_mm for shape in level_shapes(model)], np.random.default_rng(0), []
-    print("| study | angle, deg | length, mm | neighbours: mm | deg | lordosis, deg | Cobb, deg | s |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| study | angle, deg | length, mm | neighbours: mm | deg | lordosis, deg | Cobb, deg | known to, % | s | said |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for folder in [StudyFolder(path) for path in study_folders(arguments.dataset_dir)][: arguments.n]:
         geometry, truth = read_calibration(folder.calibration), read_landmarks(folder.truth.landmarks)
-        exact = {view: ViewLandmarks(truth.positions_px[view], np.ones((len(LEVELS), 7))) for view in VIEWS}
         middle_mm = truth.positions_mm[:, :2].mean((0, 1))
-        films = _films(geometry, middle_mm, arguments.known_to_mm, rng)
+        rooms = {"ap": arguments.ap_mm, "lat": arguments.lat_mm}
+        geometry = BiplanarGeometry(**{view: _placed(geometry[view], middle_mm, rooms[view]) for view in VIEWS})
+        seen_px = {view: geometry[view].project(truth.positions_mm) for view in VIEWS}
+        exact = {view: ViewLandmarks(seen_px[view], np.ones((len(LEVELS), 7))) for view in VIEWS}
+        films = known_films(geometry, middle_mm, arguments.known_to_mm, rng)
         marker = arguments.marker_mm and _marker(geometry, middle_mm, arguments.marker_mm, rng)
         started = time.process_time()
         seen = _by_network(folder, films) if arguments.network else _marked(exact, geometry, rng)
         found = self_calibrate(seen, means, films, marker=marker)
         seconds = time.process_time() - started
         again = triangulate_landmarks(found.geometry, exact).positions_mm
-        rows.append(
-            [found.angle_deg[0] - geometry_angle_deg(geometry), *_differences(again, truth.positions_mm, means)]
-        )
-        print(
-            f"| {folder.path.name} | {' | '.join(f'{value:.2f}' for value in rows[-1])} | {seconds:.1f} |", flush=True
-        )
-    print(f"| mean of absolutes | {' | '.join(f'{value:.2f}' for value in np.abs(rows).mean(0))} | |")
+        rows.append([found.angle_deg[0] - geometry_angle_deg(geometry), *differences(again, truth.positions_mm, means)])
+        rows[-1].append(100 * found.size_sd)
+        cells = [*(f"{value:.2f}" for value in rows[-1]), f"{seconds:.1f}", "; ".join(found.doubts)]
+        print(f"| {folder.path.name} | {' | '.join(cells)} |", flush=True)
+    print(f"| mean of absolutes | {' | '.join(f'{value:.2f}' for value in np.abs(rows).mean(0))} | | |")
+
+
+def _placed(camera: Camera, middle_mm: np.ndarray, room_mm: list[float] | None) -> Camera:
+    """The view from other distances to the detector and to the person, whom the central ray meets; or as it is."""
+    if room_mm is None:
+        return camera
+    detector, person = room_mm
+    to_source = -camera.normal * np.sign(camera.source_distance_mm)
+    across_mm = (np.array(camera.size_px) - 1) / 2 * camera.pixel_spacing_mm @ np.stack([camera.u_axis, camera.v_axis])
+    source = middle_mm + person * to_source
+    return camera.replace(source_mm=source, detector_origin_mm=source - detector * to_source - across_mm)
 
 
 def _marked(
@@ -91,7 +110,7 @@ def _by_network(folder: StudyFolder, films: dict[str, FilmPrior]) -> dict[str, V
     return seen_by_network(radiographs, films, *load_locating_networks(bundle_dir(MULTITASK))).landmarks
 
 
-def _films(
+def known_films(
     geometry: BiplanarGeometry, middle_mm: np.ndarray, known_to_mm: float, rng: np.random.Generator
 ) -> dict[str, FilmPrior]:
     """What somebody with a tape measure knows."""
@@ -120,7 +139,7 @@ def _marker(geometry: BiplanarGeometry, middle_mm: np.ndarray, length_mm: float,
     return Marker(length_mm, marked)
 
 
-def _differences(found_mm: np.ndarray, true_mm: np.ndarray, means: list[np.ndarray]) -> list[float]:
+def differences(found_mm: np.ndarray, true_mm: np.ndarray, means: list[np.ndarray]) -> list[float]:
     """Length from L1 to L5, relative places and turns of neighbours, lordosis and Cobb angle: found less true."""
     poses = [[fit_rigid(mean, own) for mean, own in zip(means, points, strict=True)] for points in (found_mm, true_mm)]
     lengths = [np.linalg.norm(own[0].translation_mm - own[-1].translation_mm) for own in poses]

@@ -14,7 +14,7 @@ from importlib import import_module
 
 import lumbar_ext
 from lumbar_ext.errors import InputError
-from lumbar_ext.workflow.error_reporting import report_input_errors
+from lumbar_ext.workflow.error_reporting import report_input_errors, show_warning
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ usable was found; 130 interrupted; 143 terminated."""
 def main(words: Sequence[str] | None = None) -> None:
     """Runs the command; what cannot be used ends in one line on standard error and its exit status."""
     report_input_errors()
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", FutureWarning)
     run(list(sys.argv[1:] if words is None else words))
@@ -255,7 +255,3 @@ def overview() -> str:
         "",
     ]
     return "\n".join([*lines, EXIT_STATUS])
-
-
-def _show_warning(message: Warning | str, category: type, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)

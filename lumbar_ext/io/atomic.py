@@ -237,6 +237,26 @@ def _move_files(staging: Path, output_dir: Path, owned: Sequence[str]) -> None:
             raise
 
 
+def refuse_unwritable(output_dir: str | Path, owned: Sequence[str] = ()) -> None:
+    """Refuses what `staged_output` could not fill, before the work for it is done; makes no folder that stays.
+
+    Raises:
+        InputError: as of `staged_output`.
+    """
+    target = Path(os.path.realpath(output_dir))
+    with _disk_full_named(Path(output_dir)):
+        try:
+            nearest = next(place for place in (target, *target.parents) if place.exists())
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+            folder, lock = _locked_folder(nearest)
+        except OSError as error:
+            raise InputError(f"{output_dir}: not usable as output folder ({error.strerror or error})") from error
+        os.close(lock)
+        folder.rmdir()
+    _refuse_folders(target, owned)
+
+
 def refuse_to_replace(inputs: Iterable[str | Path], output_dir: str | Path, owned: Sequence[str]) -> None:
     """Refuses an output folder in which results would take the place of files that are read to make them.
 

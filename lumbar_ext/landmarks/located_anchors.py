@@ -40,7 +40,7 @@ class AnchorView:
         positions_px: [6, 2] (u, v); NaN where nothing was found.
         scales_px: [6] scale b of each position's error, see `networks.spine_packing`.
         confidence: [6] in [0, 1].
-        on_film: [6] bool, whether the position lies on the film.
+        on_film: [6] bool, whether the position lies on the film, and not on a part that shows nothing.
     """
 
     positions_px: np.ndarray
@@ -157,7 +157,7 @@ def _doubt(
         return unseen.get(level, of_one)
     for view in VIEWS:
         if not views[view].on_film[own].any() or (~views[view].on_film[own]).sum() > 1:
-            return f"the {_IN_WORDS[view]} film cuts it off"
+            return f"the {_IN_WORDS[view]} film cuts it off or shows nothing there"
     gap = float(np.sqrt(np.mean(gap_mm[own] ** 2)))
     return f"the two views show it {gap:.0f} mm apart" if gap > LARGEST_GAP_MM else ""
 

@@ -6,7 +6,8 @@ A sixth lumbar vertebra may stand in the file; arrays leave it out."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,7 @@ class StudyLandmarks(_InFiles):
         confidence: for each view, [5, 7] in [0, 1].
         gap_mm: [5, 7] distance of the two rays at the landmark.
         anchors: T12 and S1, unknown by default.
+        level_scores: by view and level, how sure the network was of a vertebra, in [0, 1]; empty where that is not told.
 
     Raises:
         InputError: if a shape is wrong or a view is missing.
@@ -80,6 +82,7 @@ class StudyLandmarks(_InFiles):
     confidence: dict[str, np.ndarray]
     gap_mm: np.ndarray
     anchors: AnchorLandmarks = field(default_factory=AnchorLandmarks.unknown)
+    level_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "positions_mm", _array("positions_mm", self.positions_mm, 3))
@@ -118,6 +121,11 @@ def write_landmarks(path: str | Path, landmarks: StudyLandmarks) -> None:
         if any(value is not None for value in entry.values()):
             vertebrae.setdefault(level, {})[name] = entry
     document = {"vertebrae": vertebrae}
+    if landmarks.level_scores:
+        document["level_scores"] = {
+            view: {level: _plain(np.float64(score)) for level, score in own.items()}
+            for view, own in landmarks.level_scores.items()
+        }
     try:
         check_document(document, _SCHEMA)
     except InputError as error:
@@ -131,8 +139,9 @@ def read_landmarks(path: str | Path) -> StudyLandmarks:
     Raises:
         InputError: naming the file and key, if the document violates `lumbar_ext/io/schemas/landmarks.schema.json`.
     """
-    vertebrae = read_document(path, _SCHEMA)["vertebrae"]
-    landmarks = StudyLandmarks.unknown()
+    document = read_document(path, _SCHEMA)
+    vertebrae = document["vertebrae"]
+    landmarks = replace(StudyLandmarks.unknown(), level_scores=document.get("level_scores", {}))
     values, others = landmarks.by_key(), landmarks.anchors.by_key()
     for i, level in enumerate(LEVELS):
         for j, landmark in enumerate(LANDMARKS):

@@ -1,4 +1,4 @@
-"""How networks are asked: without gradients, and with the same answer however many processors there are."""
+"""How networks are asked: without gradients, with the same answer however many processors there are, and how precisely."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ def reproducible_inference() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 faster than in float32: an AVX-512 processor without it takes twice as long."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512") and _cpu_bfloat16()
+
+
+def _cpu_bfloat16() -> bool:
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())

@@ -117,7 +117,10 @@ def _checked_chunks(path: Path, content: bytes) -> tuple[bytes, list[bytes], byt
         kind, data = content[position + 4 : position + 8], content[position + 8 : position + 8 + length]
         check_sum = content[position + 8 + length : position + 12 + length]
         if len(check_sum) < 4 or zlib.crc32(data, zlib.crc32(kind)) != int.from_bytes(check_sum, "big"):
-            raise InputError(f"{path}: a damaged PNG file: the check sum of its part {kind!r} is wrong")
+            raise InputError(
+                f"{path}: a damaged PNG file: its part {kind.decode('latin-1')!r} has changed since it was written; "
+                "expected the file as it was saved, copy it again"
+            )
         position += 12 + length
         if kind == b"IHDR" and len(data) == 13:
             header = data

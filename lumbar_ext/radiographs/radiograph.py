@@ -13,6 +13,9 @@ import numpy as np
 from lumbar_ext.errors import InputError
 from lumbar_ext.radiographs.polarity import detect_inverted
 
+PIXEL_SPACING_RANGE_MM = (0.01, 10.0)
+"""Of a radiograph: detectors have pixels of 0.05 to 0.4 mm, pictures that were made smaller some times that."""
+
 Polarity = Literal["bone_bright", "bone_dark", "unknown"]
 PolaritySource = Literal["user", "tags", "image", "nothing"]
 
@@ -37,7 +40,7 @@ class Radiograph:
         slot_scanner: the slot scanner that made it by its DICOM header, or None.
 
     Raises:
-        InputError: if `pixels` is not 2D, holds a value that is not finite, or is constant.
+        InputError: if `pixels` is not 2D, holds a value that is not finite, or is constant, or for a spacing that none has.
     """
 
     pixels: np.ndarray
@@ -65,6 +68,10 @@ class Radiograph:
             raise InputError(f"{self.path}: {bad} of {pixels.size} pixels are NaN or infinite, expected finite numbers")
         if pixels.min() == pixels.max():
             raise InputError(f"{self.path}: every pixel has the value {pixels.flat[0]:g}, expected a radiograph")
+        low, high = PIXEL_SPACING_RANGE_MM
+        if any(not low <= own <= high for own in self.pixel_spacing_mm or ()):
+            stated = " x ".join(f"{own:g}" for own in self.pixel_spacing_mm)
+            raise InputError(f"{self.path}: states pixels of {stated} mm, expected {low:g} to {high:g} mm")
 
     @property
     def size_px(self) -> tuple[int, int]:

@@ -75,6 +75,11 @@ def _spread(shift_mm: float, turn_deg: float) -> np.ndarray:
     return np.repeat([shift_mm, np.radians(turn_deg)], 3)
 
 
+BESIDE_FOUND_CAMERAS = Movement(person_mm=1.0, person_deg=0.5)
+"""Where the cameras were found from the same films: what the person moved as a whole is in them already, and were it free a
+second time, errors of the pictures would pass for it (docs/cameras.md)."""
+
+
 def follow_movement(
     inputs: RegistrationInput,
     model,
@@ -122,9 +127,14 @@ def follow_movement(
     return result
 
 
-def with_movement(result: RegistrationResult) -> RegistrationResult:
+def with_movement(result: RegistrationResult, cameras_found: bool = False) -> RegistrationResult:
     """The result of `follow_movement` with a warning that says how far the vertebrae moved between the exposures, or that they
     were not followed.
+
+    Args:
+        result: of the registration.
+        cameras_found: whether the cameras were found from the same films: a person who moved as a whole looks like another
+            place of the lateral camera.
     """
     fits = [fit for fit in result.vertebrae.values() if VIEW in fit.motions]
     if not fits:
@@ -139,4 +149,6 @@ def with_movement(result: RegistrationResult) -> RegistrationResult:
         f"to {own_mm:.1f} mm more; side and lateral bend of vertebrae are those of the AP exposure, front and flexion to each "
         "other those of the lateral one, and values with T12 or S1 take these for not moved"
     )
+    if cameras_found:
+        text += "; what the person moved as a whole went into the cameras, which were found from the same films"
     return replace(result, warnings=(*result.warnings, text))

@@ -116,9 +116,7 @@ def with_camera_motions(result: RegistrationResult, motions: dict[str, RigidTran
     centre = np.mean([fit.world_from_vertebra.translation_mm for fit in result.vertebrae.values()], axis=0)
     apart = motions["lat"] @ motions["ap"].inverse()
     shift_mm, turn_deg = np.linalg.norm(apart.apply(centre) - centre), np.degrees(apart.angle_rad())
-    text = (
-        f"the cameras were moved by {shift_mm:.2f} mm and {turn_deg:.2f} deg against each other, from the calibration"
-    )
+    text = f"the cameras were moved by {shift_mm:.2f} mm and {turn_deg:.2f} deg against each other, from where they were first"
     return replace(result, camera_motions=motions, warnings=(*result.warnings, text))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from lumbar_ext.anatomy import ANCHOR_POINTS, LEVELS, VIEWS
+from lumbar_ext.anatomy import ANCHOR_POINTS, LEVELS, PROCESS_LANDMARKS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, fit_rigid, triangulate
 from lumbar_ext.landmarks.triangulated import MIN_LANDMARKS, ViewLandmarks, triangulate_landmarks
@@ -33,6 +33,10 @@ _ANGLES_DEG = (50.0, 130.0)  # between the films of an AP and a lateral view, ho
 _ROBUST_FROM = 1.5  # standard deviations, from which on a residual counts linearly
 _LEVEL_APART_MM = 15.0
 """Half the height of a lumbar level: how far apart the rays of T12 or S1 pass where the films count differently."""
+_UNUSUAL_SD = 1.5
+"""From its prior, from which on a film's magnification is said to be unusual: rooms of 1.11 to 1.5 times stay below."""
+_ROOMS_SD = 0.124
+"""Relative standard deviation of magnifications over rooms: that of `FilmPrior` where no distance is stated."""
 _FAR_SD = 4.0  # from its prior, where nothing measured lies any more
 
 
@@ -122,6 +126,21 @@ class SelfCalibration:
     doubts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Magnification:
+    """Of the spine on a film.
+
+    Args:
+        times: as the adjustment found it.
+        expected: by the distances that were stated or are usual.
+        off_sd: the first over the second, in standard deviations of what is known of the distances.
+    """
+
+    times: float
+    expected: float
+    off_sd: float
+
+
 def self_calibrate(
     landmarks: Mapping[str, ViewLandmarks],
     means_mm: Sequence[np.ndarray],
@@ -144,8 +163,10 @@ def self_calibrate(
 
     Raises:
         InputError: if fewer than three levels are seen in both views, or what is seen fits no pair of films of one spine:
-            taken from nearly one direction, of two people, or of one who bent in between.
+            taken from nearly one direction, of two people, of one who bent in between, or one of them mirrored.
     """
+    for view in VIEWS:
+        _refuse_other_view(landmarks[view], films[view], view)
     adjustment = _Adjustment(landmarks, means_mm, films, spine or SpinePrior(), marker)
     found = least_squares(
         adjustment.residuals, adjustment.start(), loss=adjustment.loss, f_scale=_ROBUST_FROM, x_scale=adjustment.steps
@@ -156,14 +177,22 @@ def self_calibrate(
     misfit = float(np.sqrt((robust * residuals**2)[: adjustment.n_seen].sum() / max(adjustment.n_seen / 2, 1)))
     geometry = adjustment.geometry(numbers)
     _refuse(geometry, misfit, numbers / adjustment.prior_sd)
-    size_sd = adjustment.size_sd(numbers, covariance)
+    magnified = {} if marker is not None else adjustment.magnifications(numbers)
+    # What is known of the distances says less of the scale the more the films contradict it.
+    off = max((abs(np.log(own.times / own.expected)) for own in magnified.values()), default=0.0)
+    size_sd = adjustment.size_sd(numbers, covariance) * float(np.hypot(1.0, off / _ROOMS_SD))
     return SelfCalibration(
         geometry,
         (geometry_angle_deg(geometry), float(np.degrees(np.sqrt(covariance[_TURN + 2, _TURN + 2])))),
         size_sd,
         adjustment.scale_from(size_sd),
         misfit,
-        (*_doubts_about_fit(misfit), *(() if anchors_px is None else _doubts_about_levels(geometry, anchors_px))),
+        (
+            *_doubts_about_fit(misfit),
+            *_doubts_about_magnification(magnified),
+            *_doubts_about_lordosis(adjustment.lordosis_deg(numbers)),
+            *(() if anchors_px is None else _doubts_about_levels(geometry, anchors_px)),
+        ),
     )
 
 
@@ -178,6 +207,7 @@ def geometry_angle_deg(geometry: BiplanarGeometry) -> float:
     return float(np.degrees(np.arccos(np.clip(normals[0] @ normals[1], -1, 1))))
 
 
+_LEFT_TIP, _RIGHT_TIP, _SPINOUS_TIP = PROCESS_LANDMARKS
 # Where the numbers stand: relative size, distances and foot of both views, turn and height of the lateral one.
 _SIZE, _VIEWS, _TURN, _HEIGHT, _POSES = 0, {"ap": 1, "lat": 5}, 9, 12, 13
 _HEIGHT_SD_MM = 300.0
@@ -287,6 +317,28 @@ class _Adjustment:
             residuals.append((offset * self._films[view].pixel_spacing_mm / marker.seen_mm).ravel())
         return residuals
 
+    def lordosis_deg(self, numbers: np.ndarray) -> float:
+        """By how much the lowest vertebra leans farther to the front than the uppermost."""
+        up = self._rotations(numbers)[:, :, 2]
+        forward_deg = np.degrees(np.arctan2(up[:, 0], up[:, 2]))
+        return float(forward_deg[-1] - forward_deg[0])
+
+    def _rotations(self, numbers: np.ndarray) -> np.ndarray:
+        """[n, 3, 3] of the vertebrae in the room."""
+        poses = numbers[_POSES : _POSES + 6 * len(self._levels)].reshape(-1, 6)
+        return self._base[:, :3, :3] @ Rotation.from_rotvec(poses[:, :3]).as_matrix()
+
+    def magnifications(self, numbers: np.ndarray) -> dict[str, Magnification]:
+        """Of the spine on each film."""
+        middle_mm, found = self._points(numbers).mean((0, 1)), {}
+        for view in VIEWS:
+            film, camera = self._films[view], _camera(self._films[view], view, numbers)
+            (detector, detector_sd), (person, person_sd) = film.source_detector_mm, film.source_person_mm
+            times = abs(float(camera.magnification(middle_mm)[0]))
+            sd = np.hypot(detector_sd / detector, person_sd / person)
+            found[view] = Magnification(times, detector / person, float(np.log(times * person / detector) / sd))
+        return found
+
     def scale_from(self, size_sd: float) -> str:
         """What decides the scale."""
         if self._marker is not None:
@@ -312,9 +364,8 @@ class _Adjustment:
         count = len(self._levels)
         poses = numbers[_POSES : _POSES + 6 * count].reshape(count, 6)
         own = numbers[_POSES + 6 * count : len(numbers) - self._n_marker].reshape(self._means.shape)
-        turned = Rotation.from_rotvec(poses[:, :3]).as_matrix()
         shapes = (1 + numbers[_SIZE]) * (self._means + own)
-        placed = np.einsum("nij,nkj->nki", self._base[:, :3, :3] @ turned, shapes)
+        placed = np.einsum("nij,nkj->nki", self._rotations(numbers), shapes)
         return placed + (self._base[:, :3, 3] + poses[:, 3:])[:, None]
 
 
@@ -337,6 +388,23 @@ def _camera(film: FilmPrior, view: str, numbers: np.ndarray) -> ConeBeam:
         source, origin = turn @ source + lift, turn @ origin + lift
         u_axis, v_axis = turn @ u_axis, turn @ v_axis
     return ConeBeam(source, origin, u_axis, v_axis, film.pixel_spacing_mm, film.size_px)
+
+
+def _refuse_other_view(seen: ViewLandmarks, film: FilmPrior, view: str) -> None:
+    """Raises InputError for landmarks that do not lie as this view shows them: processes side by side, or the spinous process
+    behind the body (as `joint_levels` judges views whose cameras are known).
+    """
+    u = seen.positions_px[..., 0] * (-1 if film.mirrored else 1)
+    across, behind = np.abs(u[:, _LEFT_TIP] - u[:, _RIGHT_TIP]), u[:, _SPINOUS_TIP] - u[:, :2].mean(1)
+    whole = np.isfinite(across) & np.isfinite(behind)
+    if not whole.any():
+        return
+    across, behind = np.median(across[whole]), np.median(behind[whole])
+    if not (across > abs(behind) if view == "ap" else behind > across):
+        raise InputError(
+            f"what is given as the {view} film does not look like one: are the films exchanged, is one of them mirrored, or "
+            "are they taken from nearly one direction?"
+        )
 
 
 def _refuse(geometry: BiplanarGeometry, misfit: float, standardised: np.ndarray) -> None:
@@ -363,6 +431,27 @@ def _doubts_about_fit(misfit: float) -> tuple[str, ...]:
         f"the landmarks of the films fit each other worse than usual ({misfit:.2f} standard deviations, usual: below "
         f"{_DOUBTFUL_MISFIT:g}): are they of one person, who did not move in between, with the same vertebrae named alike, and "
         "neither mirrored?",
+    )
+
+
+def _doubts_about_magnification(magnified: Mapping[str, Magnification]) -> tuple[str, ...]:
+    """Films that show people of usual size otherwise than the distances would."""
+    return tuple(
+        f"the {view} film seems to magnify the spine {own.times:.2f} times, where the distances that were stated, or are "
+        f"usual, give {own.expected:.2f}: state those of this film, or check them and its pixel spacing; lengths are known "
+        "less well for that"
+        for view, own in magnified.items()
+        if abs(own.off_sd) > _UNUSUAL_SD
+    )
+
+
+def _doubts_about_lordosis(lordosis_deg: float) -> tuple[str, ...]:
+    """Whether the lumbar spine is bent the other way than people's, as a mirrored lateral film shows it."""
+    if lordosis_deg >= 0:
+        return ()
+    return (
+        f"the lumbar spine bends forwards by {-lordosis_deg:.0f} deg, as a person's who stoops, or as any does on a "
+        "lateral film that lies mirrored: the front belongs on its left",
     )
 
 

@@ -24,7 +24,10 @@ PLAIN = {
         "off_centre_share": 0.0,
         "calibration_noise_mm": [0.0, 0.0],
         "calibration_turn_deg": [0.0, 0.0],
+        "calibration_distance_mm": [0.0, 0.0],
+        "calibration_spacing_percent": [0.0, 0.0],
     },
+    "appearance": {"stitch_offset_mm": [0.0, 0.0]},
     "wear": {"share": 0.0},
     "slot": {"film_width_mm": [512 * 0.834 / 1.3] * 2, "film_height_mm": [512 * 0.834 / 1.3] * 2},
 }

@@ -285,6 +285,8 @@ class AppearanceParameters:
     stitched_from_mm: float = 430.0
     stitch_step: tuple[float, float] = (0.0, 0.15)
     stitch_overlap_mm: tuple[float, float] = (0.0, 30.0)
+    # By which the lower part is laid off the upper one, along and across the seam, on the film.
+    stitch_offset_mm: tuple[float, float] = (0.0, 1.0)
     # Shutters that are left white instead of being masked black.
     white_shutter_share: float = 0.08
     # Detectors saturate in the open beam: this much (natural logarithm) below the median signal behind the person.
@@ -344,6 +346,9 @@ class GeometryParameters:
     # positions, and of a turn of the lateral against the AP view.
     calibration_noise_mm: tuple[float, float] = (0.0, 0.5)
     calibration_turn_deg: tuple[float, float] = (0.0, 0.2)
+    # By which the distance from source to detector and the size of pixels are stated wrong, for each view, estimated.
+    calibration_distance_mm: tuple[float, float] = (0.0, 5.0)
+    calibration_spacing_percent: tuple[float, float] = (0.0, 0.5)
 
 
 @dataclass(frozen=True)

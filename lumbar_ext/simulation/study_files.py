@@ -18,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS, VIEWS
+from lumbar_ext.geometry import Camera
 from lumbar_ext.io import staged_output, write_calibration
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.radiographs.nifti import write_nifti_image
@@ -118,9 +120,24 @@ def _meta(study: SimulatedStudy) -> dict:
         "posture": _posture_document(truth) if truth.posture else None,
         "inverted": {view: study.pictures[view].inverted for view in VIEWS},
         "collimated": {view: study.pictures[view].collimated for view in VIEWS},
+        "lower_part_mm": {view: study.pictures[view].lower_part_mm for view in VIEWS},
+        "camera_errors": {view: _camera_errors_document(study.geometry[view], truth.geometry[view]) for view in VIEWS},
         "film_cuts": {view: _cut_levels(truth, view) for view in VIEWS},
         "bones": dataclasses.asdict(truth.composition) if truth.composition else None,
         "exposure": {view: _exposure_document(truth.exposures[view]) for view in VIEWS},
+    }
+
+
+def _camera_errors_document(stated: Camera, true: Camera) -> dict:
+    """By how much the calibration is off: stated less true."""
+    places = ("source_mm", "detector_origin_mm")
+    axes = ("u_axis", "v_axis", "normal")
+    turn = sum(np.outer(getattr(stated, name), getattr(true, name)) for name in axes)
+    return {
+        **{name: (getattr(stated, name) - getattr(true, name)).round(_DIGITS).tolist() for name in places},
+        "turn_deg": round(float(np.degrees(Rotation.from_matrix(turn).magnitude())), _DIGITS),
+        "distance_mm": round(abs(stated.source_distance_mm) - abs(true.source_distance_mm), _DIGITS),
+        "spacing_percent": round(100 * (stated.pixel_spacing_mm[0] / true.pixel_spacing_mm[0] - 1), _DIGITS),
     }
 
 

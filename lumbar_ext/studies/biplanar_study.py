@@ -121,7 +121,8 @@ def read_study(
         *camera_doubts,
         *_identity_doubts(radiographs),
         *_position_doubts(radiographs),
-        *_orientation_doubts(radiographs, geometry),
+        *_orientation_doubts(radiographs, geometry, name),
+        *_beam_doubts(geometry, name),
     ]
     for doubt in doubts:
         warnings.warn(doubt, stacklevel=2)
@@ -190,8 +191,24 @@ def _position_doubts(radiographs: dict[str, Radiograph]) -> list[str]:
     ]
 
 
-def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGeometry) -> list[str]:
-    """Doubts where the file's body directions of u and v are not the calibration's: the image may be mirrored."""
+def _beam_doubts(geometry: BiplanarGeometry, calibration: str) -> list[str]:
+    """Cameras whose source does not stand in front of the film: of a slot scan, of its columns."""
+    doubts = []
+    for view in VIEWS:
+        camera = geometry[view]
+        last = np.array(camera.size_px) - 1
+        beyond = np.maximum(-camera.principal_point_px, camera.principal_point_px - last) * camera.pixel_spacing_mm
+        outside_mm = float(beyond[0] if camera.source_moves else beyond.max())
+        if outside_mm > 0:
+            doubts.append(
+                f"{calibration}: the perpendicular from the source of the {view} view meets its plane {outside_mm:.0f} mm "
+                "outside the film: well if the film was cut out of a larger one, else the calibration is not that of this film"
+            )
+    return doubts
+
+
+def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGeometry, cameras: str) -> list[str]:
+    """Doubts where the file's body directions of u and v are not the cameras': the image may be mirrored."""
     doubts = []
     for view in VIEWS:
         for name, letter in zip("uv", radiographs[view].orientation or "", strict=False):
@@ -199,6 +216,6 @@ def _orientation_doubts(radiographs: dict[str, Radiograph], geometry: BiplanarGe
             if axis @ _WORLD_DIRECTIONS[letter] < 0.5:
                 doubts.append(
                     f"{radiographs[view].path}: by its tags {name} grows towards {letter}, but {name}_axis of the "
-                    f"{view} view is {np.round(axis, 2).tolist()} in the calibration (X front, Y left, Z up)"
+                    f"{view} view is {np.round(axis, 2).tolist()} by {cameras} (X front, Y left, Z up)"
                 )
     return doubts

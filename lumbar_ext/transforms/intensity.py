@@ -15,6 +15,7 @@ HIGH_PERCENTILE = 99.0  # becomes 1
 UINT16_MAX = 65535  # of stored pictures
 _LEAST_RANGE = 1e-9  # keeps a constant image finite
 NORMALISED_RANGE = (-0.5, 1.5)  # what lies beyond is cut off
+_FLAT = 1e-4  # of the picture's range: rounding of a resampled grey value; a step of 8 bits is forty times that
 
 
 def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
@@ -41,6 +42,17 @@ def normalise_intensity(image: np.ndarray, inside: np.ndarray | None = None) -> 
     if high <= low:
         return np.zeros_like(image)
     return np.clip((image - np.float32(low)) / np.float32(high - low), *NORMALISED_RANGE)
+
+
+def flat_pixels(picture: np.ndarray) -> np.ndarray:
+    """[rows, columns] bool: one grey value in a pixel and around it; true along the edges, beyond which there is nothing.
+
+    What was exposed has noise; what is flat lies beyond the film or its collimation, or was blanked or burnt out.
+    """
+    flat = np.ones(picture.shape, dtype=bool)
+    around = np.ptp(np.lib.stride_tricks.sliding_window_view(picture, (3, 3)), axis=(2, 3))
+    flat[1:-1, 1:-1] = around <= _FLAT * np.ptp(picture)
+    return flat
 
 
 def as_uint16(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ import torch
 from monai.transforms import Transform
 from torch import Tensor
 
-from lumbar_ext.anatomy import VIEWS
+from lumbar_ext.anatomy import LEVELS, SPINE_LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.geometry.camera import Camera
 from lumbar_ext.geometry.cone_beam import ConeBeam
+from lumbar_ext.io.atomic import refuse_unwritable
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks, write_landmarks
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import write_nifti_image
@@ -31,6 +33,7 @@ from lumbar_ext.radiographs.radiograph import Polarity, with_bone_bright
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, decode_packed
+from lumbar_ext.transforms.spine_decode import doubt_of_spine
 
 _DECOMPOSITION, _LANDMARKS = "_decomposition.nii.gz", "_landmarks.json"
 """How the names of results end."""
@@ -170,7 +173,8 @@ class DecodeViewd(Transform):
     """Turns the packed output into `decoded`, landmarks in the original file's pixels.
 
     Adds `decomposition` (float32 [1, rows, columns] of the grid or crop), `landmarks_px` [5, 7, 2] (original pixels),
-    `landmark_confidence` [5, 7], `vertebra_confidence` [5], `present` [5] and `order_consistent`.
+    `landmark_confidence` [5, 7], `vertebra_confidence` [5], `present` [5], `order_consistent` and `level_scores` (by level,
+    those of `vertebra_confidence`, and of T12, L6 and S1 where the network names them).
 
     Args:
         threshold: smallest heatmap value of a vertebra that is present.
@@ -194,6 +198,8 @@ class DecodeViewd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Adds what the network found."""
         seen = self.decode(data[self.pred_key], self.threshold)
+        if doubt := doubt_of_spine(seen):
+            warnings.warn(f"{data.get('source', 'image')}: {doubt}", stacklevel=2)
         if self.calibration is not None:
             seen = self.calibration.apply(seen, data["view"])
         if not np.asarray(seen.present).any():
@@ -209,21 +215,32 @@ class DecodeViewd(Transform):
             "vertebra_confidence": seen.confidence,
             "present": seen.present,
             "order_consistent": seen.order_consistent,
+            "level_scores": _level_scores(seen),
         }
+
+
+def _level_scores(seen: DecodedView) -> dict[str, float]:
+    scores = {} if seen.anchors is None else dict(seen.anchors.confidence)
+    scores |= dict(zip(LEVELS, np.asarray(seen.confidence).tolist(), strict=True))
+    return {level: scores[level] for level in SPINE_LEVELS if level in scores}
 
 
 class SaveViewd(Transform):
     """Writes `<name>_decomposition.nii.gz` (network grid, placed on the film in the film's mm) and `<name>_landmarks.json`
-    (the original file's pixels).
+    (the original file's pixels, and `level_scores`).
 
     The name is the item's `name`, else the file's without its suffix.
 
     Args:
         output_dir: folder, made if absent.
+
+    Raises:
+        InputError: if it cannot be made or written to.
     """
 
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = Path(output_dir)
+        refuse_unwritable(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Writes both files; returns the dictionary as it was."""
@@ -240,7 +257,7 @@ class SaveViewd(Transform):
 
 def _one_view(data: Mapping[Hashable, Any]) -> StudyLandmarks:
     """The landmarks file's content with everything of the other view, and of space, unknown."""
-    landmarks = StudyLandmarks.unknown()
+    landmarks = replace(StudyLandmarks.unknown(), level_scores={data["view"]: data["level_scores"]})
     landmarks.positions_px[data["view"]][:] = np.asarray(data["landmarks_px"])
     landmarks.confidence[data["view"]][:] = np.asarray(data["landmark_confidence"])
     return landmarks

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from lumbar_ext.anatomy import ANCHOR_POINTS, LANDMARKS, LEVELS, S1_LANDMARKS, SPINE_LEVELS
@@ -18,6 +19,7 @@ from lumbar_ext.landmarks.located_anchors import AnchorView
 from lumbar_ext.networks.spine_packing import LOG_SCALE_RANGE, SPINE_PACK, SpineMaps
 from lumbar_ext.transforms.canonical import NETWORK_SPACING_MM, CanonicalView
 from lumbar_ext.transforms.decode import CONFIDENCE_THRESHOLD, DecodedView, SpineAnchors
+from lumbar_ext.transforms.intensity import flat_pixels
 from lumbar_ext.transforms.level_naming.level_choice import HeatmapView, Peak, choose_levels
 from lumbar_ext.transforms.spine_targets import S1
 
@@ -27,6 +29,10 @@ _VOTE_REACH = 3  # cells on each side of a peak whose answers count
 # cells whose own idea of the centre is off by this many cells (one standard deviation) count less
 _AGREEMENT_CELLS = 0.5
 _LEAST_PROBABILITY = 1e-6  # keeps logarithms finite
+_LEAST_SURE = 0.22
+"""Mean confidence of landmarks below which a picture is taken for none of a spine: see `doubt_of_spine`."""
+_AROUND_PX, _MOSTLY = 5, 0.5
+"""A place is shown where less than this share of the pixels up to so many away is flat: a pixel alone may be by chance."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +249,26 @@ def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     return np.full(shape, np.nan) if value is None else np.asarray(value, float)
 
 
+def doubt_of_spine(seen: DecodedView) -> str:
+    """What is to be said of a picture on which the network is as unsure of landmarks as on noise; empty of any other.
+
+    The scores of vertebrae do not tell: on noise they are as high as on films. The landmarks' own error scales do: figures in
+    the bundle's `docs/README.md`. The network of the first generation tells none.
+
+    Args:
+        seen: as decoded, left and right of anybody.
+    """
+    if seen.anchors is None or not seen.present.any():
+        return ""
+    mean = float(np.nanmean(seen.landmark_confidence[seen.present]))
+    if mean >= _LEAST_SURE:
+        return ""
+    return (
+        f"is no radiograph of a lumbar spine, or one that the network cannot read: it expects {mean:.0%} of the landmarks "
+        f"within {CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more; do not rely on what was found"
+    )
+
+
 def anchor_view(anchors: SpineAnchors, canonical: CanonicalView) -> AnchorView:
     """The points of T12 and S1 that one view shows, in pixels of its network grid.
 
@@ -254,12 +280,14 @@ def anchor_view(anchors: SpineAnchors, canonical: CanonicalView) -> AnchorView:
     scales_px = np.array([anchors.t12_scale_px, *anchors.s1_scale_px])
     named = np.array([anchors.confidence[level] for level, _ in ANCHOR_POINTS])
     confidence = np.nan_to_num(named * probability_within(scales_px))
-    return AnchorView(positions_px, scales_px, confidence, _on_film(positions_px, canonical))
+    return AnchorView(positions_px, scales_px, confidence, _shown(positions_px, canonical))
 
 
-def _on_film(positions_px: np.ndarray, canonical: CanonicalView) -> np.ndarray:
+def _shown(positions_px: np.ndarray, canonical: CanonicalView) -> np.ndarray:
+    """[N] bool, whether the film shows anything at positions [N, 2]: there is film, and around them it is not mostly flat."""
     columns, rows = canonical.camera.size_px
     nearest = np.rint(np.nan_to_num(positions_px, nan=-1.0)).astype(int)
     on_grid = ((nearest >= 0) & (nearest < (columns, rows))).all(-1)
     u, v = np.clip(nearest, 0, (columns - 1, rows - 1)).T
-    return on_grid & canonical.inside[v, u]
+    flat = uniform_filter(flat_pixels(canonical.pixels).astype(float), 2 * _AROUND_PX + 1, mode="nearest")
+    return on_grid & canonical.inside[v, u] & (flat[v, u] < _MOSTLY)

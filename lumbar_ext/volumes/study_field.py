@@ -15,7 +15,7 @@ from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.losses.field_loss import hounsfield
 from lumbar_ext.mesh.voxels import VoxelGrid
-from lumbar_ext.networks.inference import reproducible_inference
+from lumbar_ext.networks.inference import has_bfloat16, reproducible_inference
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.transforms.field_views import FieldViews
 from lumbar_ext.transforms.tissue import NO_HU, NOT_SEEN_LABEL, label_values
@@ -139,13 +139,6 @@ class StudyField:
             yield from pool.map(answer, parts)
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 faster than in float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512") and _cpu_bfloat16()
-
-
 def require_memory(grid: VoxelGrid) -> None:
     """Refuses a grid for which there is not memory enough.
 
@@ -159,11 +152,6 @@ def require_memory(grid: VoxelGrid) -> None:
             f"a grid of {' x '.join(map(str, grid.shape))} voxels needs about {needed / 1e9:.1f} GB of memory, "
             f"{free / 1e9:.1f} GB are free: larger voxels or a smaller box are expected"
         )
-
-
-def _cpu_bfloat16() -> bool:
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(supported and supported())
 
 
 def _points_mm(grid: VoxelGrid, part: slice) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import logging
+import os
 import re
 import signal
 import sys
@@ -37,6 +38,8 @@ class ExitStatus(IntEnum):
     """By SIGTERM."""
 
 
+_STATISTICS_LOGGER = "monai.handlers.StatsHandler"
+"""Of a handler that prints the traceback of what ends a run, which this module has the last word on."""
 _ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "SupervisedEvaluator")
 
 
@@ -71,6 +74,23 @@ def bare_input_errors() -> Iterator[None]:
         raise cause from None
 
 
+_shown: set[str] = set()
+
+
+def show_warning(message: Warning | str, category: type, *_: object, **__: object) -> None:
+    """Prints a warning as one line of standard error; in place of `warnings.showwarning`."""
+    print(f"warning: {message}", file=sys.stderr)
+    _shown.add(str(message))
+
+
+def is_shown(text: str) -> bool:
+    """Whether who reads standard output has read this warning: it was shown, and both streams end in one place."""
+    try:
+        return text in _shown and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except OSError:  # a stream that is no file, as a notebook's
+        return False
+
+
 def start_run(when_stopped: str = "no result was written") -> None:
     """What every bundle does first: reports errors in one line, and refuses options that its config does not know.
 
@@ -98,6 +118,7 @@ def report_input_errors(when_stopped: str = "no result was written") -> None:
     """
     for name in _ENGINE_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger(_STATISTICS_LOGGER).addFilter(_without_traceback)
     _stop.when_stopped, _stop.asked = when_stopped, None
     sys.excepthook = _report
     if threading.current_thread() is threading.main_thread():
@@ -107,6 +128,11 @@ def report_input_errors(when_stopped: str = "no result was written") -> None:
         ):
             if signal.getsignal(number) is handler:
                 signal.signal(number, own)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A filter of a logger: leaves out what tells of an exception."""
+    return not record.exc_info
 
 
 @dataclass

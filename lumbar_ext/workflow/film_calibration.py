@@ -95,10 +95,23 @@ def _doubts_about_sides(ap: Radiograph) -> tuple[str, ...]:
     """Whether only the way that the AP film hangs tells left from right."""
     if _tagged_way(ap, "ap") is not None:
         return ()
+    against = _tags_of_no_ap_film(ap)
+    basis = f"its tags are not those of such a film ({against})" if against else "no tag confirms that"
     return (
-        f"{ap.path}: left and right are told from how the film lies, the person's left on its right, and no tag confirms "
-        "that; a mirrored film exchanges them, which the pictures do not show: look for its L or R marker",
+        f"{ap.path}: left and right are told from how the film lies, the person's left on its right, and {basis}; "
+        "a mirrored film exchanges them, which the pictures do not show: look for its L or R marker",
     )
+
+
+def _tags_of_no_ap_film(ap: Radiograph) -> str:
+    """What the tags say against an AP film that lies head up; empty where they say nothing, or that it is one."""
+    position = ap.view_position or ""
+    said = []
+    if ap.orientation is not None:
+        said.append("Patient Orientation " + "\\".join(ap.orientation))
+    if position and position.upper() not in _REVERSED_BEAM["ap"]:
+        said.append(f"View Position {position}")
+    return ", ".join(said)
 
 
 def _tagged_way(radiograph: Radiograph, view: str) -> bool | None:

@@ -32,7 +32,7 @@ from lumbar_ext.transforms.decode import DecodedView, PackedView, decode_view, r
 from lumbar_ext.transforms.intensity import normalise_intensity
 from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment, assign_levels
 from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, LevelChoice, choose_levels
-from lumbar_ext.transforms.spine_decode import anchor_view
+from lumbar_ext.transforms.spine_decode import anchor_view, doubt_of_spine
 
 _NEGLIGIBLE_PX = 32
 """What a film may have beyond the grid, both sides together, before the rest is looked at: plates of 43 cm are 516 px."""
@@ -70,6 +70,12 @@ class ObservedStudy:
         if any(seen.anchors is None for seen in self.decoded.values()):
             return None
         return {view: anchor_view(seen.anchors, self.canonical[view]) for view, seen in self.decoded.items()}
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against the films being such of a lumbar spine, each a sentence."""
+        said = {view: doubt_of_spine(seen) for view, seen in self.decoded.items()}
+        return tuple(f"the {view} film {text}" for view, text in said.items() if text)
 
     def located_anchors(self, geometry: BiplanarGeometry | None = None) -> LocatedAnchors:
         """T12 and S1 in space, in cameras of the network grids; by default those of the calibration."""

@@ -16,6 +16,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from lumbar_ext.errors import InputError
+from lumbar_ext.radiographs.radiograph import PIXEL_SPACING_RANGE_MM
 from lumbar_ext.typed_values import Count, Device, Positive, Range, Share, Weight, Whole, as_typed, typed, words_of
 
 _RUN_PARAMETERS = (
@@ -30,6 +31,8 @@ _RUN_PARAMETERS = (
     "bundle_root",
     "workflow_name",
 )
+
+PixelSpacing = Annotated[float, Range(*PIXEL_SPACING_RANGE_MM)]
 
 
 class Options:
@@ -116,7 +119,7 @@ class FilmOptions(Options):
         marker_mm: distance of `marker_start` and `marker_end` among the marked points, which then sets the scale.
     """
 
-    pixel_spacing_mm: Positive | None = None
+    pixel_spacing_mm: PixelSpacing | None = None
     ap_detector_mm: Positive | None = None
     ap_person_mm: Positive | None = None
     lat_detector_mm: Positive | None = None
@@ -257,7 +260,7 @@ class RadiographOptions(Options):
     dataset_dir: str
     output_dir: str
     view: Literal["ap", "lat"]
-    pixel_spacing_mm: Positive | None
+    pixel_spacing_mm: PixelSpacing | None
     polarity: Literal["unknown", "bone_bright", "bone_dark"]
     threshold: Share
     device: Device
@@ -326,7 +329,7 @@ class FirstTrainingOptions(Options):
         dataset_dir: folder with `train` and `validation`.
         train_dir: study folders to train on.
         validation_dir: study folders that choose the best weights.
-        ckpt_dir: folder of weights and of the resume point.
+        ckpt_dir: folder of weights and of the resume point; that of the logs by default, of an evaluation the shipped ones'.
         output_dir: folder of the logs.
         init_weights: weights to start from; empty for random ones.
         resume: file from which the same command continues; empty for none.

@@ -15,7 +15,7 @@ from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.values.definitions import BY_ID
 from lumbar_ext.report.content import HEADLINES, UNITS
 from lumbar_ext.workflow.edited_landmarks import overruled
-from lumbar_ext.workflow.error_reporting import ExitStatus
+from lumbar_ext.workflow.error_reporting import ExitStatus, is_shown
 
 
 def is_usable(assessment: Assessment) -> bool:
@@ -32,7 +32,7 @@ def reconstruction_summary(data: Mapping[str, Any]) -> str:
     assessment: Assessment = data["assessment"]
     lines = [f"{level}: {_graded(assessment, level)}" for level in LEVELS]
     lines += [_headline(m) for m in assessment.measurements if m.id in HEADLINES]
-    lines += [f"warning: {text}" for text in all_warnings(data)]
+    lines += [f"warning: {text}" for text in all_warnings(data) if not is_shown(text)]
     if data.get("output_dir") is not None:
         folder = Path(data["output_dir"]).resolve()
         lines += [f"results: {folder}", f"report: {folder / 'report.html'}"]
@@ -50,9 +50,10 @@ def all_warnings(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def level_warnings(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Doubts about which vertebra is which, and where those are that were guessed."""
-    levels = data["observed"].levels
-    return (*(() if levels is None else levels.warnings), *data.get("guessed", ()))
+    """Doubts about whether films show a spine, which vertebra is which, and where those are that were guessed."""
+    observed = data["observed"]
+    named = () if observed.levels is None else observed.levels.warnings
+    return (*observed.doubts, *named, *data.get("guessed", ()))
 
 
 def gathered(evaluator: Engine) -> dict[str, Any]:

@@ -25,11 +25,12 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.moved_vertebrae import follow_movement, with_movement
+from lumbar_ext.registration.moved_vertebrae import BESIDE_FOUND_CAMERAS, follow_movement, with_movement
 from lumbar_ext.registration.refined_cameras import FOUND_FROM_FILMS, refine_cameras, with_camera_motions
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
 from lumbar_ext.registration.targets import BONE_VALUE
+from lumbar_ext.transforms.intensity import flat_pixels
 from lumbar_ext.transforms.look import crop_around, group_of, group_pictures, look_planes, total_picture
 from lumbar_ext.workflow.network_bundle import load_bundle_network
 from lumbar_ext.workflow.stages import STAGES, Register, prepare_registration
@@ -39,7 +40,6 @@ _CONFIG = "second_look_train.json"
 _UNSEEN = 0.3
 """Share of a vertebra where a film shows one grey value, above which it is warned of, for what was exposed has noise. Of
 622 vertebrae on films of simulated people those had 0.33 to 0.95 that an end of the film cuts, all others 0.21 at most."""
-_FLAT = 1e-4  # of the picture's range: rounding of a resampled grey value; a step of 8 bits is forty times that
 _LARGEST_VALUE = 0.999
 """A picture is below 1: no bone absorbs everything."""
 
@@ -388,14 +388,15 @@ class RegisterAndLook(Register):
                 motions = result.camera_motions
                 self.progress.note("cameras refined")
             if self.moved:
-                result = follow_movement(inputs.registration, network, self.config, result, max_seconds=limit)
+                expected = BESIDE_FOUND_CAMERAS if inputs.uncalibrated else None
+                result = follow_movement(inputs.registration, network, self.config, result, expected, max_seconds=limit)
                 self.progress.note("movement followed")
             if self.second_look is not None:
                 for looked in self.second_look.passes(inputs, network, self.config, result, limit):
                     self.progress.note(f"second look {len(looked.looks)}")
                     result = looked
         result = _with_unseen(with_camera_motions(result, motions) if motions else result, inputs)
-        return with_movement(result) if self.moved else result
+        return with_movement(result, inputs.uncalibrated) if self.moved else result
 
 
 def _with_unseen(result: RegistrationResult, inputs: LookInput) -> RegistrationResult:
@@ -403,7 +404,7 @@ def _with_unseen(result: RegistrationResult, inputs: LookInput) -> RegistrationR
 
     Networks draw there what people have there on average, so that nothing else tells.
     """
-    flat = {view: _flat_pixels(picture) for view, picture in inputs.radiographs.items()}
+    flat = {view: flat_pixels(picture) for view, picture in inputs.radiographs.items()}
     doubts = {}
     for level, fit in result.vertebrae.items():
         shares = {
@@ -416,14 +417,6 @@ def _with_unseen(result: RegistrationResult, inputs: LookInput) -> RegistrationR
             if share > _UNSEEN
         ]
     return _with_doubts(result, doubts)
-
-
-def _flat_pixels(picture: np.ndarray) -> np.ndarray:
-    """[rows, columns] bool: one grey value in a pixel and around it; true along the edges, beyond which there is nothing."""
-    flat = np.ones(picture.shape, dtype=bool)
-    around = np.ptp(np.lib.stride_tricks.sliding_window_view(picture, (3, 3)), axis=(2, 3))
-    flat[1:-1, 1:-1] = around <= _FLAT * np.ptp(picture)
-    return flat
 
 
 def _flat_share(flat: np.ndarray, pixels: np.ndarray) -> float:

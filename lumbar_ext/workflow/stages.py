@@ -23,7 +23,7 @@ from torch import nn
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError, NothingUsableError
-from lumbar_ext.io.atomic import refuse_to_replace, staged_output
+from lumbar_ext.io.atomic import refuse_to_replace, refuse_unwritable, staged_output
 from lumbar_ext.io.calibration import camera_document, write_calibration
 from lumbar_ext.io.provenance import provenance
 from lumbar_ext.io.volume import Volume
@@ -107,7 +107,8 @@ class ReadStudy(Transform):
             if data.get("output_dir", "") is not None:
                 paths["output_dir"] = _path(data, "output_dir")
                 _refuse_other_results(Path(paths["output_dir"]), self.files)
-                _check_writable(paths["output_dir"], self.files, _files_read(data))
+                refuse_to_replace(_files_read(data), paths["output_dir"], self.files)
+                refuse_unwritable(paths["output_dir"], self.files)
             marked_file = str(data.get("marked_points_file") or "")
             cameras = self._cameras(paths["calibration"], marked_file)
             study = read_study(paths["ap_image"], paths["lat_image"], cameras)
@@ -350,21 +351,8 @@ def _files_read(data: Mapping[str, Any]) -> list[Path]:
     return [*given, Path(str(data["volume_dir"]), "run.json")] if data.get("volume_dir") else given
 
 
-class _CheckedError(Exception):
-    """Leaves the staging folder of a check without publishing anything."""
-
-
 def _refuse_other_results(output_dir: Path, own: Sequence[str]) -> None:
     """Reconstructions and volumes have files of the same names: one would replace a part of the other."""
     for mark, what in KINDS_OF_RESULTS.items():
         if mark not in own and (output_dir / mark).is_file():
             raise InputError(f"{output_dir}: holds {what} ({mark}), expected another folder: files have the same names")
-
-
-def _check_writable(output_dir: str | Path, files: Sequence[str], inputs: Sequence[str | Path]) -> None:
-    refuse_to_replace(inputs, output_dir, files)
-    try:
-        with staged_output(output_dir, files):
-            raise _CheckedError
-    except _CheckedError:
-        pass

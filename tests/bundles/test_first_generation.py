@@ -55,7 +55,10 @@ def root(tmp_path_factory, write_view_cohort):
 
 @pytest.fixture(scope="module")
 def trained(root):
-    """The folder after two epochs of training."""
+    """The folder after two epochs of training, whose weights lie where inference expects them."""
+    (root / "models").mkdir()
+    (root / "runs").mkdir()
+    (root / "runs" / "first_generation").symlink_to(root / "models")
     workflow(root, TRAIN, max_epochs=2, tensorboard=False, **SMALL_GRID, **TINY).run()
     return root
 

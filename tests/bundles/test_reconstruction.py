@@ -245,7 +245,7 @@ def test_evaluation_measures_the_cohort(true_study, reconstruct, tmp_path, capsy
     assert all(row["mean_mm"] == "nan" for row in radiographs)
     printed = capsys.readouterr()
     assert "5 of 5" in printed.out and "0 of 5" in printed.out and "Yu et al." in printed.out
-    assert "its five vertebrae count as missing" in printed.err
+    assert "count as missing" in printed.err
     assert len(list(tmp_path.glob("overlay_*.png"))) == 4 and len(list(tmp_path.glob("error_distribution_*.png"))) == 2
 
 

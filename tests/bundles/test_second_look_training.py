@@ -49,22 +49,22 @@ def _run(root, **overrides):
 
 
 def test_training_leaves_weights_and_a_point_to_resume_from(trained):
-    network = load_weights(SecondLookNet((8, 8, 8, 8)), trained / "models" / "second_look.pt")
+    network = load_weights(SecondLookNet((8, 8, 8, 8)), trained / "runs" / "second_look" / "second_look.pt")
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
-    state = torch.load(trained / "models" / "second_look_resume.pt", weights_only=True)
+    state = torch.load(trained / "runs" / "second_look" / "second_look_resume.pt", weights_only=True)
     assert (state["epoch"], state["iteration"]) == (2, 4)
 
 
 def test_training_resumes(trained):
     _run(trained, iterations=6)
-    state = torch.load(trained / "models" / "second_look_resume.pt", weights_only=True)
+    state = torch.load(trained / "runs" / "second_look" / "second_look_resume.pt", weights_only=True)
     assert (state["epoch"], state["iteration"]) == (3, 6)
 
 
 def test_the_shipped_weights_fit_the_config():
     network = load_bundle_network(
         BUNDLES / "lumbar_multitask",
-        BUNDLES / "lumbar_multitask" / "models" / "second_look.pt",
+        BUNDLES / "lumbar_multitask" / "runs" / "second_look" / "second_look.pt",
         config="second_look_train.json",
     )
     assert not network.training and network(torch.zeros(1, 4, 32, 32)).shape == (1, 4, 32, 32)

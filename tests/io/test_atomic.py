@@ -6,7 +6,7 @@ import pytest
 
 from lumbar_ext.errors import InputError
 from lumbar_ext.io import atomic
-from lumbar_ext.io.atomic import atomic_path, refuse_to_replace, staged_output, write_text
+from lumbar_ext.io.atomic import atomic_path, refuse_to_replace, refuse_unwritable, staged_output, write_text
 
 
 def tree(folder):
@@ -135,3 +135,17 @@ def test_no_result_takes_the_place_of_a_file_that_it_is_made_of(tmp_path):
             refuse_to_replace([path], out, owned)
     with pytest.raises(InputError, match="is read here"):
         refuse_to_replace([out / "ap.png"], tmp_path / "elsewhere", owned)
+
+
+def test_a_check_of_an_output_folder_leaves_nothing(tmp_path):
+    """Not even where two checks meet, each of which found no folder."""
+    refuse_unwritable(tmp_path / "new" / "one")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below", 300 * "x"):
+        with pytest.raises(InputError, match="not usable as output folder"):
+            refuse_unwritable(tmp_path / place)
+    (tmp_path / "old" / "L1.stl").mkdir(parents=True)
+    with pytest.raises(InputError, match="is a folder where a file of the results goes"):
+        refuse_unwritable(tmp_path / "old", ("L1.stl",))
+    assert tree(tmp_path) == {"file": ""} and folders(tmp_path) == {"old", "old/L1.stl"}

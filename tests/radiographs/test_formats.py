@@ -155,6 +155,7 @@ def write_cut(path, source, fraction):
         ("volume.nii", write_volume, r"shape \(4, 5, 3\)"),
         ("nan.nii", lambda path: write_float(path, np.nan), "1 of 600 pixels are NaN or infinite"),
         ("inf.nii", lambda path: write_float(path, np.inf), "1 of 600 pixels are NaN or infinite"),
+        ("tiny.nii", lambda path: write_nifti_image(path, RAMP.astype(float), (1e-6, 0.1)), "expected 0.01 to 10 mm"),
         ("flat.png", lambda path: write_png(path, np.full((9, 9), 5, np.uint8)), "every pixel has the value 5"),
         ("thin.png", lambda path: write_png(path, RAMP[:1]), r"shape \(1, 20\)"),
     ],
@@ -164,6 +165,17 @@ def test_unusable_files_are_named(tmp_path, name, write, message):
     with pytest.raises(InputError, match=message) as caught:
         read_radiograph(tmp_path / name)
     assert name in str(caught.value)
+
+
+def test_a_changed_byte_is_told_in_plain_words(tmp_path):
+    content = bytearray(png_content(30))
+    content[content.index(b"IDAT") + 9] ^= 1
+    (tmp_path / "film.png").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_radiograph(tmp_path / "film.png")
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'film.png'}: a damaged PNG file: its part 'IDAT' has changed")
+    assert "expected the file as it was saved" in said
 
 
 def test_colour_png_is_refused(tmp_path):

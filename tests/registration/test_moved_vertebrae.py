@@ -67,7 +67,8 @@ def test_vertebrae_that_moved_are_followed(moved_inputs, motions, toy_model, tru
     drawn = glance_errors(moved_inputs, path_lengths_mm(moved_inputs, result, toy_model.triangles.numpy()))
     assert max(value for own in drawn.values() for value in own.values()) < 0.01
     told = with_movement(result).warnings[-1]
-    assert "the person moved between the exposures" in told
+    assert "the person moved between the exposures" in told and "went into the cameras" not in told
+    assert "as a whole went into the cameras" in with_movement(result, cameras_found=True).warnings[-1]
 
 
 def test_who_stood_still_is_not_moved(truth, geometry, toy_model):

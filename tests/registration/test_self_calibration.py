@@ -34,13 +34,18 @@ def spine(seed, bend_deg=0.0):
 
 def room(angle_deg=90.0):
     """An AP and a lateral camera that stand other than is expected of them."""
+    return BiplanarGeometry(**cameras(angle_deg))
+
+
+def cameras(angle_deg):
+    """The same, which need not be a usable pair."""
     a = np.radians(angle_deg)
     to_lat, u_lat, down = np.array([np.cos(a), np.sin(a), 0]), np.array([-np.sin(a), np.cos(a), 0]), [0, 0, -1.0]
     ap = ConeBeam([915, 0, 0], [-265, -220, 190], [0, 1, 0], down, (0.834, 0.834), (512, 512))
     lat = ConeBeam(
         880 * to_lat + [0, 0, 40], -270 * to_lat - 205 * u_lat + [0, 0, 250], u_lat, down, (0.834, 0.834), (512, 512)
     )
-    return BiplanarGeometry(ap, lat)
+    return {"ap": ap, "lat": lat}
 
 
 def films(sure=True):
@@ -55,6 +60,11 @@ def films(sure=True):
         )
         for view in VIEWS
     }
+
+
+def mirrored(landmarks):
+    """What a film of 512 columns shows that lies the other way round."""
+    return ViewLandmarks(landmarks.positions_px * [-1, 1] + [511, 0], landmarks.confidence)
 
 
 def seen(geometry, ap_mm, lat_mm=None, noise_px=0.8, seed=0):
@@ -120,12 +130,9 @@ def test_a_marker_of_known_length_sets_the_scale():
 def test_a_film_that_is_known_to_lie_mirrored_shows_the_same_person():
     geometry, points = room(), spine(1)
     landmarks, usual = seen(geometry, points), films()
-    turned = {
-        view: ViewLandmarks(own.positions_px * [-1, 1] + [511, 0], own.confidence) for view, own in landmarks.items()
-    }
+    turned = {view: mirrored(own) for view, own in landmarks.items()}
     found = triangulate_landmarks(self_calibrate(landmarks, MEANS, usual).geometry, landmarks).positions_mm
-    mirrored = {view: replace(film, mirrored=True) for view, film in usual.items()}
-    again = self_calibrate(turned, MEANS, mirrored)
+    again = self_calibrate(turned, MEANS, {view: replace(film, mirrored=True) for view, film in usual.items()})
     np.testing.assert_allclose(triangulate_landmarks(again.geometry, turned).positions_mm, found, atol=0.05)
     assert again.geometry.ap.u_axis[1] < 0 < again.geometry.lat.u_axis[0]
 
@@ -164,11 +171,21 @@ def test_films_that_fit_each_other_badly_are_told():
         (lambda: seen(room(), spine(1), spine(2, bend_deg=9.0) * [1.0, 1.0, 1.25]), "do not show one spine|far from"),
         (
             lambda: seen(room(), spine(1), spine(1)[:, :, [1, 0, 2]] * [1, -1, 1]),
-            "do not show one spine|far from|apart|parallel",
+            "does not look like one",
         ),
-        (lambda: seen(room(35.0), spine(1)), "do not show one spine|far from|apart|parallel"),
+        (lambda: seen(room(35.0), spine(1)), "does not look like one"),
+        (lambda: seen(cameras(20.0), spine(1)), "does not look like one"),
+        (lambda: seen(cameras(0.0), spine(1)), "does not look like one"),
+        (lambda: (own := seen(room(), spine(1))) | {"lat": mirrored(own["lat"])}, "does not look like one"),
     ],
-    ids=["another person", "lateral from the front", "35 deg apart"],
+    ids=[
+        "another person",
+        "lateral from the front",
+        "35 deg apart",
+        "20 deg apart",
+        "AP film twice",
+        "mirrored lateral",
+    ],
 )
 def test_what_is_no_pair_of_one_spine_is_refused(landmarks, message):
     with pytest.raises(InputError, match=message):
@@ -181,3 +198,24 @@ def test_too_few_vertebrae_are_refused():
     few[1:4] = np.nan
     with pytest.raises(InputError, match="at least three"):
         self_calibrate({**landmarks, "lat": ViewLandmarks(few, np.ones((5, 7)))}, MEANS, films())
+
+
+def far_lateral():
+    """The lateral film in a room in which it magnifies as few do: 1500 mm to the detector, 850 to the person."""
+    lat = ConeBeam([0, 850, 0], [213, -650, 213], [-1, 0, 0], [0, 0, -1.0], (0.834, 0.834), (512, 512))
+    return BiplanarGeometry(room().ap, lat)
+
+
+def test_a_film_of_unusual_magnification_is_told_and_lengths_are_less_sure():
+    points = spine(1)
+    found = self_calibrate(seen(far_lateral(), points), MEANS, films(sure=False))
+    assert any("the lat film seems to magnify" in text for text in found.doubts)
+    assert abs(length_error(found, far_lateral(), points)) < 2 * found.size_sd
+    usual = self_calibrate(seen(room(), points), MEANS, films(sure=False))
+    assert usual.size_sd < found.size_sd and not any("magnify" in text for text in usual.doubts)
+
+
+def test_a_spine_that_bends_the_other_way_is_told():
+    stooped = self_calibrate(seen(room(), spine(1, bend_deg=-20.0)), MEANS, films()).doubts
+    assert any("bends forwards by 2" in text and "mirrored" in text for text in stooped)
+    assert not any("bends forwards" in text for text in self_calibrate(seen(room(), spine(1)), MEANS, films()).doubts)

@@ -62,4 +62,6 @@ def test_plain_is_known_by_name_and_switches_off_what_tables_do_not_want():
     plain = read_parameters("plain")
     assert plain.wear.share == plain.geometry.cut_share == plain.geometry.format_share == 0
     assert plain.geometry.calibration_noise_mm == plain.geometry.calibration_turn_deg == (0.0, 0.0)
+    assert plain.geometry.calibration_distance_mm == plain.geometry.calibration_spacing_percent == (0.0, 0.0)
+    assert plain.appearance.stitch_offset_mm == (0.0, 0.0)
     assert plain.beam == SimulationParameters().beam

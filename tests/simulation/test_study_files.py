@@ -1,14 +1,17 @@
 """Study folders, read back with the package's own readers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
+from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.radiographs.nifti import read_nifti_image
+from lumbar_ext.simulation.imaging.acquisition import misread
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import simulate_study
 from lumbar_ext.simulation.study_files import is_complete, write_study
@@ -69,6 +72,17 @@ def test_meta_tells_where_the_study_came_from(study, folder):
     assert meta["posture"]["direction"] == study.truth.posture.direction
     assert meta["inverted"] == {"ap": False, "lat": False}
     assert meta["exposure"]["lat"]["scatter_ratio"] > 0
+
+
+def test_meta_tells_by_how_much_the_calibration_is_off(study, tmp_path):
+    off = {view: misread(study.truth.geometry[view], 4.0, -0.25) for view in VIEWS}
+    write_study(replace(study, geometry=BiplanarGeometry(**off)), tmp_path / "study", meshes=False)
+    meta = json.loads((tmp_path / "study" / "truth" / "meta.json").read_text())
+    assert meta["lower_part_mm"] == {"ap": [0, 0], "lat": [0, 0]}
+    for view in VIEWS:
+        errors = meta["camera_errors"][view]
+        assert (errors["distance_mm"], errors["spacing_percent"], errors["turn_deg"]) == (4.0, -0.25, 0.0)
+        assert np.linalg.norm(errors["source_mm"]) == pytest.approx(4.0, abs=1e-4)
 
 
 def test_a_failed_write_leaves_nothing_behind(study, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from lumbar_ext.anatomy import VIEWS
 from lumbar_ext.errors import InputError
+from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.io.calibration import write_calibration
 from lumbar_ext.radiographs.formats import read_radiograph
 from lumbar_ext.radiographs.nifti import write_nifti_image
@@ -114,6 +115,17 @@ def test_doubts_are_warned_of_and_kept(folder, write_dicom, ap_tags, lat_tags, m
     with pytest.warns(UserWarning, match=message):
         study = dicom_pair(folder, write_dicom, ap_tags, lat_tags)
     assert len(study.warnings) == 1 and study.unsure_of_polarity == ()
+
+
+def test_a_source_that_stands_beside_the_film_is_told(folder, geometry):
+    """Of the AP film the left two fifths are left, and the source stood before its middle."""
+    columns = 2 * geometry.ap.size_px[0] // 5
+    write_png(folder / "ap.png", pixels_of(folder, "ap")[:, :columns])
+    camera = geometry.ap.replace(size_px=(columns, geometry.ap.size_px[1]))
+    write_calibration(BiplanarGeometry(camera, geometry.lat), folder / "calibration.json")
+    outside_mm = (camera.principal_point_px[0] - (columns - 1)) * camera.pixel_spacing_mm[0]
+    with pytest.warns(UserWarning, match=f"of the ap view meets its plane {outside_mm:.0f} mm outside the film"):
+        read(folder)
 
 
 def test_agreeing_tags_raise_no_doubt(folder, write_dicom):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lumbar_ext.transforms.intensity import NORMALISED_RANGE, NormaliseIntensityd, normalise_intensity
+from lumbar_ext.transforms.intensity import NORMALISED_RANGE, NormaliseIntensityd, flat_pixels, normalise_intensity
 
 
 @pytest.fixture
@@ -39,3 +39,12 @@ def test_the_dictionary_form_keeps_tensors(image):
     result = NormaliseIntensityd("image")({"image": torch.from_numpy(image)[None], "other": 1})
     assert isinstance(result["image"], torch.Tensor) and result["image"].shape == (1, 64, 64)
     assert np.allclose(result["image"][0], normalise_intensity(image))
+
+
+def test_flat_is_what_was_blanked_and_not_the_steps_of_eight_bits(image):
+    eight_bits = np.rint(image / 8)
+    eight_bits[20:40, 10:30] = 7
+    flat = flat_pixels(eight_bits)
+    assert flat[21:39, 11:29].all() and flat[[0, -1]].all() and flat[:, [0, -1]].all()
+    flat[20:40, 10:30] = False
+    assert not flat[1:-1, 1:-1].any()

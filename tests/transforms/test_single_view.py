@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
 from lumbar_ext.radiographs.nifti import read_nifti_image, read_nifti_origin, write_nifti_image
@@ -46,6 +47,8 @@ def test_landmarks_return_to_the_pixels_of_the_file(radiograph, tmp_path):
     expected = np.where(np.array([1, 1, 0, 1, 1], bool)[:, None, None], on_grid * scale + offset, np.nan)
     assert np.allclose(found.positions_px["lat"], expected, atol=0.05, equal_nan=True)
     assert np.isnan(found.positions_px["ap"]).all()
+    scores = dict(zip(LEVELS, [1.0, 1.0, 0.0, 1.0, 1.0], strict=True))
+    assert found.level_scores == {"lat": pytest.approx(scores, abs=0.01)}
     written = tmp_path / "out" / "spine_decomposition.nii.gz"
     assert read_nifti_image(written)[0].shape == (512, 512)
     # where viewers show it: its first pixel, in mm from the film's
@@ -112,6 +115,11 @@ def test_results_that_lie_beside_the_radiographs_are_no_radiographs(folder):
         items = view_items("", str(folder), "ap")
     # Somebody's own file of such a name, without landmarks beside it, is looked at as any other.
     assert [item["name"] for item in items] == ["a", "b", "c_decomposition"]
+
+
+def test_a_file_in_place_of_the_output_folder_is_named_before_any_work(radiograph):
+    with pytest.raises(InputError, match=r"spine\.nii\.gz: not usable as output folder"):
+        SaveViewd(radiograph)
 
 
 def test_nothing_to_do_is_an_error(tmp_path):

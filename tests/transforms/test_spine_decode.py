@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,16 @@ import torch
 from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.spine_packing import SPINE_PACK
-from lumbar_ext.transforms.spine_decode import decode_spine, refined_peak, spine_candidates, voted
+from lumbar_ext.transforms.canonical import to_network_grid
+from lumbar_ext.transforms.single_view import displayed_camera
+from lumbar_ext.transforms.spine_decode import (
+    anchor_view,
+    decode_spine,
+    doubt_of_spine,
+    refined_peak,
+    spine_candidates,
+    voted,
+)
 from lumbar_ext.transforms.spine_targets import encode_spine_target
 from tests.spine_points import spine_points
 
@@ -101,3 +112,35 @@ def test_wrong_shapes_are_refused():
         decode_spine(torch.zeros(37, 16, 16))
     with pytest.raises(InputError, match="packed"):
         decode_spine(torch.zeros(2, SPINE_PACK.channels, 16, 16))
+
+
+def test_points_of_s1_over_a_blank_part_of_the_film_are_not_on_it():
+    """Blanked below L5, and burnt out about T12, whatever the network answers."""
+    points = spine_points(1, "all")
+    anchors = decode_spine(target(points)).anchors
+    film = np.random.default_rng(0).normal(100, 1, (384, 256))
+
+    def on_film():
+        seen = to_network_grid(film, displayed_camera((256, 384), (0.834, 0.834)), "ap", size_px=(256, 384))
+        return anchor_view(anchors, seen).on_film.tolist()
+
+    assert all(on_film())
+    film[int(anchors.s1_landmarks_px[:, 1].min()) - 3 :] = 90.0
+    assert on_film() == [True] + [False] * 5
+    u, v = np.rint(anchors.t12_centre_px).astype(int)
+    film[v - 20 : v + 20, u - 20 : u + 20] = 130.0
+    assert not any(on_film())
+
+
+def test_landmarks_as_unsure_as_on_noise_are_no_spine():
+    """Whatever the scores of the vertebrae; levels that are not present do not count."""
+    seen = decode_spine(target(spine_points(1, "all")))
+    sure, noise = np.full((5, 7), 0.29), np.full((5, 7), 0.18)
+    assert doubt_of_spine(replace(seen, landmark_confidence=sure)) == ""
+    assert "no radiograph of a lumbar spine, or one that the network cannot read: it expects 18% of" in doubt_of_spine(
+        replace(seen, landmark_confidence=noise)
+    )
+    part = np.array([True, True, False, False, False])
+    assert doubt_of_spine(replace(seen, landmark_confidence=sure * part[:, None], present=part)) == ""
+    assert doubt_of_spine(replace(seen, landmark_confidence=noise, present=~part & part)) == ""
+    assert doubt_of_spine(replace(seen, landmark_confidence=noise, anchors=None)) == ""

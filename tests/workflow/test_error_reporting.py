@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from monai.bundle import ConfigParser
+from monai.handlers import StatsHandler
 
 from lumbar_ext.errors import InputError, NothingUsableError
 from lumbar_ext.workflow.error_reporting import (
@@ -53,6 +54,16 @@ def ended(error, capsys):
     except SystemExit as end:
         status = end.code
     return capsys.readouterr().err, status
+
+
+def test_the_statistics_of_an_engine_print_no_traceback_of_their_own(reporting, caplog):
+    name, handler = "monai.handlers.StatsHandler", StatsHandler()
+    logging.getLogger(name).addHandler(caplog.handler)
+    with pytest.raises(InputError), caplog.at_level(logging.INFO, logger=name):
+        logging.getLogger(name).info("Epoch 1")
+        handler.exception_raised(None, InputError("ap.png: a folder"))
+    logging.getLogger(name).removeHandler(caplog.handler)
+    assert set(caplog.messages) == {"Epoch 1"}
 
 
 def test_an_input_error_is_one_line(reporting, capsys):

@@ -1,5 +1,7 @@
 """What a finished run says, and how it ends."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +22,7 @@ def finished(grades, output_dir="out"):
     levels = SimpleNamespace(warnings=("the count is uncertain",))
     batch = {
         "study": SimpleNamespace(warnings=("polarity was guessed",)),
-        "observed": SimpleNamespace(levels=levels),
+        "observed": SimpleNamespace(levels=levels, doubts=("the ap film is hardly one",)),
         "landmarks": None,
         "by_hand": None,
         "guessed": ("L5 was not found in both views",),
@@ -37,7 +39,13 @@ def test_levels_headlines_warnings_and_places_are_said(tmp_path, capsys):
     assert lines[:3] == ["L1: good", "L2: check (why)", "L3: failed (why)"]
     assert any("41.3° (90 % interval 37.9 to 44.6)" in line for line in lines)
     assert any(line.endswith("L4 is missing") for line in lines)
-    said = ("polarity was guessed", "the count is uncertain", "L5 was not found in both views", "L2 stands on a bound")
+    said = (
+        "the ap film is hardly one",
+        "polarity was guessed",
+        "the count is uncertain",
+        "L5 was not found in both views",
+        "L2 stands on a bound",
+    )
     assert {f"warning: {text}" for text in said} <= set(lines)
     assert lines[-2:] == [f"results: {tmp_path}", f"report: {tmp_path / 'report.html'}"]
 
@@ -48,6 +56,20 @@ def test_a_run_of_which_nothing_is_usable_ends_with_its_own_status(capsys):
     with pytest.raises(SystemExit) as end:
         end_reconstruction(failed)
     assert end.value.code == 3 and "nothing is usable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_warning_is_read_once_on_a_terminal_and_stands_in_each_of_two_files(tmp_path, apart):
+    """Standard output and standard error in one file, as on a terminal, or in two."""
+    code = (
+        "from tests.workflow.test_run_summary import *; from lumbar_ext.workflow.error_reporting import show_warning\n"
+        "show_warning('polarity was guessed', UserWarning); end_reconstruction(finished([Grade.GOOD] * 5))"
+    )
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        subprocess.run([sys.executable, "-c", code], stdout=out, stderr=err if apart else out, check=True)
+    told = [(tmp_path / name).read_text().count("warning: polarity was guessed\n") for name in ("out", "err")]
+    assert told == ([1, 1] if apart else [1, 0])
+    assert (tmp_path / "out").read_text().count("warning: the count is uncertain\n") == 1
 
 
 @pytest.mark.parametrize("grade", [Grade.GOOD, Grade.CHECK])

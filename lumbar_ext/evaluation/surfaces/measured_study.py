@@ -193,7 +193,8 @@ class SurfaceReport:
         """Takes in what is known of a study; of the first one with a result, its overlays are drawn."""
         self.errors += study["surface_errors"]
         if "failure" in study:
-            print(f"{study['truth_dir']}: its five vertebrae count as missing: {study['failure']}", file=sys.stderr)
+            name = Path(study["truth_dir"]).parent.name
+            print(f"{study['failure']}; the vertebrae of {name} count as missing", file=sys.stderr)
         for method, meshes_mm in study["meshes_mm"].items():
             if (*_group(study), method) not in self._maps:
                 self._draw_overlays(study, method, meshes_mm)

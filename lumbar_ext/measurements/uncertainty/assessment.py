@@ -11,7 +11,7 @@ from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.landmarks.hip_axis import HipAxis
 from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.triangulated import Landmarks3D
-from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, vertebra_quality
+from lumbar_ext.measurements.uncertainty.grade import Quality, missing_quality, vertebra_quality, without_impossible
 from lumbar_ext.measurements.uncertainty.interval_calibration import (
     NORMAL_90,
     VERTEX,
@@ -129,6 +129,7 @@ def assess_registration(
         else missing_quality(missing.get(level, "not found in both views"))
         for level in LEVELS
     }
+    quality = without_impossible(quality, measured.values.found)
     deviations = _of_any_size(_calibrated(measured, calibration), measured.values, size_sd)
     values = assess_values(measured.values, deviations, calibration.withheld)
     statement = calibration.statement() if calibration.factors else ""

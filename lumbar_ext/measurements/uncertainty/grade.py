@@ -1,20 +1,23 @@
 """A grade for each vertebra: is its reconstruction good, should it be checked, or has it failed?
 
-Four signs, each against a limit for "check" and one for "failed"; the worst decides. What the registration itself warned
-about is at least to be checked: this is the only judge of a vertebra. The limits were chosen on simulated
-validation studies; how many errors of more than 2 mm they catch is printed by `evaluation.measurement_study` and stated
-in the bundle's `docs/measurements.md`.
+Four signs, each against a limit for "check" and one for "failed"; the worst decides. Vertebrae between which an angle was
+measured that nobody has have failed (`without_impossible`). What the registration itself warned about is at least to be
+checked: this is the only judge of a vertebra. The limits were chosen on simulated validation studies; how many errors of more
+than 2 mm they catch is printed by `evaluation.measurement_study` and stated in the bundle's `docs/measurements.md`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.landmarks.triangulated import Landmarks3D
+from lumbar_ext.measurements.values.definitions import BY_ID
+from lumbar_ext.measurements.values.reference_ranges import possible_range
 from lumbar_ext.registration.parameters import Bounds
 from lumbar_ext.registration.result import VertebraFit
 
@@ -106,6 +109,27 @@ def graded(
     failed = any(value >= limit for value, _, limit, _ in known)
     grade = Grade.FAILED if failed else Grade.CHECK if reasons else Grade.GOOD
     return Quality(grade, residual, gap_mm, hits, vertex_sd_mm, reasons)
+
+
+def without_impossible(quality: Mapping[str, Quality], found: Mapping[tuple[str, str], float]) -> dict[str, Quality]:
+    """The same, but the vertebrae between which nobody has the angle that was measured have failed.
+
+    Args:
+        quality: by level.
+        found: values by subject, such as "L1-L5", and definition.
+    """
+    graded_anew = dict(quality)
+    for (subject, name), value in found.items():
+        possible = possible_range(name, subject)
+        if possible is None or possible.reached_by(value, value):
+            continue
+        title = BY_ID[name].title
+        reason = f"{title} would be {value:.0f} deg, people have {possible.low:g} to {possible.high:g}"
+        upper, lower = (LEVELS.index(level) for level in subject.split("-"))
+        for level in LEVELS[upper : lower + 1]:
+            own = graded_anew[level]
+            graded_anew[level] = replace(own, grade=Grade.FAILED, reasons=(*own.reasons, reason))
+    return graded_anew
 
 
 def bound_hits(fit: VertebraFit, bounds: Bounds) -> int:

@@ -1,7 +1,7 @@
 """Reference ranges of adults from the literature, with their sources: `reference_ranges.json`.
 
 A range is `[low, high]` or open on one side; where no published range has the definition used here there is none, and
-nothing is said about the value.
+nothing is said about the value. Of some values there is a second range, which nobody's lumbar spine leaves.
 """
 
 from __future__ import annotations
@@ -36,7 +36,16 @@ class ReferenceRange:
 
 def reference_range(definition_id: str, subject: str) -> ReferenceRange | None:
     """The range of a value of a subject such as "L3" or "L3-L4"; None where there is none."""
-    ranges = _table()["ranges"].get(definition_id, {})
+    return _range("ranges", definition_id, subject)
+
+
+def possible_range(definition_id: str, subject: str) -> ReferenceRange | None:
+    """Beyond which a value is none of a person, but a mistake; None where that is not told."""
+    return _range("possible", definition_id, subject)
+
+
+def _range(kind: str, definition_id: str, subject: str) -> ReferenceRange | None:
+    ranges = _table()[kind].get(definition_id, {})
     entry = ranges.get(subject, ranges.get(_ALL))
     if entry is None:
         return None

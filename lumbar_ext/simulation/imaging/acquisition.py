@@ -85,9 +85,36 @@ def sample_geometry(
 def sample_stated(
     rng: np.random.Generator, geometry: BiplanarGeometry, parameters: GeometryParameters
 ) -> BiplanarGeometry:
-    """The geometry as the calibration of this study states it, with errors of sizes that are drawn, too."""
+    """The geometry as the calibration of this study states it, with errors of sizes that are drawn, too.
+
+    Distances and spacings have a stream of their own: a seed gives the same noise and turn whatever their ranges are.
+    """
+    (apart,) = rng.spawn(1)
     noise_mm, turn_deg = rng.uniform(*parameters.calibration_noise_mm), rng.uniform(*parameters.calibration_turn_deg)
-    return with_calibration_errors(rng, geometry, noise_mm, turn_deg)
+    stated = with_calibration_errors(rng, geometry, noise_mm, turn_deg)
+    return BiplanarGeometry(*(_misread(apart, stated[view], parameters) for view in VIEWS))
+
+
+def _misread(rng: np.random.Generator, camera: Camera, parameters: GeometryParameters) -> Camera:
+    distance_mm = rng.uniform(*parameters.calibration_distance_mm) * rng.choice([-1.0, 1.0])
+    spacing_percent = rng.uniform(*parameters.calibration_spacing_percent) * rng.choice([-1.0, 1.0])
+    return misread(camera, distance_mm, spacing_percent)
+
+
+def misread(camera: Camera, distance_mm: float, spacing_percent: float) -> Camera:
+    """The camera as a wrong scale on the tube's column and wrong pixels would state it.
+
+    Args:
+        camera: the true one.
+        distance_mm: by which the source is stated too far from the detector, which stays where it is.
+        spacing_percent: by which pixels are stated too large; the middle of the film stays where it is.
+    """
+    away = -camera.normal * np.sign(camera.source_distance_mm)
+    camera = camera.replace(source_mm=camera.source_mm + distance_mm * away)
+    if spacing_percent == 0:
+        return camera
+    du, dv = np.array(camera.pixel_spacing_mm) * (1 + spacing_percent / 100)
+    return camera.resampled(size_px=camera.size_px, pixel_spacing_mm=(du, dv))
 
 
 def with_calibration_errors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import shift
 
 from lumbar_ext.geometry import Camera
 from lumbar_ext.simulation.imaging.filters import gaussian_blur, smooth
@@ -32,11 +33,14 @@ class Picture:
         pixels: [rows, columns] uint16 as written to the file.
         inverted: whether bone is dark in it.
         collimated: whether the field is smaller than the panel.
+        lower_part_mm: (right, down), by which the lower part of a film of two exposures is laid off on it. The camera
+            and all truth are those of the upper part.
     """
 
     pixels: np.ndarray
     inverted: bool
     collimated: bool
+    lower_part_mm: tuple[float, float] = (0.0, 0.0)
 
 
 def finish(
@@ -57,7 +61,8 @@ def finish(
     """
     spacing = camera.pixel_spacing_mm[0]
     field = _open_field(rng, signal.shape, camera.project(landmarks_mm).reshape(-1, 2), parameters)
-    signal = _stitched(rng, _with_grid(rng, signal, spacing, parameters), spacing, parameters)
+    lower_part_mm = _lower_part_mm(rng, len(signal) * spacing, parameters)
+    signal = _stitched(rng, _with_grid(rng, signal, spacing, parameters), spacing, lower_part_mm, parameters)
     image = _saturated(rng, signal, parameters)
     exposed = image > signal
     if rng.random() < parameters.multiscale_share:
@@ -74,7 +79,7 @@ def finish(
         draw_letter(rng, image, spacing)
     inverted = bool(rng.random() < parameters.inverted_share)
     pixels = np.round(np.clip(image, 0, 1) * _WHITE).astype(np.uint16)
-    return Picture(_WHITE - pixels if inverted else pixels, inverted, field is not None)
+    return Picture(_WHITE - pixels if inverted else pixels, inverted, field is not None, lower_part_mm)
 
 
 def _open_field(
@@ -185,17 +190,31 @@ def _with_grid(
     return signal + np.float32(amplitude) * np.sin(np.float32(2 * np.pi / period) * turns + np.float32(phase))
 
 
+def _lower_part_mm(rng: np.random.Generator, height_mm: float, parameters: AppearanceParameters) -> tuple[float, float]:
+    """`Picture.lower_part_mm` of a film of this height, from a stream of its own: all else stays that of the seed."""
+    (apart,) = rng.spawn(1)
+    right, down = apart.uniform(*parameters.stitch_offset_mm, 2) * apart.choice([-1.0, 1.0], 2)
+    return (float(right), float(down)) if height_mm > parameters.stitched_from_mm else (0.0, 0.0)
+
+
 def _stitched(
-    rng: np.random.Generator, signal: np.ndarray, spacing_mm: float, parameters: AppearanceParameters
+    rng: np.random.Generator,
+    signal: np.ndarray,
+    spacing_mm: float,
+    lower_part_mm: tuple[float, float],
+    parameters: AppearanceParameters,
 ) -> np.ndarray:
-    """A film higher than one panel is made of two exposures: the signal steps where they meet."""
+    """A film higher than one panel is made of two exposures: where they meet the signal steps and the picture jumps."""
     rows = len(signal)
     seam, overlap = rng.uniform(0.3, 0.7) * rows, rng.uniform(*parameters.stitch_overlap_mm) / spacing_mm
     step = rng.uniform(*parameters.stitch_step) * rng.choice([-1.0, 1.0])
     if rows * spacing_mm <= parameters.stitched_from_mm:
         return signal
-    share = np.clip((np.arange(rows) - seam) / max(overlap, 1.0) + 0.5, 0.0, 1.0)
-    return signal + np.float32(step) * share.astype(np.float32)[:, None]
+    share = np.clip((np.arange(rows) - seam) / max(overlap, 1.0) + 0.5, 0.0, 1.0).astype(np.float32)[:, None]
+    if any(lower_part_mm):
+        right, down = np.array(lower_part_mm) / spacing_mm
+        signal = (1 - share) * signal + share * shift(signal, (down, right), order=1, mode="nearest")
+    return signal + np.float32(step) * share
 
 
 def _anatomy(

@@ -15,7 +15,10 @@ from lumbar_ext.measurements.uncertainty.grade import (
     graded,
     missing_quality,
     vertebra_quality,
+    without_impossible,
 )
+from lumbar_ext.measurements.values.definitions import DEFINITIONS, subject_name
+from lumbar_ext.measurements.values.reference_ranges import possible_range, reference_range
 from lumbar_ext.registration.parameters import Bounds
 from tests.measurements.registered_fixture import registration
 
@@ -88,3 +91,24 @@ def test_what_the_registration_warns_about_is_to_be_checked():
     fit = replace(registration().vertebrae["L3"], warnings=("stands on the bounds of its pose (tx)",))
     quality = vertebra_quality(fit, None, None)
     assert quality.grade is Grade.CHECK and quality.reasons == fit.warnings
+
+
+def test_vertebrae_of_a_spine_that_nobody_has_have_failed():
+    good = dict.fromkeys(LEVELS, graded(*FINE))
+    people = {("L1-L5", "cobb"): -62.0, ("L1-L5", "lordosis_l1_l5"): 81.0, ("L4-L5", "segmental_lordosis"): 43.0}
+    assert without_impossible(good, people) == good
+    for name, value in (("cobb", -97.0), ("lordosis_l1_l5", 131.0), ("lordosis_l1_l5", -80.0)):
+        graded_anew = without_impossible(good, {("L1-L5", name): value})
+        assert {own.grade for own in graded_anew.values()} == {Grade.FAILED}
+        assert f"would be {value:.0f} deg, people have" in graded_anew["L3"].reasons[0]
+    folded = without_impossible(good, {("L2-L3", "segmental_lordosis"): -55.0})
+    assert [level for level, own in folded.items() if own.grade is Grade.FAILED] == ["L2", "L3"]
+
+
+def test_what_is_usual_is_possible():
+    for definition in DEFINITIONS:
+        for levels in definition.subjects:
+            subject = subject_name(levels)
+            usual, possible = reference_range(definition.id, subject), possible_range(definition.id, subject)
+            if usual and possible:
+                assert possible.low < usual.low and usual.high < possible.high

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from lumbar_ext.anatomy import LANDMARKS, VIEWS
-from lumbar_ext.simulation.imaging.acquisition import sample_geometry, sample_stated, with_calibration_errors
+from lumbar_ext.simulation.imaging.acquisition import (
+    misread,
+    sample_geometry,
+    sample_stated,
+    with_calibration_errors,
+)
 from lumbar_ext.simulation.ranges import GeometryParameters
 
 PLAIN = {"format_share": 0.0, "cut_share": 0.0, "off_centre_share": 0.0}
+WELL_READ = {"calibration_distance_mm": (0.0, 0.0), "calibration_spacing_percent": (0.0, 0.0)}
 SPINE = np.stack([np.zeros(9), np.zeros(9), np.linspace(-90, 90, 9)], axis=1)
 
 
@@ -132,10 +138,53 @@ def test_a_stated_turn_is_that_of_the_lateral_view():
 
 def test_errors_of_the_stated_cameras_are_drawn_for_each_study():
     geometry, rng = geometries(1)[0], np.random.default_rng(0)
-    parameters = GeometryParameters(calibration_noise_mm=(0.0, 0.5), calibration_turn_deg=(0.0, 0.0))
+    parameters = GeometryParameters(**WELL_READ, calibration_noise_mm=(0.0, 0.5), calibration_turn_deg=(0.0, 0.0))
     moved = [
         np.abs(sample_stated(rng, geometry, parameters).ap.source_mm - geometry.ap.source_mm).max() for _ in range(60)
     ]
     assert min(moved) < 0.1 and max(moved) > 0.5
-    exact = GeometryParameters(calibration_noise_mm=(0.0, 0.0), calibration_turn_deg=(0.0, 0.0))
+    exact = GeometryParameters(**WELL_READ, calibration_noise_mm=(0.0, 0.0), calibration_turn_deg=(0.0, 0.0))
     assert np.array_equal(sample_stated(rng, geometry, exact).lat.source_mm, geometry.lat.source_mm)
+
+
+def test_a_distance_read_wrong_moves_the_source_alone():
+    for camera in (
+        view for geometry in geometries(5, posteroanterior_share=0.5) for view in (geometry.ap, geometry.lat)
+    ):
+        stated = misread(camera, 5.0, 0.0)
+        assert abs(stated.source_distance_mm) == pytest.approx(abs(camera.source_distance_mm) + 5.0)
+        assert np.array_equal(stated.detector_origin_mm, camera.detector_origin_mm)
+        assert stated.principal_point_px == pytest.approx(camera.principal_point_px, abs=1e-6)
+
+
+def test_pixels_read_wrong_leave_the_middle_of_the_film_and_magnify_all_else():
+    camera = geometries(1)[0].lat
+    stated = misread(camera, 0.0, 0.5)
+    assert stated.detector_point(camera.centre_px) == pytest.approx(camera.detector_point(camera.centre_px))
+    sides = [np.linalg.norm(c.detector_point([127, 127]) - c.detector_point([0, 0])) for c in (stated, camera)]
+    assert sides[0] / sides[1] == pytest.approx(1.005)
+
+
+def test_distances_and_spacings_read_well_leave_what_older_seeds_gave():
+    """Sizes, then the errors themselves, in the order of the first release; nothing of the stream is used for the rest."""
+    geometry, size = geometries(1)[0], GeometryParameters()
+    rng, older = np.random.default_rng(4), np.random.default_rng(4)
+    stated = sample_stated(rng, geometry, GeometryParameters(**WELL_READ))
+    sizes = older.uniform(*size.calibration_noise_mm), older.uniform(*size.calibration_turn_deg)
+    expected = with_calibration_errors(older, geometry, *sizes)
+    for view in VIEWS:
+        for name in ("source_mm", "detector_origin_mm", "u_axis", "v_axis", "pixel_spacing_mm"):
+            assert np.array_equal(getattr(stated[view], name), getattr(expected[view], name))
+    assert rng.random() == older.random()
+
+
+def test_distances_and_spacings_are_read_wrong_within_their_ranges():
+    geometry, rng = geometries(1)[0], np.random.default_rng(0)
+    parameters = GeometryParameters(calibration_noise_mm=(0.0, 0.0), calibration_turn_deg=(0.0, 0.0))
+    stated = [sample_stated(rng, geometry, parameters) for _ in range(60)]
+    distance = np.array(
+        [abs(s[v].source_distance_mm) - abs(geometry[v].source_distance_mm) for s in stated for v in VIEWS]
+    )
+    spacing = np.array([s[v].pixel_spacing_mm[0] / geometry[v].pixel_spacing_mm[0] - 1 for s in stated for v in VIEWS])
+    for errors, largest in ((distance, 5.0), (spacing, 0.005)):
+        assert -largest <= errors.min() < -0.8 * largest and 0.8 * largest < errors.max() <= largest

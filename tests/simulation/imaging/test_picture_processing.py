@@ -105,11 +105,35 @@ def test_a_grid_leaves_lines_of_its_period(signal):
 def test_only_films_higher_than_a_panel_are_stitched():
     parameters = replace(AppearanceParameters(), stitch_step=(0.1, 0.1), stitch_overlap_mm=(0.0, 0.0))
     flat = np.zeros((500, 40), np.float32)
-    long, short = (_stitched(np.random.default_rng(0), flat[:rows], 1.0, parameters) for rows in (500, 400))
+    long, short = (_stitched(np.random.default_rng(0), flat[:rows], 1.0, (0, 0), parameters) for rows in (500, 400))
     assert not short.any()
     steps = np.diff(long[:, 0])
     assert np.abs(long).max() == pytest.approx(0.1) and np.count_nonzero(steps) <= 2
     assert 150 <= np.flatnonzero(steps)[0] <= 350
+
+
+def test_the_lower_part_of_a_stitched_film_is_laid_off_the_upper_one():
+    """A line across the seam jumps by the offset along it, a ramp down the film by that across it."""
+    parameters = replace(AppearanceParameters(), stitch_step=(0.0, 0.0), stitch_overlap_mm=(0.0, 0.0))
+    v, u = np.mgrid[:500, :40].astype(np.float32)
+    line = _stitched(np.random.default_rng(0), u, 0.5, (1.0, 0.0), replace(parameters, stitched_from_mm=200.0))
+    ramp = _stitched(np.random.default_rng(0), v, 0.5, (0.0, -1.0), replace(parameters, stitched_from_mm=200.0))
+    assert line[10, 20] == 20 and line[490, 20] == pytest.approx(18.0)
+    assert ramp[10, 20] == 10 and ramp[480, 20] == pytest.approx(482.0)
+
+
+def test_pictures_say_how_their_parts_lie_and_older_seeds_keep_theirs(signal):
+    camera = CAMERA.replace(pixel_spacing_mm=(4.0, 4.0))
+    laid = dict.fromkeys(((0.0, 0.0), (0.5, 1.0)))
+    for offset, height in ((offset, height) for offset in laid for height in (430.0, 1e6)):
+        parameters = replace(AppearanceParameters(), stitch_offset_mm=offset, stitched_from_mm=height)
+        rng = np.random.default_rng(3)
+        result = finish(rng, signal, camera, SPINE, parameters)
+        assert all(offset[0] <= abs(mm) <= offset[1] for mm in result.lower_part_mm) or height == 1e6
+        laid[offset] = (rng.random(), result.lower_part_mm if height == 430.0 else (), result.pixels)
+    # On a film of one exposure neither the picture nor what the stream gives next depends on the range.
+    (after, _, pixels), (after_too, _, pixels_too) = laid.values()
+    assert after == after_too and np.array_equal(pixels, pixels_too)
 
 
 def test_an_open_field_that_fills_half_of_the_film_does_not_wash_out_the_person():
