@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def write_report(
     seconds: Mapping[str, float],
     options: ReportOptions | None = None,
 ) -> None:
-    """Writes `report.html` and `report.pdf`.
+    """Writes `report.html` and `report.pdf`; outlines are drawn in the cameras that the registration ended with.
 
     Args:
         folder: an existing folder.
@@ -147,7 +147,7 @@ def write_report(
     content = report_content(measured.study, assessment, result.missing_levels, run, seconds, measured.doubts)
     meshes = {level: fit.vertices_mm for level, fit in result.vertebrae.items()}
     pictures = build_pictures(
-        measured.study,
+        replace(measured.study, geometry=final_geometry(measured.study.geometry, result)),
         measured.landmarks,
         meshes,
         measured.triangles,

@@ -50,6 +50,7 @@ from lumbar_ext.workflow.options import FilmOptions
 from lumbar_ext.workflow.outputs import (
     FOUND_CAMERAS,
     RESULT_FILES,
+    final_geometry,
     measured_anchors,
     missing_levels,
     registration_document,
@@ -310,7 +311,7 @@ class WriteReconstruction(Transform):
         rim_mm = data["assessment"].sacral_rim_mm if "assessment" in data else None
         write_reconstruction(folder, study, observed, found, result, triangles, rim_mm)
         if _found_from_films("calibration", data):
-            write_calibration(study.geometry, folder / FOUND_CAMERAS, study.uncertainty)
+            write_calibration(final_geometry(study.geometry, result), folder / FOUND_CAMERAS, study.uncertainty)
         if "assessment" not in data:
             return
         measured = MeasuredReconstruction(

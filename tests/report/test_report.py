@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lumbar_ext.anatomy import LANDMARKS, LEVELS
-from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
+from lumbar_ext.geometry import BiplanarGeometry, ConeBeam, RigidTransform
 from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.sacral_endplate import TEMPLATE_MM, SacralEndplate
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
@@ -27,6 +27,7 @@ from lumbar_ext.report.html import report_html
 from lumbar_ext.report.pdf import report_pdf
 from lumbar_ext.report.pictures import build_pictures
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
+from lumbar_ext.workflow import measure
 from tests.measurements.registered_fixture import PITCH_MM, SIZE, registration
 from tests.measurements.solids import HEIGHT_MM
 
@@ -289,3 +290,21 @@ def test_a_long_caption_does_not_leave_a_page_of_the_paper_empty(sacral):
         return len(re.findall(rb"/Type /Page\b", paper))
 
     assert pages(long) == pages("Lateral") > 1
+
+
+def test_outlines_are_drawn_in_the_cameras_that_the_registration_ended_with(monkeypatch, tmp_path):
+    result = registration(np.full(SIZE, 0.02))
+    triangles = result.vertebrae["L1"].shape.surface.triangles
+    shift_mm = np.array([0.0, 0.0, 7.0])
+    refined = replace(result, camera_motions={"lat": RigidTransform(np.eye(3), shift_mm)})
+    drawn = []
+    monkeypatch.setattr(measure, "build_pictures", lambda study, *rest: drawn.append(study) or build_pictures(study, *rest))
+    measured = measure.MeasuredReconstruction(
+        study(), seen_landmarks(), refined, assess_registration(refined, triangles), triangles
+    )
+    measure.write_report(tmp_path, measured, RUN, {}, measure.ReportOptions(pdf=False))
+    stated, used = study().geometry, drawn[0].geometry
+    assert np.allclose(used.lat.source_mm - stated.lat.source_mm, shift_mm)
+    assert np.allclose(used.ap.source_mm, stated.ap.source_mm)
+    assert (tmp_path / "report.html").is_file()
+
