@@ -72,10 +72,10 @@ def _simulate(folder: Path) -> list[str]:
 
 
 def _train(folder: Path) -> list[str]:
-    words = ["train", "--max_epochs", "2", "--val_interval", "1", "--batch_size", "2", "--downsample", "2"]
-    words += ["--size_px", "[64,64]", "--shift_px", "4", "--tensorboard", "false", "--mlflow", "false"]
-    words += ["--train_dir", str(folder / "cohort"), "--validation_dir", str(folder / "cohort")]
-    return [*words, "--ckpt_dir", str(folder / "out"), "--output_dir", str(folder / "out")]
+    words = ["train", "--iterations", "6", "--warmup_iterations", "1", "--decay_iterations", "1", "--validate_every", "3"]
+    words += ["--network_def#preset", "tiny", "--network_def#decoder_channels", "8", "--size_px", "[128,96]"]
+    words += ["--batch_size", "2", "--tensorboard", "false", "--mlflow", "false", "--train_dirs", f"['{folder / 'cohort'}']"]
+    return [*words, "--validation_dirs", f"['{folder / 'cohort'}']", "--output_dir", str(folder / "out")]
 
 
 def _build_shape_model(folder: Path) -> list[str]:
