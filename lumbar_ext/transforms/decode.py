@@ -33,6 +33,7 @@ class SpineAnchors:
         t12_scale_px: scale b of the centre's error, see `networks.spine_packing`.
         s1_scale_px: [5] the same of each landmark of S1.
         confidence: of "T12", "L6" and "S1", as `DecodedView.confidence`.
+        certain: those of them that a person has set.
     """
 
     t12_centre_px: np.ndarray
@@ -41,6 +42,7 @@ class SpineAnchors:
     t12_scale_px: float
     s1_scale_px: np.ndarray
     confidence: dict[str, float]
+    certain: frozenset[str] = frozenset()
 
     @classmethod
     def nothing(cls) -> SpineAnchors:
@@ -63,6 +65,7 @@ class SpineAnchors:
             t12_scale_px=float(scales_px[0]),
             s1_scale_px=scales_px[1:],
             confidence={**self.confidence, **dict.fromkeys(certain, 1.0)},
+            certain=self.certain.union(certain),
         )
 
     def with_sides_exchanged(self) -> SpineAnchors:

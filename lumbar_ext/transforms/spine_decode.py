@@ -270,7 +270,7 @@ def doubt_of_spine(seen: DecodedView) -> str:
 
 
 def anchor_view(anchors: SpineAnchors, canonical: CanonicalView) -> AnchorView:
-    """The points of T12 and S1 that one view shows, in pixels of its network grid.
+    """The points of T12 and S1 that one view shows, in pixels of its network grid; what a person has set, a person has seen.
 
     Args:
         anchors: as decoded.
@@ -280,14 +280,15 @@ def anchor_view(anchors: SpineAnchors, canonical: CanonicalView) -> AnchorView:
     scales_px = np.array([anchors.t12_scale_px, *anchors.s1_scale_px])
     named = np.array([anchors.confidence[level] for level, _ in ANCHOR_POINTS])
     confidence = np.nan_to_num(named * probability_within(scales_px))
-    return AnchorView(positions_px, scales_px, confidence, _shown(positions_px, canonical))
+    seen = np.array([level in anchors.certain for level, _ in ANCHOR_POINTS])
+    return AnchorView(positions_px, scales_px, confidence, _on_film(positions_px, seen, canonical))
 
 
-def _shown(positions_px: np.ndarray, canonical: CanonicalView) -> np.ndarray:
-    """[N] bool, whether the film shows anything at positions [N, 2]: there is film, and around them it is not mostly flat."""
+def _on_film(positions_px: np.ndarray, seen: np.ndarray, canonical: CanonicalView) -> np.ndarray:
+    """[N] bool, whether there is film at positions [N, 2], which was seen or is not mostly flat around them."""
     columns, rows = canonical.camera.size_px
     nearest = np.rint(np.nan_to_num(positions_px, nan=-1.0)).astype(int)
     on_grid = ((nearest >= 0) & (nearest < (columns, rows))).all(-1)
     u, v = np.clip(nearest, 0, (columns - 1, rows - 1)).T
     flat = uniform_filter(flat_pixels(canonical.pixels).astype(float), 2 * _AROUND_PX + 1, mode="nearest")
-    return on_grid & canonical.inside[v, u] & (flat[v, u] < _MOSTLY)
+    return on_grid & canonical.inside[v, u] & (seen | (flat[v, u] < _MOSTLY))

@@ -64,7 +64,7 @@ def test_training_resumes(trained):
 def test_the_shipped_weights_fit_the_config():
     network = load_bundle_network(
         BUNDLES / "lumbar_multitask",
-        BUNDLES / "lumbar_multitask" / "runs" / "second_look" / "second_look.pt",
+        BUNDLES / "lumbar_multitask" / "models" / "second_look.pt",
         config="second_look_train.json",
     )
     assert not network.training and network(torch.zeros(1, 4, 32, 32)).shape == (1, 4, 32, 32)

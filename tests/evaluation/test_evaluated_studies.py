@@ -78,4 +78,4 @@ def test_two_processes_report_what_one_reports(items, tmp_path, capsys):
     assert one == two and {"surface_errors.csv", "tables.md", "error_distribution_truth_ours.png"} == one.keys()
     rows = one["surface_errors.csv"].decode().splitlines()
     assert len(rows) == 1 + 3 * len(METHODS) * len(LEVELS)
-    assert capsys.readouterr().err.count("count as missing: nothing found") == 2
+    assert capsys.readouterr().err.count("nothing found; the vertebrae of 2 count as missing") == 2
