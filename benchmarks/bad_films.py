@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -236,10 +237,9 @@ def _cells(outcomes: list[list[float] | str]) -> str:
     return " | ".join([*map(str, counts), held, *(f"{value:.2f}" for value in means[1:])])
 
 
-def _model(_read: list[VertebraShapeModel] = []) -> VertebraShapeModel:  # noqa: B006 - read once a process
-    if not _read:
-        _read.append(VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt"))
-    return _read[0]
+@cache
+def _model() -> VertebraShapeModel:
+    return VertebraShapeModel.load(bundle_dir(RECONSTRUCTION) / "models" / "model.pt")
 
 
 if __name__ == "__main__":
