@@ -84,9 +84,13 @@ def show_warning(message: Warning | str, category: type, *_: object, **__: objec
 
 
 def is_shown(text: str) -> bool:
-    """Whether who reads standard output has read this warning: it was shown, and both streams end in one place."""
+    """Whether who reads standard output has read this warning: it was shown since it was last asked for, and both streams end
+    in one place. (Of a second study, Python does not show the same words again.)
+    """
+    shown = text in _shown
+    _shown.discard(text)
     try:
-        return text in _shown and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+        return shown and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except OSError:  # a stream that is no file, as a notebook's
         return False
 

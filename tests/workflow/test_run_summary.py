@@ -72,6 +72,18 @@ def test_a_warning_is_read_once_on_a_terminal_and_stands_in_each_of_two_files(tm
     assert (tmp_path / "out").read_text().count("warning: the count is uncertain\n") == 1
 
 
+def test_a_warning_of_every_study_is_read(tmp_path):
+    """Python shows the same words once a process; of a second study the summary tells them."""
+    code = (
+        "from tests.workflow.test_run_summary import *; from lumbar_ext.workflow.error_reporting import show_warning\n"
+        "show_warning('polarity was guessed', UserWarning)\n"
+        "end_reconstruction(finished([Grade.GOOD] * 5)); end_reconstruction(finished([Grade.GOOD] * 5))"
+    )
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, stderr=out, check=True)
+    assert (tmp_path / "out").read_text().count("warning: polarity was guessed\n") == 2
+
+
 @pytest.mark.parametrize("grade", [Grade.GOOD, Grade.CHECK])
 def test_one_usable_vertebra_is_a_result(grade):
     end_reconstruction(finished([*[Grade.FAILED] * 4, grade]))
