@@ -65,7 +65,7 @@ class MeasureSpine(Transform):
                 data["landmarks"],
                 missing=missing,
                 anchors=anchors,
-                size_sd=0.0 if unsure is None else unsure.size_sd,
+                size_sd=None if unsure is None else unsure.size_sd,
                 hips=hips,
                 hidden=self.hidden,
             )

@@ -16,9 +16,15 @@ from lumbar_ext.measurements.document import (
     write_measurements,
     write_measurements_csv,
 )
-from lumbar_ext.measurements.uncertainty.assessment import assess_registration, assess_values
+from lumbar_ext.measurements.uncertainty.assessment import (
+    UNCALIBRATED_DEG,
+    UNCALIBRATED_LEAN_DEG,
+    assess_registration,
+    assess_values,
+)
 from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.uncertainty.interval_calibration import NORMAL_90, Calibration
+from lumbar_ext.measurements.values.definitions import Scope
 from lumbar_ext.measurements.values.reference_ranges import reference_range
 from lumbar_ext.measurements.values.spine_values import Values
 from tests.measurements.registered_fixture import SIZE, registration
@@ -150,18 +156,24 @@ def test_ranges_state_their_source_and_may_be_open():
     assert reference_range("spinous_length", "L3") is None
 
 
-def test_lengths_of_cameras_that_are_not_calibrated_are_as_uncertain_as_their_scale(whole):
-    """One angle and one length are calibrated: the length alone doubts the scale."""
+def test_values_of_cameras_that_are_not_calibrated_are_as_uncertain_as_these(whole):
+    """Lengths doubt the scale, angles between vertebrae the turn of the films, and tilts in the room its vertical, too."""
     result = whole[0]
     triangles = result.vertebrae["L1"].shape.surface.triangles
-    calibration = Calibration({"anterior_height": 2.0, "lordosis_l1_l5": 1.5}, {})
-    exact, doubtful = (
-        assess_registration(result, triangles, calibration=calibration, size_sd=size_sd) for size_sd in (0.0, 0.05)
-    )
-    for subject, name, power in (("L3", "anterior_height", 1), ("L1-L5", "lordosis_l1_l5", 0)):
+    names = ("anterior_height", "lordosis_l1_l5", "disc_angle", "sagittal_tilt", "coronal_tilt")
+    calibration = Calibration(dict.fromkeys(names, 1.5), {})
+    exact, doubtful = (assess_registration(result, triangles, calibration=calibration, size_sd=own) for own in (None, 0.05))
+    for subject, name, added in (
+        ("L3", "anterior_height", lambda value: 0.05 * value),
+        ("L1-L5", "lordosis_l1_l5", lambda value: UNCALIBRATED_DEG[Scope.SPINE]),
+        ("L3-L4", "disc_angle", lambda value: UNCALIBRATED_DEG[Scope.SEGMENT]),
+        ("L3", "sagittal_tilt", lambda value: np.hypot(UNCALIBRATED_DEG[Scope.VERTEBRA], UNCALIBRATED_LEAN_DEG)),
+        ("L3", "coronal_tilt", lambda value: np.hypot(UNCALIBRATED_DEG[Scope.VERTEBRA], UNCALIBRATED_LEAN_DEG)),
+    ):
         known, found = (own.get(subject, name) for own in (exact, doubtful))
         assert found.value == known.value
-        assert found.sd == pytest.approx(np.hypot(known.sd, power * 0.05 * known.value))
+        # Tilts are Euler angles: a lean to the front changes the one aside a little, too.
+        assert found.sd == pytest.approx(np.hypot(known.sd, added(known.value)), rel=0.03 if "tilt" in name else 1e-4)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from lumbar_ext.measurements.uncertainty.interval_calibration import (
     shipped_calibration,
 )
 from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements, measure_registration
-from lumbar_ext.measurements.values.definitions import DEFINITIONS, subject_name
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS, Scope, subject_name
 from lumbar_ext.measurements.values.hidden_endplates import HiddenEndplates
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange, reference_range
@@ -32,6 +32,13 @@ from lumbar_ext.registration.result import RegistrationResult
 
 SLIP_MM = 3.0
 """Displacements below this are within normal variation and get no name."""
+
+UNCALIBRATED_DEG = {Scope.SPINE: 1.35, Scope.SEGMENT: 0.55, Scope.VERTEBRA: 0.55}
+"""Standard deviation that cameras found from films add to an angle: 1.25 (that of a normal distribution) times the mean errors
+of the Cobb angle, 1.08 deg, and of neighbours, 0.44 deg, that `benchmarks/self_calibration.py --network` prints of twelve
+validation studies (docs/cameras.md)."""
+UNCALIBRATED_LEAN_DEG = 3.0
+"""The same of the vertical: how far either film may hang or be tilted, which nothing on it tells (`SpinePrior.tilt_deg`)."""
 
 _POWER_OF_SIZE = {"mm": 1, "mm2": 2, "mm3": 3}
 _RATIOS = ("wedge_ratio", "biconcavity_ratio", "crush_ratio")
@@ -101,7 +108,7 @@ def assess_registration(
     calibration: Calibration | None = None,
     missing: Mapping[str, str] | None = None,
     anchors: LocatedAnchors | None = None,
-    size_sd: float = 0.0,
+    size_sd: float | None = None,
     hips: HipAxis | None = None,
     hidden: HiddenEndplates | None = None,
 ) -> Assessment:
@@ -114,7 +121,8 @@ def assess_registration(
         calibration: of the uncertainties, the package's own by default.
         missing: why levels were not registered, where that is known.
         anchors: T12 and S1; unknown by default.
-        size_sd: relative standard deviation of all lengths, of cameras that are not calibrated.
+        size_sd: relative standard deviation of all lengths, of cameras that are not calibrated; angles are then as uncertain as
+            `UNCALIBRATED_DEG` and `UNCALIBRATED_LEAN_DEG` say. None for calibrated ones.
         hips: where the femoral heads are; not marked by default.
         hidden: endplates that the films do not show, as a user says.
     """
@@ -130,7 +138,9 @@ def assess_registration(
         for level in LEVELS
     }
     quality = without_impossible(quality, measured.values.found)
-    deviations = _of_any_size(_calibrated(measured, calibration), measured.values, size_sd)
+    deviations = _calibrated(measured, calibration)
+    if size_sd is not None:
+        deviations = _uncalibrated(deviations, measured, size_sd)
     values = assess_values(measured.values, deviations, calibration.withheld)
     statement = calibration.statement() if calibration.factors else ""
     return Assessment(
@@ -168,13 +178,18 @@ def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> d
     }
 
 
-def _of_any_size(deviations: dict[Key, float], values: Values, size_sd: float) -> dict[Key, float]:
-    """Deviations of lengths (and areas, twice) with that of the scale, which moves all of them together."""
-    powers = {definition.id: _POWER_OF_SIZE.get(definition.unit, 0) for definition in DEFINITIONS}
-    return {
-        key: float(np.hypot(sd, powers[key[1]] * size_sd * float(values.found.get(key, 0.0))))
-        for key, sd in deviations.items()
-    }
+def _uncalibrated(deviations: dict[Key, float], measured: RegisteredMeasurements, size_sd: float) -> dict[Key, float]:
+    """Deviations with those of cameras that were found from the films: of the scale, which moves all lengths together (and areas
+    twice as far), of angles, and of the vertical.
+    """
+    wider = {}
+    for key, sd in deviations.items():
+        definition = BY_ID[key[1]]
+        scale = _POWER_OF_SIZE.get(definition.unit, 0) * size_sd * float(measured.values.found.get(key, 0.0))
+        turn = UNCALIBRATED_DEG[definition.scope] if definition.unit == "deg" else 0.0
+        lean = UNCALIBRATED_LEAN_DEG * measured.per_degree_of_lean.get(key, 0.0)
+        wider[key] = float(np.linalg.norm([sd, scale, turn, lean]))
+    return wider
 
 
 def _reported(key: Key, values: Values, sd: float | None, withheld: bool) -> Measurement:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from lumbar_ext.landmarks.hip_axis import HipAxis
 from lumbar_ext.landmarks.located_anchors import LocatedAnchors
@@ -32,6 +33,8 @@ class RegisteredMeasurements:
         values: of the registered meshes.
         laplace_sd: by key, the standard deviation over samples of the registration; empty where it has no curvature.
         vertex_sd_mm: by level, [V] the same for every vertex along its normal.
+        per_degree_of_lean: by key, how far the value changes where the room's vertical is a degree off, to the front and aside
+            (root sum of squares): nothing for what vertebrae are to each other. Empty where `laplace_sd` is.
         lines: by view, the endplates between which its angle is told.
         sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it cannot be had.
     """
@@ -39,6 +42,7 @@ class RegisteredMeasurements:
     values: Values
     laplace_sd: dict[Key, float]
     vertex_sd_mm: dict[str, np.ndarray]
+    per_degree_of_lean: dict[Key, float] = field(default_factory=dict)
     lines: dict[str, tuple[EndplateLine, ...]] = field(default_factory=dict)
     sacral_rim_mm: np.ndarray | None = None
 
@@ -81,13 +85,31 @@ def measure_registration(
     lines, rim = endplate_lines(everything), anchors.sacrum and sacral_rim_mm(anchors.sacrum.points_mm)
     samples = sample_registration(result)
     if samples is None:
-        return RegisteredMeasurements(values, {}, {}, lines, rim)
+        return RegisteredMeasurements(values, {}, {}, lines=lines, sacral_rim_mm=rim)
     sampled = {level: samples[level].place(own) for level, own in marks.items()}
     anchored = marked_anchors(anchors, *anchors.samples(N_SAMPLES))
     sampled = {**sampled, **anchored, HIPS: mark_hips(hips.samples(N_SAMPLES))}
     spread = measure_spine(without_endplates(sampled, hidden))
     deviations = {key: _spread(value, values.found[key]) for key, value in spread.found.items() if key in values.found}
-    return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles), lines, rim)
+    leaning = {
+        level: own.place(_leaning(meshes[level].vertices_mm), _leaning(meshes[level].landmarks_mm))
+        for level, own in marks.items()
+    }
+    anchored = marked_anchors(
+        anchors, _leaning(anchors.t12_mm), _leaning(anchors.sacrum and anchors.sacrum.points_mm)
+    )
+    leaning = {**leaning, **anchored, HIPS: mark_hips(replace(hips, middle_mm=_leaning(hips.middle_mm)))}
+    leant = measure_spine(without_endplates(leaning, hidden)).found
+    changes = {key: float(np.linalg.norm(value - values.found[key])) for key, value in leant.items() if key in values.found}
+    return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles), changes, lines, rim)
+
+
+def _leaning(points_mm: np.ndarray | None) -> np.ndarray | None:
+    """[2, ..., 3] points [..., 3] of the world turned by a degree about Y, and about X; None for None."""
+    if points_mm is None:
+        return None
+    turns = Rotation.from_rotvec([[0, 1, 0], [1, 0, 0]], degrees=True).as_matrix()
+    return np.einsum("tij,...j->t...i", turns, points_mm)
 
 
 def marked_anchors(
