@@ -5,6 +5,8 @@
     python benchmarks/registration.py ablation --dataset_dir COHORT       # what each part brings, truth and network
     python benchmarks/registration.py convergence --dataset_dir COHORT    # starts within +-5 mm and +-8 deg
     python benchmarks/registration.py repeatability --dataset_dir COHORT  # rigid mode from 20 random starts
+    python benchmarks/registration.py pixels --dataset_dir COHORT         # finer true decompositions, finer last stages
+    python benchmarks/registration.py landmarks --dataset_dir COHORT      # the network's landmarks and decompositions, and true ones
     python benchmarks/registration.py joint --dataset_dir COHORT          # the paper's joint BOBYQA, to its end: minutes
 
 Settings are chosen on validation studies only: none of these commands is meant for test studies.
@@ -20,9 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.evaluation.network.network_error import ObserveSpoilt
 from lumbar_ext.evaluation.truth import ObserveTruth, study_items, true_surfaces
-from lumbar_ext.geometry import RigidTransform
+from lumbar_ext.geometry import BiplanarGeometry, RigidTransform
 from lumbar_ext.mesh.surface import Surface, locate
 from lumbar_ext.registration import (
     GaussNewton,
@@ -40,6 +43,7 @@ from lumbar_ext.registration import (
     register,
     triangulate_landmarks,
 )
+from lumbar_ext.registration.search.gauss_newton import DEFAULT_STAGES
 from lumbar_ext.registration.own_meshes import SubjectVertebra, register_rigidly
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.biplanar_study import read_study
@@ -144,6 +148,55 @@ def speed(dataset_dir: str, n: int = 5) -> None:
     print(f"\nOne and two threads differ by {_largest_difference_mm(*list(found.values())[:2]):.1g} mm at most.")
 
 
+def pixels(dataset_dir: str, n: int = 12) -> None:
+    """Prints what true decompositions of finer pixels, registered to finer blocks of them, bring.
+
+    Args:
+        dataset_dir: a cohort.
+        n: studies.
+    """
+    cases = list(read_cases(dataset_dir, n, False))
+    print("| pixels of the true decomposition, mm | of the last stage, mm | mean ± SD, mm | median processor s |")
+    print("|---|---|---|---|")
+    for finer, block in ((1, 2), (1, 1), (2, 2)):
+        last = replace(DEFAULT_STAGES[-1], block=block)
+        coarse = tuple(replace(stage, block=stage.block * finer) for stage in DEFAULT_STAGES[:-1])
+        config = RegistrationConfig(optimiser=GaussNewton(stages=(*coarse, last)))
+        errors, seconds = [], []
+        for case in cases:
+            inputs = case.truth if finer == 1 else _finer(case, finer)
+            started = time.process_time()
+            result = register(inputs, model(), config)
+            seconds.append(time.process_time() - started)
+            errors += errors_mm(case, result).values()
+        edge = 0.834 / finer
+        print(f"| {edge:.3f} | {edge * block:.3f} | {_spread(errors)} | {np.median(seconds):.1f} |", flush=True)
+
+
+def _finer(case: Case, times: int) -> RegistrationInput:
+    """The true input on a grid of pixels that are smaller so many times, rendered from the true surfaces."""
+    inputs, images, landmarks, cameras = case.truth, {}, {}, {}
+    bones = tuple(case.surfaces.get(level) for level in LEVELS)
+    for view, image in inputs.decompositions.items():
+        old = inputs.geometry[view]
+        columns, rows = (size * times for size in old.size_px)
+        spacing = tuple(own / times for own in old.pixel_spacing_mm)
+        cameras[view] = old.resampled(size_px=(columns, rows), pixel_spacing_mm=spacing)
+        images[view] = decomposition(bones, cameras[view])
+        blocks = images[view].reshape(rows // times, times, columns // times, times).mean((1, 3))
+        assert np.abs(blocks - image).mean() < 0.01 * image[image > 0].mean(), "the finer picture lies elsewhere"
+        seen = inputs.landmarks[view]
+        landmarks[view] = replace(seen, positions_px=cameras[view].project(old.detector_point(seen.positions_px)))
+    geometry = BiplanarGeometry(**cameras)
+    return replace(
+        inputs,
+        decompositions=images,
+        geometry=geometry,
+        landmarks=landmarks,
+        landmarks3d=triangulate_landmarks(geometry, landmarks),
+    )
+
+
 def _largest_difference_mm(first: list[RegistrationResult], second: list[RegistrationResult]) -> float:
     """The largest distance of corresponding vertices."""
     return max(
@@ -178,21 +231,74 @@ def joint(dataset_dir: str, max_evaluations: int = 60_000) -> None:
         print(f"| {name} | {result.stop_reason} | {figures} |", flush=True)
 
 
-def convergence(dataset_dir: str, n: int = 10, starts: int = 2, seed: int = 0) -> None:
-    """Prints how many vertebrae are found from starts within +-5 mm and +-8 deg, and whether failures are flagged."""
-    rng, errors, flagged = np.random.default_rng(seed), [], []
-    for case in read_cases(dataset_dir, n, False):
-        for _ in range(starts):
-            result = register(_shifted(case, rng), model(), RegistrationConfig())
+def convergence(dataset_dir: str, n: int = 10, starts: int = 2, seed: int = 0, network: bool = False) -> None:
+    """Prints how many vertebrae are found from starts within +-5 mm and +-8 deg, whether failures are flagged, and how far apart
+    the ends of one vertebra are: a spread that an interval would have to know of.
+
+    Args:
+        dataset_dir: a cohort.
+        n: studies.
+        starts: of each.
+        seed: of the starts.
+        network: whether to register what the network sees in place of the truth.
+    """
+    rng, errors, flagged, spread_mm = np.random.default_rng(seed), [], [], []
+    for case in read_cases(dataset_dir, n, network):
+        results = [register(_shifted(case, rng, network), model(), RegistrationConfig()) for _ in range(starts)]
+        for result in results:
             own = errors_mm(case, result)
             errors += own.values()
             flagged += [bool(result.vertebrae[level].warnings) for level in own]
+        for level in set.intersection(*(set(result.vertebrae) for result in results)):
+            ends = np.stack([result.vertebrae[level].vertices_mm for result in results])
+            spread_mm.append(np.linalg.norm(ends - ends.mean(0), axis=-1).mean())
     errors, flagged = np.array(errors), np.array(flagged)
     failed = errors >= 1
-    print("| vertebrae | below 1 mm | failures | of them flagged | flagged though below 1 mm | median error, mm |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| vertebrae | below 1 mm | failures | of them flagged | flagged though below 1 mm | median error, mm | "
+        "from the mean of the ends: median, 95 %, most, mm |"
+    )
+    print("|---|---|---|---|---|---|---|")
     counts = f"{failed.sum()} | {(failed & flagged).sum()} | {(~failed & flagged).sum()}"
-    print(f"| {len(errors)} | {(~failed).mean():.1%} | {counts} | {np.median(errors):.2f} |")
+    apart = " / ".join(f"{np.percentile(spread_mm, share):.3f}" for share in (50, 95, 100))
+    print(f"| {len(errors)} | {(~failed).mean():.1%} | {counts} | {np.median(errors):.2f} | {apart} |")
+
+
+def landmarks(dataset_dir: str, n: int = 12) -> None:
+    """Prints what better landmarks, or better decompositions, would bring to the first registration: the network's against true
+    ones.
+
+    Args:
+        dataset_dir: a cohort.
+        n: studies.
+    """
+    cases = list(read_cases(dataset_dir, n, True))
+    print("| decompositions | landmarks | mean ± SD, mm | against the first row |")
+    print("|---|---|---|---|")
+    first = None
+    for name, decompositions, marks in (
+        ("the network's | the network's", "network", "network"),
+        ("the network's | true", "network", "truth"),
+        ("true | the network's", "truth", "network"),
+        ("true | true", "truth", "truth"),
+    ):
+        errors = []
+        for case in cases:
+            shown, known = getattr(case, decompositions), getattr(case, marks)
+            errors.append([*errors_mm(case, register(_with_landmarks(shown, known), model(), RegistrationConfig())).values()])
+        means = np.array([np.mean(own) for own in errors])
+        first = means if first is None else first
+        pooled = [error for own in errors for error in own]
+        print(f"| {name} | {_spread(pooled)} | {_paired(means - first)} |", flush=True)
+
+
+def _with_landmarks(inputs: RegistrationInput, known: RegistrationInput) -> RegistrationInput:
+    """The input with the landmarks of another of the same study, in its own pixels."""
+    seen = {}
+    for view, own in known.landmarks.items():
+        on_detector = known.geometry[view].detector_point(own.positions_px)
+        seen[view] = replace(own, positions_px=inputs.geometry[view].project(on_detector))
+    return replace(inputs, landmarks=seen, landmarks3d=triangulate_landmarks(inputs.geometry, seen))
 
 
 def repeatability(dataset_dir: str, n: int = 1, starts: int = 20, seed: int = 0) -> None:
@@ -309,17 +415,18 @@ def _input(observed: ObservedStudy) -> RegistrationInput:
     return RegistrationInput(observed.decompositions, observed.geometry, landmarks, observed.landmarks)
 
 
-def _shifted(case: Case, rng: np.random.Generator) -> RegistrationInput:
-    """The true input with every vertebra's landmarks in space moved rigidly, which moves its start."""
+def _shifted(case: Case, rng: np.random.Generator, network: bool = False) -> RegistrationInput:
+    """The true input, or the network's, with every vertebra's landmarks in space moved rigidly, which moves its start."""
     from lumbar_ext.shape.model.frame import world_from_vertebra
 
-    moved = case.landmarks_mm.copy()
-    for level, points in enumerate(case.landmarks_mm):
+    inputs = case.network if network else case.truth
+    moved = inputs.landmarks3d.positions_mm.copy()
+    for level, points in enumerate(inputs.landmarks3d.positions_mm):
         if np.isfinite(points).all():
             pose = world_from_vertebra(points)
             offset = RigidTransform.from_pose(np.r_[rng.uniform(-5, 5, 3), np.radians(rng.uniform(-8, 8, 3))])
             moved[level] = (pose @ offset @ pose.inverse()).apply(points)
-    return replace(case.truth, landmarks3d=replace(case.truth.landmarks3d, positions_mm=moved))
+    return replace(inputs, landmarks3d=replace(inputs.landmarks3d, positions_mm=moved))
 
 
 def _spread(values: list[float]) -> str:
@@ -334,7 +441,7 @@ def _paired(differences: np.ndarray) -> str:
 
 
 COMMANDS: dict[str, Callable] = {
-    command.__name__: command for command in (speed, ablation, convergence, repeatability, joint)
+    command.__name__: command for command in (speed, ablation, convergence, repeatability, pixels, landmarks, joint)
 }
 
 if __name__ == "__main__":

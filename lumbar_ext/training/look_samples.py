@@ -1,10 +1,10 @@
-"""Training samples of the second look: a view of a study with true meshes, and a first pass made up for it each time."""
+"""Training samples of the second look: a view of a study with true meshes, and a first pass, made up each time or a stored one."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class LookRecord:
         camera: of the image.
         vertebrae: true ones by level, shared by the two views.
         number: its place in a data set.
+        first_pass_mm: by level, [V, 3] float32 what a registration of this study left, world mm; empty where none is stored.
     """
 
     study: Path
@@ -51,30 +52,42 @@ class LookRecord:
     camera: Camera
     vertebrae: Mapping[str, TrueVertebra]
     number: int = 0
+    first_pass_mm: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def read_records(study: str | Path, shapes: tuple[LevelShape, ...]) -> list[LookRecord]:
+def read_records(
+    study: str | Path, shapes: tuple[LevelShape, ...], first_pass: str | Path | None = None
+) -> list[LookRecord]:
     """Both views of a study folder with `truth/L1.stl` to `truth/L5.stl` in the topology of the shape model.
 
+    Args:
+        study: the folder.
+        shapes: of the five levels.
+        first_pass: folder of what `lumbar-ext reconstruct` made of it, which may lack levels or be missing; None for none.
+
     Raises:
-        InputError: if a file cannot be used, or there is no mesh.
+        InputError: if a file cannot be used, or there is no true mesh.
     """
-    folder = Path(study)
-    paths = {level: folder / "truth" / f"{level}.stl" for level in LEVELS}
-    triangles = shapes[0].surface.triangles
+    folder, triangles = Path(study), shapes[0].surface.triangles
     vertebrae = {
-        level: true_vertebra(read_stl_of_topology(path, triangles), shapes[i])
-        for i, (level, path) in enumerate(paths.items())
-        if path.is_file()
+        level: true_vertebra(own, shapes[LEVELS.index(level)])
+        for level, own in _meshes(folder / "truth", triangles).items()
     }
     if not vertebrae:
         raise InputError(f"{folder / 'truth'}: holds no mesh, expected L1.stl to L5.stl (simulate with --meshes true)")
     pictures = read_study(*(folder / name for name in ("ap.png", "lat.png", "calibration.json")))
+    left = {} if first_pass is None else _meshes(Path(first_pass), triangles)
     records = []
     for view in VIEWS:
         seen = to_network_grid(pictures[view].pixels, pictures.geometry[view], view)
-        records.append(LookRecord(folder, view, stretched_to_uint16(seen.pixels), seen.camera, vertebrae))
+        pixels = stretched_to_uint16(seen.pixels)
+        records.append(LookRecord(folder, view, pixels, seen.camera, vertebrae, first_pass_mm=left))
     return records
+
+
+def _meshes(folder: Path, triangles: np.ndarray) -> dict[str, np.ndarray]:
+    paths = {level: folder / f"{level}.stl" for level in LEVELS}
+    return {level: read_stl_of_topology(path, triangles) for level, path in paths.items() if path.is_file()}
 
 
 class LookDataset(Dataset):
@@ -87,16 +100,27 @@ class LookDataset(Dataset):
         shape_model: the model whose topology their meshes have.
         transform: such as `RandLook`.
         repeats: list every view so many times: a validation set sees it with as many first passes.
+        first_passes_dir: folder with what `lumbar-ext reconstruct --looks 0` made of studies, each in a folder of its study's
+            name; empty for none.
 
     Raises:
-        InputError: if no study can be used.
+        InputError: if no study can be used, or `first_passes_dir` holds none of them.
     """
 
-    def __init__(self, studies: Sequence[str | Path], shape_model: torch.nn.Module, transform=None, repeats: int = 1):
-        shapes = level_shapes(shape_model)
-        records = [record for study in studies for record in _usable_records(Path(study), shapes)]
+    def __init__(
+        self,
+        studies: Sequence[str | Path],
+        shape_model: torch.nn.Module,
+        transform=None,
+        repeats: int = 1,
+        first_passes_dir: str = "",
+    ):
+        shapes, stored = level_shapes(shape_model), Path(first_passes_dir) if first_passes_dir else None
+        records = [record for study in studies for record in _usable_records(Path(study), shapes, stored)]
         if not records:
             raise InputError(f"none of {len(studies)} studies can be used, see the warnings above")
+        if stored is not None and not any(record.first_pass_mm for record in records):
+            raise InputError(f"{stored}: holds no results of these studies, expected folders such as {records[0].study.name}")
         super().__init__([replace(record, number=i) for i, record in enumerate(records * repeats)], transform)
 
     def _transform(self, index: int) -> Any:
@@ -118,6 +142,7 @@ class RandLook(RandomizableTransform):
         scale: smallest and largest magnification.
         shift_px: largest distance of the crop's centre from that of the first pass along each axis.
         mirror_probability: of AP views; the person is then the mirrored one.
+        stored_share: chance that a view whose first pass is stored shows that one, as it was left, in place of one made up.
         fixed_seed: draw the errors of a view from this and its number, the same each time (for validation); None draws
             anew.
 
@@ -137,6 +162,7 @@ class RandLook(RandomizableTransform):
         scale: tuple[float, float] = (0.9, 1.1),
         shift_px: float = 12.0,
         mirror_probability: float = 0.5,
+        stored_share: float = 0.5,
         fixed_seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -151,13 +177,17 @@ class RandLook(RandomizableTransform):
         self.log_scale = np.log(scale)
         self.shift_px = shift_px
         self.mirror_probability = mirror_probability
+        self.stored_share = stored_share
         self.fixed_seed = fixed_seed
 
     def __call__(self, record: LookRecord) -> dict[str, Any]:
         """The sample of a view."""
         drawn = self.R.randint(2**31 - 1) if self.fixed_seed is None else (self.fixed_seed, record.number)
         rng = np.random.default_rng(drawn)
-        found = first_pass(record.vertebrae, self.shapes, self.errors, rng)
+        if record.first_pass_mm and rng.random() < self.stored_share:
+            found = record.first_pass_mm
+        else:
+            found = first_pass(record.vertebrae, self.shapes, self.errors, rng)
         image, camera = self._crop(record, found, rng)
         projector, triangles = MeshProjector(camera), self.shapes[0].surface.triangles
         truth = {level: vertebra.vertices_mm for level, vertebra in record.vertebrae.items()}
@@ -189,9 +219,9 @@ class RandLook(RandomizableTransform):
         return np.asarray(self.appearance({"image": normalise_intensity(image)[None]})["image"])[0]
 
 
-def _usable_records(study: Path, shapes: tuple[LevelShape, ...]) -> list[LookRecord]:
+def _usable_records(study: Path, shapes: tuple[LevelShape, ...], stored: Path | None) -> list[LookRecord]:
     try:
-        return read_records(study, shapes)
+        return read_records(study, shapes, None if stored is None else stored / study.name)
     except InputError as error:
         _LOG.warning("left out: %s", error)
         return []

@@ -4,7 +4,7 @@ import torch
 
 from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
-from lumbar_ext.mesh.files import read_mesh, read_stl_of_topology
+from lumbar_ext.mesh.files import read_mesh, read_stl_of_topology, read_stored_mesh, write_stl
 from lumbar_ext.radiographs.nifti import read_nifti_image
 from lumbar_ext.shape.model.level_shape import level_shapes
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
@@ -99,6 +99,40 @@ def test_errors_are_drawn_anew_for_training_and_fixed_for_validation(records, sh
     for transform, same in ((training, False), (validation, True)):
         first, second = transform(records["ap"])["image"], transform(records["ap"])["image"]
         assert torch.equal(first, second) == same
+
+
+@pytest.fixture
+def stored(true_study, tmp_path):
+    """Results of a registration: the truth without L3, all 2 mm to the front."""
+    folder = tmp_path / "passes" / true_study.folder.name
+    folder.mkdir(parents=True)
+    for level in (level for level in LEVELS if level != "L3"):
+        vertices, triangles = read_stored_mesh(true_study.folder / "truth" / f"{level}.stl")
+        write_stl(folder / f"{level}.stl", vertices + np.float32([2, 0, 0]), triangles)
+    return folder
+
+
+def test_a_stored_first_pass_is_shown_as_it_was_left(true_study, shape_model, stored):
+    """Its lateral picture stands 2 mm, magnified, in front of the true one, which stays the target, and L3 is not in it."""
+    data = LookDataset([true_study.folder], shape_model, first_passes_dir=str(stored.parent))
+    record = next(record for record in data.data if record.view == "lat")
+    assert sorted(record.first_pass_mm) == ["L1", "L2", "L4", "L5"]
+    sample = samples(shape_model, record, **STILL, stored_share=1.0)
+    made_up = samples(shape_model, record, **STILL, stored_share=0.0)
+    torch.testing.assert_close(made_up["image"][1:3], made_up["label"], atol=1e-4, rtol=0)
+    shown, true = sample["image"][2].numpy(), sample["label"][1].numpy()  # L2 and L4
+    columns = np.arange(true.shape[1])
+    apart_px = [own.sum(0) @ columns / own.sum() for own in (shown, true)]
+    magnified = record.camera.magnification(record.vertebrae["L4"].vertices_mm.mean(0))[0]
+    toward_front = np.sign(record.camera.project(np.array([[1.0, 0, 0], [0.0, 0, 0]])) @ [1, 0] @ [1, -1])
+    expected = 2 * abs(float(magnified)) / record.camera.pixel_spacing_mm[0]
+    assert toward_front * (apart_px[0] - apart_px[1]) == pytest.approx(expected, rel=0.05)
+    assert sample["image"][1].sum() < 0.8 * sample["label"][0].sum(), "L3 was lost"
+
+
+def test_a_folder_without_results_of_the_studies_is_refused(true_study, shape_model, tmp_path):
+    with pytest.raises(InputError, match=rf"{tmp_path}.*{true_study.folder.name}"):
+        LookDataset([true_study.folder], shape_model, first_passes_dir=str(tmp_path))
 
 
 def test_unusable_studies_are_left_out(true_study, shape_model, tmp_path, caplog):
