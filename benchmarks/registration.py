@@ -44,6 +44,7 @@ from lumbar_ext.registration import (
     triangulate_landmarks,
 )
 from lumbar_ext.registration.search.gauss_newton import DEFAULT_STAGES
+from lumbar_ext.registration.free_form import FreeForm
 from lumbar_ext.registration.own_meshes import SubjectVertebra, register_rigidly
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.biplanar_study import read_study
@@ -108,6 +109,8 @@ def _variants() -> dict[str, RegistrationConfig]:
         "14 modes": replace(default, n_modes=14),
         "no free-form refinement": replace(default, free_form=None),
         "14 modes, no free-form refinement": replace(default, n_modes=14, free_form=None),
+        "free-form fields of 8 mm, 120 of them": replace(default, free_form=FreeForm(n_fields=120, length_mm=8.0)),
+        "free-form fields of 6 mm, 200 of them": replace(default, free_form=FreeForm(n_fields=200, length_mm=6.0)),
         "gain": replace(default, images=ImageTerm(Huber(), ViewFields())),
         "gain and background": replace(default, images=ImageTerm(Huber(), ViewFields(background_orders=(2, 3)))),
         "neighbours kept apart": replace(default, non_intersection=NonIntersection()),
