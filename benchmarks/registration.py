@@ -43,9 +43,9 @@ from lumbar_ext.registration import (
     register,
     triangulate_landmarks,
 )
-from lumbar_ext.registration.search.gauss_newton import DEFAULT_STAGES
 from lumbar_ext.registration.free_form import FreeForm
 from lumbar_ext.registration.own_meshes import SubjectVertebra, register_rigidly
+from lumbar_ext.registration.search.gauss_newton import DEFAULT_STAGES
 from lumbar_ext.shape.model.point_distribution import VertebraShapeModel
 from lumbar_ext.studies.biplanar_study import read_study
 from lumbar_ext.workflow.locate_and_look import observe_located
@@ -288,7 +288,9 @@ def landmarks(dataset_dir: str, n: int = 12) -> None:
         errors = []
         for case in cases:
             shown, known = getattr(case, decompositions), getattr(case, marks)
-            errors.append([*errors_mm(case, register(_with_landmarks(shown, known), model(), RegistrationConfig())).values()])
+            errors.append(
+                [*errors_mm(case, register(_with_landmarks(shown, known), model(), RegistrationConfig())).values()]
+            )
         means = np.array([np.mean(own) for own in errors])
         first = means if first is None else first
         pooled = [error for own in errors for error in own]

@@ -48,7 +48,9 @@ def main() -> None:
     validation = np.stack([_residual_mm(model, own, level, normals[level]) for level, own in enumerate(person)])
     sd_mm = _smooth_sd_mm(atlas, training)
     fifth = np.digitize(sd_mm, np.quantile(sd_mm, [0.2, 0.4, 0.6, 0.8]))
-    print(f"{len(training)} vertebrae of {len(atlas.deviation_names)} training people, {len(LEVELS)} of the validation person")
+    print(
+        f"{len(training)} vertebrae of {len(atlas.deviation_names)} training people, {len(LEVELS)} of the validation person"
+    )
     print("| fifth of the surface | predicted, mm | the validation person, mm |")
     print("|---|---|---|")
     for part in range(5):

@@ -120,7 +120,9 @@ class LookDataset(Dataset):
         if not records:
             raise InputError(f"none of {len(studies)} studies can be used, see the warnings above")
         if stored is not None and not any(record.first_pass_mm for record in records):
-            raise InputError(f"{stored}: holds no results of these studies, expected folders such as {records[0].study.name}")
+            raise InputError(
+                f"{stored}: holds no results of these studies, expected folders such as {records[0].study.name}"
+            )
         super().__init__([replace(record, number=i) for i, record in enumerate(records * repeats)], transform)
 
     def _transform(self, index: int) -> Any:

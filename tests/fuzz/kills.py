@@ -72,9 +72,28 @@ def _simulate(folder: Path) -> list[str]:
 
 
 def _train(folder: Path) -> list[str]:
-    words = ["train", "--iterations", "6", "--warmup_iterations", "1", "--decay_iterations", "1", "--validate_every", "3"]
+    words = [
+        "train",
+        "--iterations",
+        "6",
+        "--warmup_iterations",
+        "1",
+        "--decay_iterations",
+        "1",
+        "--validate_every",
+        "3",
+    ]
     words += ["--network_def#preset", "tiny", "--network_def#decoder_channels", "8", "--size_px", "[128,96]"]
-    words += ["--batch_size", "2", "--tensorboard", "false", "--mlflow", "false", "--train_dirs", f"['{folder / 'cohort'}']"]
+    words += [
+        "--batch_size",
+        "2",
+        "--tensorboard",
+        "false",
+        "--mlflow",
+        "false",
+        "--train_dirs",
+        f"['{folder / 'cohort'}']",
+    ]
     return [*words, "--validation_dirs", f"['{folder / 'cohort'}']", "--output_dir", str(folder / "out")]
 
 

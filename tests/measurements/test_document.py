@@ -162,7 +162,9 @@ def test_values_of_cameras_that_are_not_calibrated_are_as_uncertain_as_these(who
     triangles = result.vertebrae["L1"].shape.surface.triangles
     names = ("anterior_height", "lordosis_l1_l5", "disc_angle", "sagittal_tilt", "coronal_tilt")
     calibration = Calibration(dict.fromkeys(names, 1.5), {})
-    exact, doubtful = (assess_registration(result, triangles, calibration=calibration, size_sd=own) for own in (None, 0.05))
+    exact, doubtful = (
+        assess_registration(result, triangles, calibration=calibration, size_sd=own) for own in (None, 0.05)
+    )
     for subject, name, added in (
         ("L3", "anterior_height", lambda value: 0.05 * value),
         ("L1-L5", "lordosis_l1_l5", lambda value: UNCALIBRATED_DEG[Scope.SPINE]),

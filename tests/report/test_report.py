@@ -298,7 +298,9 @@ def test_outlines_are_drawn_in_the_cameras_that_the_registration_ended_with(monk
     shift_mm = np.array([0.0, 0.0, 7.0])
     refined = replace(result, camera_motions={"lat": RigidTransform(np.eye(3), shift_mm)})
     drawn = []
-    monkeypatch.setattr(measure, "build_pictures", lambda study, *rest: drawn.append(study) or build_pictures(study, *rest))
+    monkeypatch.setattr(
+        measure, "build_pictures", lambda study, *rest: drawn.append(study) or build_pictures(study, *rest)
+    )
     measured = measure.MeasuredReconstruction(
         study(), seen_landmarks(), refined, assess_registration(refined, triangles), triangles
     )
@@ -307,4 +309,3 @@ def test_outlines_are_drawn_in_the_cameras_that_the_registration_ended_with(monk
     assert np.allclose(used.lat.source_mm - stated.lat.source_mm, shift_mm)
     assert np.allclose(used.ap.source_mm, stated.ap.source_mm)
     assert (tmp_path / "report.html").is_file()
-

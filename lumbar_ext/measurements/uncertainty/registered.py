@@ -95,12 +95,12 @@ def measure_registration(
         level: own.place(_leaning(meshes[level].vertices_mm), _leaning(meshes[level].landmarks_mm))
         for level, own in marks.items()
     }
-    anchored = marked_anchors(
-        anchors, _leaning(anchors.t12_mm), _leaning(anchors.sacrum and anchors.sacrum.points_mm)
-    )
+    anchored = marked_anchors(anchors, _leaning(anchors.t12_mm), _leaning(anchors.sacrum and anchors.sacrum.points_mm))
     leaning = {**leaning, **anchored, HIPS: mark_hips(replace(hips, middle_mm=_leaning(hips.middle_mm)))}
     leant = measure_spine(without_endplates(leaning, hidden)).found
-    changes = {key: float(np.linalg.norm(value - values.found[key])) for key, value in leant.items() if key in values.found}
+    changes = {
+        key: float(np.linalg.norm(value - values.found[key])) for key, value in leant.items() if key in values.found
+    }
     return RegisteredMeasurements(values, deviations, _vertex_spreads(samples, triangles), changes, lines, rim)
 
 
