@@ -6,7 +6,7 @@
     python benchmarks/registration.py convergence --dataset_dir COHORT    # starts within +-5 mm and +-8 deg
     python benchmarks/registration.py repeatability --dataset_dir COHORT  # rigid mode from 20 random starts
     python benchmarks/registration.py pixels --dataset_dir COHORT         # finer true decompositions, finer last stages
-    python benchmarks/registration.py landmarks --dataset_dir COHORT      # the network's landmarks and decompositions, and true ones
+    python benchmarks/registration.py landmarks --dataset_dir COHORT      # the network's landmarks, pictures; true ones
     python benchmarks/registration.py joint --dataset_dir COHORT          # the paper's joint BOBYQA, to its end: minutes
 
 Settings are chosen on validation studies only: none of these commands is meant for test studies.
@@ -235,8 +235,8 @@ def joint(dataset_dir: str, max_evaluations: int = 60_000) -> None:
 
 
 def convergence(dataset_dir: str, n: int = 10, starts: int = 2, seed: int = 0, network: bool = False) -> None:
-    """Prints how many vertebrae are found from starts within +-5 mm and +-8 deg, whether failures are flagged, and how far apart
-    the ends of one vertebra are: a spread that an interval would have to know of.
+    """Prints how many vertebrae are found from starts within +-5 mm and +-8 deg, whether failures are flagged, and how far
+    apart the ends of one vertebra are: a spread that an interval would have to know of.
 
     Args:
         dataset_dir: a cohort.

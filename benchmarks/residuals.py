@@ -2,11 +2,12 @@
 
     python benchmarks/residuals.py [--models_dir bundles/lumbar_reconstruction/models]
 
-Each training person's vertebrae are brought onto models made without this person (200 simulated subjects, 64 modes; the level
-means still hold it), the validation person's onto the shipped model. What is left along the surface's normals is what the
-free-form fields of a registration (`registration.free_form`) have to make up for: their prior is the same everywhere and alike over
-11 mm. Printed are the standard deviation that the training people's residuals predict for each fifth of the surface, with that of
-the validation person there, and the correlation of residuals with their distance. No test person takes part.
+Each training person's vertebrae are brought onto models made without this person (200 simulated subjects, 64 modes; the
+level means still hold it), the validation person's onto the shipped model. What is left along the surface's normals is what
+the free-form fields of a registration (`registration.free_form`) have to make up for: their prior is the same everywhere and
+alike over 11 mm. Printed are the standard deviation that the training people's residuals predict for each fifth of the
+surface, with that of the validation person there, and the correlation of residuals with their distance. No test person takes
+part.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +116,7 @@ def _correlations(atlas: Atlas, normals: np.ndarray, standardised: np.ndarray) -
     distance = np.linalg.norm(points[first] - points[second], axis=1)
     one_side = np.einsum("vc,vc->v", normals[first], normals[second]) > 0.5
     products = (standardised[:, first] * standardised[:, second]).mean(0)
-    for low, high in zip(_DISTANCES_MM[:-1], _DISTANCES_MM[1:], strict=True):
+    for low, high in pairwise(_DISTANCES_MM):
         yield low, high, float(products[(distance >= low) & (distance < high) & one_side].mean())
 
 

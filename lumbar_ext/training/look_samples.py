@@ -1,4 +1,4 @@
-"""Training samples of the second look: a view of a study with true meshes, and a first pass, made up each time or a stored one."""
+"""Training samples of the second look: a view of a study with true meshes, and a first pass, made up each time or stored."""
 
 from __future__ import annotations
 

@@ -179,8 +179,8 @@ def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> d
 
 
 def _uncalibrated(deviations: dict[Key, float], measured: RegisteredMeasurements, size_sd: float) -> dict[Key, float]:
-    """Deviations with those of cameras that were found from the films: of the scale, which moves all lengths together (and areas
-    twice as far), of angles, and of the vertical.
+    """Deviations with those of cameras that were found from the films: of the scale, which moves all lengths together (and
+    areas twice as far), of angles, and of the vertical.
     """
     wider = {}
     for key, sd in deviations.items():
