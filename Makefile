@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY ?= passive
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-install: $(VENV)/.installed  ## create .venv with the pinned dependencies
+install: $(VENV)/.installed  ## create .venv with the pinned dependencies, and compile the kernels
 
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(None if ok else "lumbar_ext needs Python 3.11 or 3.12, found %d.%d: set PYTHON=python3.11" % sys.version_info[:2])'
@@ -27,6 +27,7 @@ $(VENV)/.torch: constraints.txt
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/lumbar-ext warm-up >/dev/null
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
@@ -163,6 +164,7 @@ $(DEPLOY_VENV)/.installed: constraints-deploy.txt pyproject.toml
 	$(DEPLOY_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-deploy.txt torch \
 	    $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
 	$(DEPLOY_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-deploy.txt -e '.[deploy]' pytest
+	$(DEPLOY_VENV)/bin/python -c 'import lumbar_ext.deploy; from lumbar_ext.cli.bundle_verbs import warm_up; warm_up()' >/dev/null
 	@touch $@
 
 install-deploy: $(DEPLOY_VENV)/.installed  ## create .venv-deploy for the MONAI Deploy application
@@ -180,6 +182,7 @@ $(LABEL_VENV)/.installed: constraints-label.txt pyproject.toml
 	$(LABEL_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label.txt -e '.[label]' pytest
 	@# Their own requirements include CUDA builds and an old jsonschema; '.[label]' lists what is really used.
 	$(LABEL_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label.txt --no-deps monailabel pydicom-seg
+	$(LABEL_VENV)/bin/lumbar-ext warm-up >/dev/null
 	@touch $@
 
 install-label: $(LABEL_VENV)/.installed  ## create .venv-label for the MONAI Label server

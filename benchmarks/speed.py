@@ -1,4 +1,5 @@
-"""Where the seconds go, in one run: registration and second looks, the whole command, the projector and its peers.
+"""Where the seconds go, in one run: registration and second looks, the whole command (the first after an installation,
+too), the projector and its peers.
 
     python benchmarks/speed.py [--repeats 3] [--threads 2] [--only registration]
 
@@ -47,7 +48,7 @@ def main(repeats: int = 3, threads: int = 2, only: str = "") -> None:
     registration(repeats, threads)
     if only != "registration":
         print()
-        whole_run.main(repeats=repeats, threads=threads)
+        whole_run.main(repeats=repeats, threads=threads, first=True)
         projector.main(repeats=7, quick=True)
 
 

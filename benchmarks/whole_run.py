@@ -3,7 +3,8 @@
     python benchmarks/whole_run.py [--study FOLDER] [--repeats 3] [--threads 2] [--first true]
 
 Runs the documented command in processes of its own and prints wall time, processor time of all threads, peak memory and the
-wall time of each stage. `--first true` adds a run with an empty cache of compiled kernels, as after an installation.
+wall time of each stage. `--first true` adds what an installation ends with, `lumbar-ext warm-up` with nothing compiled before;
+the first command after it; and the first command without it.
 """
 
 from __future__ import annotations
@@ -50,15 +51,18 @@ def main(study: str = str(BUNDLE / "sample"), repeats: int = 3, threads: int = 2
         study: folder with ap.png, lat.png and calibration.json.
         repeats: runs of each kind; medians count.
         threads: of torch, OpenMP and the compiled kernels.
-        first: also with an empty cache of compiled kernels.
+        first: also the first command after an installation.
     """
     environment = {name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
     rows: dict[str, list[Cost]] = {}
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "monai.bundle", "run", *_arguments(study, folder)]
         if first:
-            empty = environment | {"NUMBA_CACHE_DIR": str(Path(folder) / "cache")}
-            rows["first command after installation"] = [_run(command, empty, folder)]
+            kept, empty = (environment | {"NUMBA_CACHE_DIR": str(Path(folder) / name)} for name in ("kept", "empty"))
+            warm_up = [sys.executable, "-c", "from lumbar_ext.cli.command import main; main()", "warm-up"]
+            rows["warm-up, which an installation ends with"] = [_run(warm_up, kept, None)]
+            rows["first command after installation"] = [_run(command, kept, folder)]
+            rows["first command without warm-up"] = [_run(command, empty, folder)]
         rows["whole command, cold shell"] = [_run(command, environment, folder) for _ in range(repeats)]
         again = [sys.executable, __file__, "again", study, folder, str(repeats)]
         done = subprocess.run(again, check=True, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment)
@@ -96,8 +100,8 @@ def again(study: str, folder: str, repeats: int) -> None:
     print(json.dumps(costs))
 
 
-def _run(command: list[str], environment: dict[str, str], folder: str) -> Cost:
-    """Runs a command to its end."""
+def _run(command: list[str], environment: dict[str, str], folder: str | None) -> Cost:
+    """Runs a command to its end; `folder` is where its results are, None for one without results."""
     begin = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | environment
@@ -107,7 +111,7 @@ def _run(command: list[str], environment: dict[str, str], folder: str) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: ended with code {process.returncode}")
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / _KIB_A_MIB, _stages(folder))
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / _KIB_A_MIB, _stages(folder) if folder else {})
 
 
 def _overrides(study: str, folder: str) -> dict[str, str]:

@@ -97,6 +97,11 @@ def digest_of_kernels(package: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def kept_in() -> Path | None:
+    """The folder in which compiled code is kept for later processes; None where no folder can be written."""
+    return _cache_folder()
+
+
 @cache
 def _cache_folder() -> Path | None:
     """The folder of this version's compiled code, or None where none can be written."""

@@ -1,6 +1,6 @@
 """A simulated study of a real held-out subject, and a network that sees its truth, for tests of the whole walk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from lumbar_ext.drr.bone_images import decomposition
 from lumbar_ext.geometry import BiplanarGeometry
 from lumbar_ext.mesh.surface import Surface
 from lumbar_ext.networks.lumbar_packing import LUMBAR_PACK
+from lumbar_ext.registration.config import CONFIGS, bobyqa_config
+from lumbar_ext.registration.search.bobyqa import BlockStage, BobyqaBlocks
 from lumbar_ext.simulation.bones.simulated_population import Population
 from lumbar_ext.simulation.parameter_file import read_parameters
 from lumbar_ext.simulation.simulated_study import simulate_study
@@ -156,3 +158,11 @@ def reconstructed(true_study, reconstruct, tmp_path_factory) -> Path:
 def perfect_network():
     """The class of networks that know a study."""
     return PerfectNetwork
+
+
+@pytest.fixture
+def quick_bobyqa(monkeypatch) -> None:
+    """The word `bobyqa` means its registration with some hundred evaluations: a place near the start, found in a second."""
+    stage = BlockStage(4, 600, True, 1, 0.5, 0.1, 60)
+    quick = replace(bobyqa_config(), optimiser=BobyqaBlocks((stage,)))
+    monkeypatch.setitem(CONFIGS, "bobyqa", lambda: quick)

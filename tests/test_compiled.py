@@ -10,10 +10,14 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from PIL import Image
 
 import lumbar_ext
-from lumbar_ext.compiled import digest_of_kernels, seconds_compiling
+from lumbar_ext.bundle_paths import RECONSTRUCTION, bundle_dir
+from lumbar_ext.cli.bundle_verbs import warm_up
+from lumbar_ext.compiled import digest_of_kernels, kept_in, seconds_compiling
 from lumbar_ext.registration.search.record import Record
+from lumbar_ext.report.reconstruction_picture import draw_picture
 
 CALLED = "from lumbar_ext.compiled import compiled\n\n\n@compiled()\ndef weighed(x):\n    return {factor} * x\n"
 CALLER = (
@@ -92,3 +96,51 @@ def test_compiling_does_not_use_up_the_time_of_a_search():
     assert took > 0 and record.seconds <= time.process_time() - begin - took + 0.01
     summed(np.ones(4))
     assert seconds_compiling() - before == took
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A function that runs a command of a copy of the package to which nobody, not even root, can write, without a home."""
+    package = tmp_path / "lumbar_ext"
+    left_out = shutil.ignore_patterns("__pycache__", "bundles")
+    shutil.copytree(Path(lumbar_ext.__file__).parent, package, ignore=left_out)
+    (package / "__pycache__").touch()
+    settings = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    settings |= {"HOME": "/dev/null", "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(*words, **environment):
+        command = [sys.executable, "-c", "from lumbar_ext.cli.command import main; main()", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, env=settings | environment, cwd=tmp_path)
+
+    return run
+
+
+def test_a_command_of_a_read_only_package_gives_the_same_without_a_home(read_only, tmp_path):
+    """`picture` compiles the two kernels that shade meshes, the smallest that a command needs."""
+    sample, folder = bundle_dir(RECONSTRUCTION) / "sample", tmp_path / "results"
+    shutil.copytree(sample / "truth", folder)
+    for view in ("ap", "lat"):
+        shutil.copy(sample / f"{view}.png", folder / f"overlay_{view}.png")
+    done = read_only("picture", folder, tmp_path / "found.png")
+    assert done.returncode == 0, done.stderr
+    draw_picture(str(folder), str(tmp_path / "expected.png"))
+    found, expected = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("found", "expected"))
+    np.testing.assert_array_equal(found, expected)
+    assert not list(tmp_path.rglob("*.nbi")), "nothing can be kept"
+
+
+def test_warming_up_says_where_nothing_can_be_kept(read_only, tmp_path):
+    done = read_only("warm-up")
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert (
+        line.startswith("error: compiled code cannot be kept") and "expected NUMBA_CACHE_DIR to name a folder" in line
+    )
+
+
+def test_warming_up_says_where_code_is_kept(monkeypatch, capsys):
+    """The run itself, which the walk of the documents does, is left out."""
+    ran = []
+    monkeypatch.setattr("lumbar_ext.cli.bundle_verbs.run_bundle", lambda *args, **options: ran.append(args))
+    warm_up()
+    assert len(ran) == 1 and capsys.readouterr().out.strip().endswith(f"kept in {kept_in()}")

@@ -31,6 +31,7 @@ WALK = f"""
 definitions
 reconstruct study/IM0001 study/IM0002 study/calibration.json first --looks 0 --write_label_map true
 reconstruct study/IM0001 study/IM0002 study/calibration.json second {QUICK} --landmarks first/landmarks.mrk.json
+reconstruct study/IM0001 study/IM0002 study/calibration.json bobyqa --optimiser bobyqa --looks 1 --write_pdf false
 motion first second --output motion.json
 follow-up first second change
 picture first picture.png

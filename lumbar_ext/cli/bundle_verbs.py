@@ -13,6 +13,7 @@ from fire import docstrings
 from monai.bundle import ConfigParser
 
 from lumbar_ext.bundle_paths import MULTITASK, RECONSTRUCTION, bundle_dir
+from lumbar_ext.compiled import kept_in
 from lumbar_ext.errors import InputError
 from lumbar_ext.workflow.bundle_workflow import run_bundle
 from lumbar_ext.workflow.options import (
@@ -180,8 +181,14 @@ def warm_up() -> None:
     """Reconstructs the sample study once, so that the next command finds all kernels compiled.
 
     Raises:
-        InputError: if there is no sample study in the bundle.
+        InputError: if compiled code cannot be kept anywhere, or there is no sample study in the bundle.
     """
+    kept = kept_in()
+    if kept is None:
+        raise InputError(
+            "compiled code cannot be kept: neither the package's folder nor the user's cache can be written, and every command "
+            "compiles for itself; expected NUMBA_CACHE_DIR to name a folder that can be written"
+        )
     sample = bundle_dir(RECONSTRUCTION) / "sample"
     paths = {"ap_image": sample / "ap.png", "lat_image": sample / "lat.png", "calibration": sample / "calibration.json"}
     for path in paths.values():
@@ -191,4 +198,4 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory(prefix="lumbar_ext-") as folder:
         given = {name: str(path) for name, path in paths.items()}
         run_bundle(Path(sample.parent), ("inference",), "infer", {**given, "output_dir": folder}, finalize=False)
-    print(f"compiled and loaded in {time.perf_counter() - started:.0f} s")
+    print(f"compiled and loaded in {time.perf_counter() - started:.0f} s, kept in {kept}")

@@ -43,6 +43,10 @@ class LevelSearch:
     stop_reason: StopReason
 
 
+DEEP_MM = 0.5
+"""Deeper than this no vertex may lie inside a neighbour: true ones touch by 0.15 mm at most."""
+
+
 @dataclass(frozen=True)
 class VertebraFit:
     """One registered vertebra.
@@ -60,6 +64,7 @@ class VertebraFit:
         shape: the shapes that `coefficients` and `free_form` choose from.
         warnings: why it should not be trusted, in words; empty if nothing speaks against it.
         vertices_inside: its vertices that lie inside a neighbour.
+        vertices_deep: those of them that lie deeper than `DEEP_MM`.
         deepest_mm: how deep the deepest of them lies.
         motions: by view, the motion of the world that takes it to where it stood when that view was exposed; none for views
             that show it where it is.
@@ -77,6 +82,7 @@ class VertebraFit:
     shape: LevelShape
     warnings: tuple[str, ...] = ()
     vertices_inside: int = 0
+    vertices_deep: int = 0
     deepest_mm: float = 0.0
     motions: dict[str, RigidTransform] = field(default_factory=dict)
 
@@ -88,6 +94,19 @@ class VertebraFit:
     def crossing_triangles(self) -> int:
         """Triangles of its mesh that cross another one of it; counted when first asked for."""
         return self_intersections(Surface(self.vertices_mm, self.shape.surface.triangles))
+
+    @property
+    def contact_doubts(self) -> tuple[str, ...]:
+        """What no real vertebra does, in words: to lie deep inside a neighbour, or to cross itself."""
+        found = []
+        if self.vertices_deep:
+            found.append(
+                f"{self.vertices_deep} of its vertices lie deeper than {DEEP_MM:g} mm inside a neighbour, "
+                f"{self.deepest_mm:.1f} mm at most"
+            )
+        if self.crossing_triangles:
+            found.append(f"{self.crossing_triangles} triangles of its mesh cross others of it")
+        return tuple(found)
 
 
 @dataclass(frozen=True)

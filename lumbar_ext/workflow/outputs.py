@@ -178,6 +178,7 @@ def _vertebra_document(fit: VertebraFit) -> dict[str, Any]:
         "stop_reason": str(fit.search.stop_reason),
         "crossing_triangles": fit.crossing_triangles,
         "vertices_inside_neighbours": fit.vertices_inside,
+        "vertices_deep_inside_neighbours": fit.vertices_deep,
         "deepest_inside_neighbours_mm": fit.deepest_mm,
         "warnings": list(fit.warnings),
     }

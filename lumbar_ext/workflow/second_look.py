@@ -395,7 +395,9 @@ class RegisterAndLook(Register):
                 for looked in self.second_look.passes(inputs, network, self.config, result, limit):
                     self.progress.note(f"second look {len(looked.looks)}")
                     result = looked
-        result = _with_unseen(with_camera_motions(result, motions) if motions else result, inputs)
+        result = with_camera_motions(result, motions) if motions else result
+        result = _with_doubts(result, {level: fit.contact_doubts for level, fit in result.vertebrae.items()})
+        result = _with_unseen(result, inputs)
         return with_movement(result, inputs.uncalibrated) if self.moved else result
 
 

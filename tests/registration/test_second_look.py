@@ -244,3 +244,16 @@ def test_a_vertebra_where_a_film_shows_nothing_is_warned_of(spoilt, toy_model, t
     told = [text for text in result.warnings if "shows nothing" in text]
     assert len(told) == 1 and told[0].startswith("L5: the lat film shows nothing over")
     assert told[0].endswith(result.vertebrae["L5"].warnings[-1])
+
+
+def test_a_vertebra_deep_inside_its_neighbour_is_warned_of(spoilt, first, toy_model, monkeypatch):
+    noise = dict.fromkeys(VIEWS, np.random.default_rng(0).normal(size=(512, 512)))
+    deep = replace(first.vertebrae["L2"], vertices_inside=9, vertices_deep=3, deepest_mm=0.9)
+    results = {"touching": first, "deep": replace(first, vertebrae={**first.vertebrae, "L2": deep})}
+    warned = {}
+    for name, result in results.items():
+        monkeypatch.setattr("lumbar_ext.workflow.second_look.register", lambda *args, result=result, **kwargs: result)
+        warned[name] = RegisterAndLook(QUICK, Progress(1))(LookInput(spoilt.registration, noise), toy_model)
+    text = "3 of its vertices lie deeper than 0.5 mm inside a neighbour, 0.9 mm at most"
+    assert text in warned["deep"].vertebrae["L2"].warnings and f"L2: {text}" in warned["deep"].warnings
+    assert text not in "".join(warned["touching"].warnings)

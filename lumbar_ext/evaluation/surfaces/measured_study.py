@@ -22,7 +22,7 @@ from lumbar_ext.anatomy import LEVELS, VIEWS
 from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.surfaces.error_map import ErrorMap
 from lumbar_ext.evaluation.surfaces.regions import vertex_regions
-from lumbar_ext.evaluation.surfaces.surface_error import SurfaceError, surface_error
+from lumbar_ext.evaluation.surfaces.surface_error import CONTACT_FIELDS, SurfaceError, surface_error
 from lumbar_ext.evaluation.surfaces.surface_tables import error_tables
 from lumbar_ext.evaluation.truth import true_surfaces
 from lumbar_ext.io.atomic import staged_output
@@ -161,7 +161,9 @@ class MeasureSurfaceErrors(Transform):
                 if fit is not None:
                     found = surface_error(Surface(fit.vertices_mm, self._triangles), truth[level], self._regions[index])
                     vertices[method, level] = found.forward_mm
-                    error = replace(error, **found.numbers, seconds=result.seconds, flagged=bool(fit.warnings))
+                    contacts = {field: getattr(fit, field) for field in CONTACT_FIELDS}
+                    flagged = bool(fit.warnings)
+                    error = replace(error, **found.numbers, **contacts, seconds=result.seconds, flagged=flagged)
                 errors.append(error)
         meshes = {
             method: {level: fit.vertices_mm for level, fit in result.vertebrae.items()}

@@ -26,6 +26,9 @@ class SurfaceError:
         hausdorff_mm: their maximum.
         dice, voxel_asd_mm, voxel_hd95_mm, voxel_nsd: on 1 mm voxels, see `voxels.VoxelScores`.
         body_mm, pedicles_mm, articular_mm, lamina_mm, transverse_mm, spinous_mm: `mean_mm` over the vertices of a region.
+        vertices_inside, vertices_deep: its vertices inside a neighbour, and those of them deeper than `result.DEEP_MM`.
+        deepest_mm: how deep the deepest lies.
+        crossing_triangles: triangles of its mesh that cross another one of it.
         seconds: wall-clock of the registration of the study.
         flagged: the registration itself warned about this vertebra.
         set_name: the set of studies it belongs to, empty where there is only one.
@@ -49,6 +52,10 @@ class SurfaceError:
     lamina_mm: float = float("nan")
     transverse_mm: float = float("nan")
     spinous_mm: float = float("nan")
+    vertices_inside: float = float("nan")
+    vertices_deep: float = float("nan")
+    deepest_mm: float = float("nan")
+    crossing_triangles: float = float("nan")
     seconds: float = float("nan")
     flagged: bool = False
     set_name: str = ""
@@ -59,6 +66,8 @@ class SurfaceError:
         return not np.isfinite(self.mean_mm)
 
 
+CONTACT_FIELDS = ("vertices_inside", "vertices_deep", "deepest_mm", "crossing_triangles")
+"""The fields of `SurfaceError` that a registered vertebra tells by itself (`registration.result.VertebraFit`)."""
 REGION_FIELDS = ("body_mm", "pedicles_mm", "articular_mm", "lamina_mm", "transverse_mm", "spinous_mm")
 """The fields of `SurfaceError` in the order of `regions.REGIONS`."""
 

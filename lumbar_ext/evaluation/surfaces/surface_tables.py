@@ -9,6 +9,7 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.evaluation.surfaces.regions import REGIONS
 from lumbar_ext.evaluation.surfaces.surface_error import REGION_FIELDS, SurfaceError
+from lumbar_ext.registration.result import DEEP_MM
 
 _PLAIN, _WEIGHTED = "Yu et al., plain absolute error", "Yu et al., landmark-weighted"
 PAPER_ROWS = {
@@ -37,6 +38,7 @@ def error_tables(errors: list[SurfaceError]) -> str:
         parts.append(_paper_table("Hausdorff distance", own, lambda e: e.hausdorff_mm))
         parts.append(_further_table(own))
         parts.append(_region_table(own))
+        parts.append(_contact_table(own))
     return "\n\n".join(parts)
 
 
@@ -86,6 +88,22 @@ def _region_table(errors: list[SurfaceError]) -> str:
     rows = [["mean distance by region, mm", *REGIONS]]
     for name, own in _by_method(errors).items():
         rows.append([name, *(_spread([getattr(e, field) for e in own]) for field in REGION_FIELDS)])
+    return _markdown(rows)
+
+
+def _contact_table(errors: list[SurfaceError]) -> str:
+    """Sums over the vertebrae of a spine, means over spines; the deepest of all."""
+    deep = f"deeper than {DEEP_MM:g} mm, a spine"
+    rows = [["neighbours", "vertices inside one, a spine", deep, "deepest, mm", "crossing triangles, a spine"]]
+    for name, own in _by_method(errors).items():
+        found = [e for e in own if np.isfinite(e.vertices_inside)]
+        if not found:
+            rows.append([name, *[""] * (len(rows[0]) - 1)])
+            continue
+        spines = len({e.study for e in found})
+        names = ("vertices_inside", "vertices_deep", "crossing_triangles")
+        inside, deep, crossing = (f"{sum(getattr(e, field) for e in found) / spines:.1f}" for field in names)
+        rows.append([name, inside, deep, f"{max(e.deepest_mm for e in found):.2f}", crossing])
     return _markdown(rows)
 
 

@@ -10,7 +10,7 @@ from lumbar_ext.registration.loss.linearisation import SceneLoss
 from lumbar_ext.registration.loss.scene import Scene
 from lumbar_ext.registration.parameters import POSE_NAMES, POSE_SIZE, Bounds
 from lumbar_ext.registration.problem import RegistrationProblem
-from lumbar_ext.registration.result import LevelSearch, RegistrationResult, StopReason, VertebraFit
+from lumbar_ext.registration.result import DEEP_MM, LevelSearch, RegistrationResult, StopReason, VertebraFit
 from lumbar_ext.registration.search.record import Record
 from lumbar_ext.registration.terms.contacts import contacts
 
@@ -62,6 +62,7 @@ def assembled_result(
     touched = contacts([own.triangles for own in scene.surfaces], scene.at(parameters).world_mm, _REACH_MM)
     fits = {}
     for i, vertebra in enumerate(problem.vertebrae):
+        depths = np.concatenate([[0.0], *(contact.depth_mm for contact in touched if contact.intruder == i)])
         pose = vertebra.world_from_moved(parameters[i][:POSE_SIZE])
         model, free_form = np.split(parameters[i][POSE_SIZE:], [vertebra.shape.n_model_modes])
         fits[vertebra.level] = VertebraFit(
@@ -76,9 +77,10 @@ def assembled_result(
             search=record.levels.get(vertebra.level, LevelSearch(loss.total, record.evaluations, seconds, reason)),
             shape=vertebra.shape,
             warnings=_warnings(parameters[i], problem.bounds, doubts[i], after[i], pose.rotation[1, 1]),
-            vertices_inside=sum(len(contact.vertices) for contact in touched if contact.intruder == i),
+            vertices_inside=int((depths > 0).sum()),
+            vertices_deep=int((depths > DEEP_MM).sum()),
+            deepest_mm=float(depths.max()),
             motions=vertebra.motions,
-            deepest_mm=max((contact.depth_mm.max() for contact in touched if contact.intruder == i), default=0.0),
         )
     return RegistrationResult(
         vertebrae=fits,

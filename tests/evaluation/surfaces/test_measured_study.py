@@ -18,6 +18,7 @@ from lumbar_ext.evaluation.surfaces.measured_study import (
     SurfaceReport,
     prepare_comparison,
 )
+from lumbar_ext.evaluation.surfaces.surface_error import CONTACT_FIELDS
 from lumbar_ext.mesh.files import write_stl
 from lumbar_ext.workflow.second_look import LookInput, SecondLook
 
@@ -37,7 +38,14 @@ def study(tmp_path):
     truth.mkdir(parents=True)
     for level in LEVELS:
         write_stl(truth / f"{level}.stl", np.asarray(BALL.vertices), np.asarray(BALL.faces))
-    fit = SimpleNamespace(vertices_mm=BALL.vertices + np.array([1.0, 0, 0]), warnings=("doubtful",))
+    fit = SimpleNamespace(
+        vertices_mm=BALL.vertices + np.array([1.0, 0, 0]),
+        warnings=("doubtful",),
+        vertices_inside=7,
+        vertices_deep=2,
+        deepest_mm=0.8,
+        crossing_triangles=3,
+    )
     found = SimpleNamespace(vertebrae=dict.fromkeys(LEVELS[:4], fit), seconds=2.0)
     return {"pred": {"ours": found, "theirs": None}, "truth_dir": str(truth), "inputs": "radiographs"}
 
@@ -49,6 +57,8 @@ def test_all_levels_of_all_methods_are_measured(study):
     ]
     assert errors[0].mean_mm == pytest.approx(0.5, abs=0.03) and errors[0].flagged and errors[0].seconds == 2
     assert [e.missing for e in errors] == [False] * 4 + [True] * 6
+    assert [getattr(errors[0], field) for field in CONTACT_FIELDS] == [7, 2, 0.8, 3]
+    assert all(np.isnan(getattr(errors[4], field)) for field in CONTACT_FIELDS)
 
 
 def test_a_study_that_cannot_be_used_is_an_outcome():

@@ -48,3 +48,14 @@ def test_several_sets_have_a_summary_of_all():
     assert row(text, "ill")[3:] == ["", "", "", "0%", "0 of 1"]
     assert "## Simulated studies (1), healthy, radiographs" in text
     assert "All sets" not in error_tables(healthy)
+
+
+def test_contacts_are_sums_of_a_spine_and_the_deepest_of_all():
+    contacts = {"vertices_inside": 10, "vertices_deep": 1, "deepest_mm": 0.6, "crossing_triangles": 0}
+    one = [replace(example(level, 0.5), **contacts) for level in LEVELS]
+    two = [replace(own, study="two", vertices_inside=0, vertices_deep=0, deepest_mm=0.1) for own in one[:1]]
+    found = row(error_tables([*one, *two]), "ours", 4)
+    assert found[1:] == ["25.0", "2.5", "0.60", "0.0"]
+    missing = SurfaceError("three", "radiographs", "ours", "L1")
+    assert row(error_tables([*one, *two, missing]), "ours", 4) == found, "a missing vertebra touches nothing"
+    assert row(error_tables([missing]), "ours", 4)[1:] == [""] * 4

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.drr import drr_from_path_length
 from lumbar_ext.geometry import RigidTransform
 from lumbar_ext.registration.loss.kernels import pinhole_from_vertebra
 from lumbar_ext.registration.loss.linearisation import Lineariser
@@ -63,3 +67,34 @@ def test_a_vertebra_behind_the_source_has_no_loss(plain_problem):
     lengths = [losses.scene.path_lengths(i, p) for i, p in enumerate(parameters)]
     objective = BlockObjective(losses, 0, parameters, lengths)
     assert np.isnan(objective(np.array([2000.0, 0, 0, 0, 0, 0])))
+
+
+def test_a_neighbours_error_in_another_group_does_not_pull(plain_problem):
+    """Odd and even levels apart: what the picture of L2 and L4 shows is nothing to L3; in one picture of all it is."""
+    groups = (LEVELS[::2], LEVELS[1::2])
+    lengths_of = Lineariser(plain_problem).scene.path_lengths
+    start = start_parameters(plain_problem)
+
+    def problem(wrong_mm, apart):
+        """The vertebrae stand where they are wanted, but the pictures show L4 shifted towards L3."""
+        wanted = [p + wrong_mm * (np.arange(len(p)) == 2) * (i == 3) for i, p in enumerate(start)]
+        targets = {}
+        for view, whole in plain_problem.targets.items():
+            length = [lengths_of(i, p)[view] for i, p in enumerate(wanted)]
+            for own in groups if apart else (LEVELS,):
+                image = drr_from_path_length(sum(length[LEVELS.index(level)] for level in own))
+                targets[f"{view} {'+'.join(own)}"] = replace(whole, image=image, levels=own, view=view)
+        return replace(plain_problem, targets=targets)
+
+    def costs(wrong_mm, apart):
+        """What it costs L3 to leave its place along its own third axis, towards L4 and away from it."""
+        losses = Lineariser(problem(wrong_mm, apart).coarsened(2))
+        objective = BlockObjective(losses, 2, start, [losses.scene.path_lengths(i, p) for i, p in enumerate(start)])
+        along = np.arange(len(start[2])) == 2
+        return np.array([objective(start[2] + mm * along) for mm in (-2, -1, 1, 2)]) - objective(start[2])
+
+    for apart in (True, False):
+        assert (costs(0, apart) > 0).all()
+    np.testing.assert_allclose(costs(8, apart=True), costs(0, apart=True), rtol=1e-4)
+    pulled = costs(8, apart=False) / costs(0, apart=False)
+    assert pulled[:2].max() < 0.95 and pulled[2:].min() > 0.95, pulled

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lumbar_ext.registration.loss.linearisation import Lineariser
+from lumbar_ext.registration.search.bobyqa import BobyqaBlocks
 from lumbar_ext.registration.search.gauss_newton import GaussNewton, GaussNewtonStage, Varying
 from lumbar_ext.registration.search.optimiser import start_parameters
 from lumbar_ext.registration.terms.contacts import contacts
@@ -46,6 +47,28 @@ def test_vertices_inside_a_neighbour_are_those_it_winds_around(colliding_problem
         # Near the surface a tangent plane at a vertex and the triangles beside it part company.
         assert len(inside ^ (set(found[intruder, host].vertices) & set(some))) <= 0.05 * len(inside)
     assert sum(len(c.vertices) for pair, c in found.items() if 4 in pair) == 0
+
+
+def test_a_result_counts_what_lies_inside_and_what_lies_deep(colliding_problem):
+    """The ends of a search that takes no step are its starts."""
+    fits = list(BobyqaBlocks(stages=()).run(colliding_problem).vertebrae.values())
+    found = contacts_at(colliding_problem.scene(), start_parameters(colliding_problem))
+    for i, fit in enumerate(fits):
+        depths = np.concatenate([[0.0], *(c.depth_mm for c in found if c.intruder == i)])
+        assert (fit.vertices_inside, fit.vertices_deep) == ((depths > 0).sum(), (depths > 0.5).sum())
+        assert fit.deepest_mm == depths.max()
+        assert bool(fit.contact_doubts) == (fit.deepest_mm > 0.5)
+    assert 0 < fits[0].vertices_deep < fits[0].vertices_inside and not fits[3].contact_doubts
+    assert f"{fits[0].vertices_deep} of its vertices lie deeper than 0.5 mm" in fits[0].contact_doubts[0]
+
+
+def test_a_mesh_that_crosses_itself_is_doubted(colliding_problem):
+    fit = BobyqaBlocks(stages=()).run(colliding_problem).vertebrae["L4"]
+    assert fit.crossing_triangles == 0 and fit.contact_doubts == ()
+    pierced = fit.vertices_mm.copy()
+    pierced[[0, -1]] = pierced[[-1, 0]]
+    (doubt,) = replace(fit, vertices_mm=pierced).contact_doubts
+    assert "triangles of its mesh cross others of it" in doubt
 
 
 def test_derivative_is_that_of_finite_differences(colliding_problem):

@@ -1,0 +1,70 @@
+"""The application with another registration, which a word or the environment names."""
+
+import json
+
+import pytest
+
+from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.deploy import __main__ as deploy
+from tests.deploy.conftest import BUNDLES
+from tests.radiographs.dicom_study import write_sample_study
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """A function that starts the application in this process, on the sample as DICOM."""
+
+    def run(*words, **environment):
+        monkeypatch.delenv("LUMBAR_EXT_OPTIMISER", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        places = ["-i", str(tmp_path / "dicom"), "-m", str(BUNDLES), "-o", str(tmp_path / "out")]
+        monkeypatch.setattr("sys.argv", ["app", *places, *words])
+        deploy.main()
+        return tmp_path / "out"
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "words, environment, expected",
+    [
+        ((), {}, {}),
+        (("--optimiser", "bobyqa"), {}, {"optimiser": "bobyqa"}),
+        ((), {"LUMBAR_EXT_OPTIMISER": "bobyqa"}, {"optimiser": "bobyqa"}),
+        (("--optimiser", "paper"), {"LUMBAR_EXT_OPTIMISER": "bobyqa"}, {"optimiser": "paper"}),
+        ((), {"LUMBAR_EXT_OPTIMISER": ""}, {}),
+    ],
+)
+def test_word_and_environment_reach_the_bundle(start, monkeypatch, words, environment, expected):
+    """The word counts before the environment, whose empty value is none."""
+    given = []
+
+    class Noted:
+        def __init__(self, argv, overrides, study):
+            given.append((overrides, {"--optimiser"} & set(argv)))
+
+        def run(self):
+            pass
+
+    monkeypatch.setattr(deploy, "LumbarReconstructionApp", Noted)
+    start(*words, **environment)
+    assert given == [(expected, set())]
+
+
+def test_bobyqa_and_a_second_look_end_to_end(start, quick_bobyqa, tmp_path):
+    write_sample_study(tmp_path / "dicom")
+    out = start(LUMBAR_EXT_OPTIMISER="bobyqa")
+    run, registration = (json.loads((out / f"{name}.json").read_text()) for name in ("run", "registration"))
+    assert "BobyqaBlocks" in run["parameters"]["registration"] and run["parameters"]["looks"] == 1
+    assert len(registration["second_looks"]) == 1 and set(registration["vertebrae"]) == set(LEVELS)
+    assert {f"{level}.dcm" for level in LEVELS} <= {path.name for path in (out / "dicom").iterdir()}
+
+
+def test_another_word_is_refused(start, tmp_path, capsys):
+    write_sample_study(tmp_path / "dicom")
+    for words, environment in ((("--optimiser", "powell"), {}), ((), {"LUMBAR_EXT_OPTIMISER": "powell"})):
+        with pytest.raises(SystemExit) as ended:
+            start(*words, **environment)
+        assert ended.value.code == 2 and "powell" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*"))
