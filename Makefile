@@ -88,7 +88,7 @@ evaluate-measurements: measurement-sets  ## choose the measurements' intervals o
 # What is read from the tables of errors that lie there; minutes.
 measurement-tables:
 	$(BIN)/lumbar-ext check-measurements "$(call tables_of,test,$(TEST_SETS),measurement_errors.csv)" --record $(CALIBRATION) \
-	    --people '52 simulated studies of one real person (VerSe 014)' --picture $(MEASURE_PICTURES)/measurement_calibration.png \
+	    --people 'simulated studies of one real person (VerSe 014)' --picture $(MEASURE_PICTURES)/measurement_calibration.png \
 	    > $(MEASURE_TABLES)/coverage.md
 	$(BIN)/lumbar-ext check-grades "$(call tables_of,validation,$(VALIDATION_SETS),vertebra_quality.csv)" --limits true \
 	    > $(MEASURE_TABLES)/grades-validation.md

@@ -33,8 +33,13 @@ _SIGNS = {
     "vertex_sd_mm": "uncertainty of the surface",
     "look": "difference to the second look",
 }
-_TRIED_RESIDUALS = (0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07)  # today's limit and those around it
-_TRIED_LOOKS = (0.05, 0.07)  # from what most good vertebrae reach to what few do
+_TRIED = {
+    "residual": (0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07),
+    "look": (np.inf, 0.06),
+    "vertex_sd_mm": (4.0, 6.0),
+}
+"""Limits for "check" around today's, by sign; infinity is none."""
+
 _BINS = 6  # of a reliability plot, with equal numbers of vertebrae
 _NORMAL_95 = 1.96  # half width of the central 95 % of a standard normal distribution
 
@@ -175,32 +180,35 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def limits_table(sets: Mapping[str, Sequence[GradedRow]]) -> str:
-    """What other limits for "check" of both differences would have done on all sets together, by rows; "none" is no limit.
+    """What other limits for "check" would have done on all sets together, by rows; "none" is no limit.
 
-    Signs other than these two keep their part in the grade.
+    Signs other than these keep their part in the grade.
     """
     lines = [
-        f"| difference to decomposition, to second look | graded good | good and below {GOOD_ERROR_MM:g} mm | "
+        f"| {', '.join(_SIGNS[sign] for sign in _TRIED)} | graded good | good and below {GOOD_ERROR_MM:g} mm | "
         f"above {LARGE_ERROR_MM:g} mm and not good |",
         "|---" * 4 + "|",
     ]
-    for residual, look in product(_TRIED_RESIDUALS, (np.inf, *_TRIED_LOOKS)):
-        found = [_regraded(row, residual, look) for own in sets.values() for row in own if row.found]
+    for values in product(*_TRIED.values()):
+        limits = dict(zip(_TRIED, values, strict=True))
+        found = [_regraded(row, limits) for own in sets.values() for row in own if row.found]
         good = [row for row in found if row.grade is Grade.GOOD]
         wrong = [row for row in found if row.error_mm > LARGE_ERROR_MM]
         cells = [
+            ", ".join("none" if np.isinf(value) else f"{value:g}" for value in values),
             _share(len(good), len(found)),
             _share(sum(row.error_mm < GOOD_ERROR_MM for row in good), len(good)),
             _share(sum(row.grade is not Grade.GOOD for row in wrong), len(wrong)),
         ]
-        lines.append(f"| {residual:g}, {'none' if np.isinf(look) else f'{look:g}'} | {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _regraded(row: GradedRow, residual: float, look: float) -> GradedRow:
+def _regraded(row: GradedRow, limits: Mapping[str, float]) -> GradedRow:
     """The row under other limits for "check"; what has failed stays failed, and what is doubted for another reason doubted."""
-    others = row.doubts - (row.signs["residual"] >= CHECK.residual)
-    doubted = others > 0 or row.signs["residual"] >= residual or row.signs["look"] >= look
+    today = {sign: getattr(CHECK, sign, np.inf) for sign in limits}
+    others = row.doubts - sum(row.signs[sign] >= limit for sign, limit in today.items())
+    doubted = others > 0 or any(row.signs[sign] >= limit for sign, limit in limits.items())
     return row if row.grade is Grade.FAILED else replace(row, grade=Grade.CHECK if doubted else Grade.GOOD)
 
 

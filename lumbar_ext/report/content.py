@@ -13,6 +13,7 @@ from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import INTENDED_USE
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
 from lumbar_ext.measurements.uncertainty.grade import Grade
+from lumbar_ext.measurements.uncertainty.interval_calibration import NOT_CALIBRATED
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS, Scope, subject_name
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
@@ -216,7 +217,9 @@ def _cell(m: Measurement) -> Cell:
     text = f"{number_text(m.value, decimals)}"
     if m.interval_90 is not None:
         text += f" ± {(m.interval_90[1] - m.interval_90[0]) / 2:.{decimals}f}"
-    held = f"± held {m.held}" if m.held else m.no_interval or ""
+    # That nothing is calibrated is said once, among the warnings.
+    no_interval = m.no_interval if m.no_interval != NOT_CALIBRATED else None
+    held = f"± held {m.held}" if m.held else no_interval or ""
     return Cell(text, reference, _flag(m), m.grade or "", m.reference.source if m.reference else "", held)
 
 

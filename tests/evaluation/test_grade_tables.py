@@ -59,18 +59,19 @@ def test_rank_correlations_are_those_of_orders():
 
 
 def test_other_limits_move_only_what_they_decide():
-    """A lower limit of the difference doubts all; a higher one trusts the vertebra that nothing else speaks against."""
-    table = limits_table({"a": ROWS})
-    assert cells(table, "| 0.07, none ")[1:] == ["3 of 5 (60%)", "1 of 3 (33%)", "1 of 2 (50%)"]
-    assert (
-        cells(limits_table({"a": [vertebra(Grade.CHECK, 2.6, 1, residual=0.065)]}), "| 0.07, none")[1]
-        == "1 of 1 (100%)"
-    )
-    assert (
-        cells(limits_table({"a": [vertebra(Grade.CHECK, 2.6, 2, residual=0.065)]}), "| 0.07, none")[1] == "0 of 1 (0%)"
-    )
-    assert cells(limits_table({"a": [vertebra(Grade.GOOD, 2.6, look=0.05)]}), "| 0.06, 0.05 ")[3] == "1 of 1 (100%)"
-    assert cells(limits_table({"a": [vertebra(Grade.GOOD, 2.6, look=0.05)]}), "| 0.06, 0.07 ")[3] == "0 of 1 (0%)"
+    """Higher limits trust vertebrae that nothing else speaks against; lower ones, of the second look too, doubt more."""
+    assert cells(limits_table({"a": ROWS}), "| 0.07, none, 6 ")[1:] == ["3 of 5 (60%)", "1 of 3 (33%)", "1 of 2 (50%)"]
+
+    def good(limits, row):
+        return cells(limits_table({"a": [row]}), f"| {limits} ")[1].startswith("1 of 1")
+
+    assert good("0.07, none, 6", vertebra(Grade.CHECK, 2.6, 1, residual=0.065))
+    assert not good("0.06, none, 6", vertebra(Grade.CHECK, 2.6, 1, residual=0.065))
+    assert not good("0.07, none, 6", vertebra(Grade.CHECK, 2.6, 2, residual=0.065))
+    assert not good("0.06, 0.06, 6", vertebra(Grade.GOOD, 2.6, look=0.065))
+    assert good("0.06, none, 6", vertebra(Grade.GOOD, 2.6, look=0.065))
+    assert not good("0.06, none, 4", vertebra(Grade.GOOD, 2.6, vertex_sd_mm=5.0))
+    assert good("0.06, none, 6", vertebra(Grade.GOOD, 2.6, vertex_sd_mm=5.0))
 
 
 def test_wilsons_interval_is_that_of_the_literature():
@@ -85,7 +86,7 @@ def test_files_make_tables_and_a_picture(tmp_path, capsys):
     (tmp_path / "q.csv").write_text(head + "".join(rows) + "s,L2,failed,,1,,,,,\n")
     check_grades({"mine": str(tmp_path / "q.csv")}, str(tmp_path / "grades.png"), limits=True)
     said = capsys.readouterr().out
-    assert cells(said, "| mine ")[1:4] == ["9", "1", "8 of 8 (100%)"] and "| 0.03, none |" in said
+    assert cells(said, "| mine ")[1:4] == ["9", "1", "8 of 8 (100%)"] and "| 0.03, none, 4 |" in said
     assert (tmp_path / "grades.png").stat().st_size > 1000
 
 

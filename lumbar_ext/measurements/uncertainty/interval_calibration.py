@@ -37,6 +37,9 @@ LEAST_SHARE = 0.85
 MIN_CASES = 15
 """Of a kind of value over all sets, to have a factor at all."""
 
+NOT_CALIBRATED = "not calibrated"
+"""Why no value of a shape model without factors has an interval."""
+
 _SHIPPED = "interval_calibration.json"
 
 _CALIBRATED_AS = {"pelvic_incidence": "sacral_slope", "pelvic_tilt": "sacral_slope"}
@@ -106,7 +109,7 @@ class Calibration:
         if self.factor(kind) is not None:
             return None
         cases = self.cases.get(self._as(kind), 0)
-        return f"no interval: {cases} validation cases, {MIN_CASES} are needed" if self.factors else "not calibrated"
+        return f"no interval: {cases} validation cases, {MIN_CASES} are needed" if self.factors else NOT_CALIBRATED
 
     def statement(self) -> str:
         """How the intervals were chosen and what the check found, for those who read them."""

@@ -46,7 +46,7 @@ def check(
         picture: PNG file for the plot; none by default.
         calibration: JSON file of factors, by default that of `record`, or the package's own.
         record: JSON file of factors to write the result to, so that it stands beside each value; none by default.
-        people: who was measured, in words, for the record.
+        people: who was measured, in words that follow their number, for the record.
 
     Raises:
         InputError: if a file cannot be used, or holds no value that is calibrated.
@@ -68,12 +68,17 @@ def check(
         document = read_calibration_document(record)
         document["check"] = {
             "made_by": "lumbar-ext check-measurements",
-            "people": people,
+            "people": f"{_count(sets)} {people}",
             "held": coverages_document(held),
         }
         write_text(record, json.dumps(document, indent=1) + "\n")
     if picture:
         _draw(picture, sets, known.factors, held)
+
+
+def _count(sets: Mapping[str, SetCases]) -> int:
+    """How many studies all sets hold."""
+    return sum(len({str(person) for own in table.values() for person in own.people}) for table in sets.values())
 
 
 def people_held(cases: Cases, factor: float) -> Coverage:
