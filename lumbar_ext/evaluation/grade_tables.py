@@ -231,8 +231,8 @@ def _draw(picture: str, sets: Mapping[str, Sequence[GradedRow]]) -> None:
     for limit in (GOOD_ERROR_MM, LARGE_ERROR_MM):
         left.axhline(limit, color="0.6", linestyle="--", linewidth=0.8)
     left.set_xticks(range(len(sets)), list(sets), rotation=20, ha="right")
-    left.set(ylabel="mean distance to the truth, mm", yscale="log")
-    left.legend(title="graded")
+    left.set(ylabel="mean distance to the truth, mm", ylim=(0, None))
+    left.legend(title="graded", loc="upper left")
     rows = sorted((row for own in sets.values() for row in own if row.found), key=lambda row: row.signs["residual"])
     rows = [row for row in rows if np.isfinite(row.signs["residual"])]
     for title, colour, marker, count in (
@@ -246,8 +246,8 @@ def _draw(picture: str, sets: Mapping[str, Sequence[GradedRow]]) -> None:
         spread = np.clip([shares - low, high - shares], 0, None)
         right.errorbar(middles, shares, yerr=spread, color=colour, marker=marker, capsize=3, label=title)
     right.axvline(CHECK.residual, color="0.6", linestyle="--", linewidth=0.8, label="limit for check")
-    right.set(xlabel="difference to the decomposition", ylabel="share of vertebrae, all sets", ylim=(0, 1))
-    right.legend()
+    right.set(xlabel="difference to the decomposition", ylabel="share of vertebrae, all sets", ylim=(-0.03, 1.03))
+    right.legend(loc="center right")
     figure.savefig(picture, dpi=110)
     plt.close(figure)
 

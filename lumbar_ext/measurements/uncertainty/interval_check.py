@@ -54,7 +54,7 @@ def check(
     source = calibration or record
     known = read_interval_calibration(source) if source else shipped_calibration()
     sets = read_tables(tables)
-    kinds = [kind for kind in known.factors if any(kind in table for table in sets.values())]
+    kinds = [kind for kind in dict.fromkeys(kind for own in sets.values() for kind in own) if kind in known.factors]
     if not kinds:
         raise InputError(
             f"{', '.join(tables.values())}: holds no value that is calibrated, expected definition ids such as 'cobb'"
