@@ -24,7 +24,7 @@ from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX, int
 SHAPE, TRUTH, FILMS = "shape_errors.csv", "truth/measurement_errors.csv", "measurement_errors.csv"
 """Tables of a set, in its folder: closest instances, true decompositions, radiographs."""
 
-_LEAST_CASES = 10  # of a kind, to tell a slope or a bias
+_LEAST_CASES = 5  # of a kind, to tell a slope or a bias
 
 Value = tuple[str, str, str]
 """Study, subject and id."""

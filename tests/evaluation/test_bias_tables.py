@@ -40,7 +40,7 @@ def test_mean_errors_are_of_the_same_values_too():
     truths = np.linspace(20, 25, 12)
     tables = [table(truths, np.where(np.arange(12) % 2, 1, -1) * size) for size in (0.5, 1.0, 2.0)]
     del tables[0][("s0", "L1", "canal_width")]
-    row = cells(error_table({"one": tables, "few": [table(truths[:9], np.ones(9))] * 3}), "| canal_width ")
+    row = cells(error_table({"one": tables, "few": [table(truths[:4], np.ones(4))] * 3}), "| canal_width ")
     assert row == ["canal_width", "11", "0.50", "1.00", "2.00", "", "", "", ""]
 
 
