@@ -6,13 +6,14 @@ OUT ?= out/sample
 TORCH_INDEX_URL ?=
 
 BIN := $(VENV)/bin
+comma := ,
 RECONSTRUCTION := bundles/lumbar_reconstruction
 NETWORK := bundles/lumbar_multitask
 SAMPLE := $(RECONSTRUCTION)/sample
 # Spinning threads cost more than they bring on a shared machine.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install install-test reconstruct evaluate evaluate-measurements evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs test-torchrun install-validators fuzz kills walk lint clean
+.PHONY: help install install-test reconstruct evaluate evaluate-measurements measurement-sets measurement-tables evaluate-network evaluate-levels evaluate-real calibrate-network test test-cohort test-pacs test-torchrun install-validators fuzz kills walk lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,21 +45,64 @@ evaluate: install-test  ## simulate ten unseen subjects and print the error tabl
 	    --workers 2 --meshes true --parameters plain
 	$(BIN)/lumbar-ext evaluate out/cohort/test out/evaluation
 
-# Validation studies choose the factors of the intervals, test studies check them.
-evaluate-measurements: install-test  ## calibrate the measurements' intervals on validation studies, check on test studies
-	for split in validation:900000 test:950000; do \
-	    $(BIN)/lumbar-ext simulate --output_dir out/cohort/measure-$${split%:*} --n 20 \
-	        --seed $${split#*:} --split $${split%:*} --meshes true --parameters plain || exit 1; \
-	    $(BIN)/lumbar-ext evaluate-measurements out/cohort/measure-$${split%:*} out/measurements/$${split%:*} || exit 1; \
-	    test $${split%:*} = test || $(BIN)/lumbar-ext calibrate-measurements \
-	        --csv_path out/measurements/validation/measurement_errors.csv \
-	        --calibration lumbar_ext/measurements/uncertainty/interval_calibration.json || exit 1; \
-	done
-	$(BIN)/lumbar-ext check-measurements \
-	    --csv_path out/measurements/test/measurement_errors.csv \
-	    --record lumbar_ext/measurements/uncertainty/interval_calibration.json \
-	    --people '20 simulated studies of one real person (VerSe 014)' \
-	    --picture $(RECONSTRUCTION)/docs/images/measurement_calibration.png
+# Sets of validation people choose the factors of the intervals, sets of test people check them. Studies that are there are kept.
+# N=3 makes every set as small as that, and leaves the package's own factors and pictures alone; below nine people there are none.
+N ?=
+WORKERS ?= 2
+MEASURED ?= out/measurement_sets
+MEASURES ?= out/measurements
+BIASED ?= $(or $(N),5)
+CALIBRATION ?= $(if $(N),$(MEASURES)/interval_calibration.json,lumbar_ext/measurements/uncertainty/interval_calibration.json)
+MEASURE_PICTURES ?= $(if $(N),$(MEASURES),$(RECONSTRUCTION)/docs/images)
+MEASURE_TABLES := $(MEASURES)/tables
+MEASURED_PEOPLE = $(BIN)/lumbar-ext simulate --workers $(WORKERS) --meshes true
+STUDY_OF = $(BIN)/lumbar-ext evaluate-measurements --workers $(WORKERS)
+VALIDATION_SETS := plain findings postures cameras
+TEST_SETS := plain findings voxels real
+# A dictionary of a table of each set, as the commands take it.
+tables_of = {$(foreach set,$(2),'$(set)': '$(MEASURES)/$(1)-$(set)/$(3)'$(comma))}
+
+measurement-sets: install-test  ## simulate the sets of evaluate-measurements: 82 validation and 52 test studies
+	$(MEASURED_PEOPLE) --split validation --output_dir $(MEASURED)/validation-plain --n $(or $(N),20) --seed 900000 --parameters plain
+	$(MEASURED_PEOPLE) --split validation --output_dir $(MEASURED)/validation-findings --n $(or $(N),24) --seed 910000 \
+	    --parameters plain --pathology mixed
+	$(MEASURED_PEOPLE) --split validation --output_dir $(MEASURED)/validation-postures --n $(or $(N),18) --seed 920000 \
+	    --parameters plain --protocol poses_in_turn
+	$(MEASURED_PEOPLE) --split validation --output_dir $(MEASURED)/validation-cameras --n $(or $(N),20) --seed 930000 \
+	    --parameters noisy_cameras
+	$(MEASURED_PEOPLE) --split test --output_dir $(MEASURED)/test-plain --n $(or $(N),20) --seed 950000 --parameters plain
+	$(MEASURED_PEOPLE) --split test --output_dir $(MEASURED)/test-findings --n $(or $(N),24) --seed 960000 --parameters plain --pathology mixed
+	$(MEASURED_PEOPLE) --split test --output_dir $(MEASURED)/test-voxels --n $(or $(N),4) --seed 970000 --parameters plain --renderer voxels
+	$(MEASURED_PEOPLE) --split test --output_dir $(MEASURED)/test-real --n $(or $(N),4) --seed 980000 --parameters plain --renderer voxels \
+	    --variation none
+
+evaluate-measurements: measurement-sets  ## choose the measurements' intervals on validation people, check them and the grades on test people
+	mkdir -p $(MEASURE_TABLES)
+	for name in $(VALIDATION_SETS); do \
+	    $(STUDY_OF) $(MEASURED)/validation-$$name $(MEASURES)/validation-$$name > $(MEASURE_TABLES)/accuracy-validation-$$name.md || exit 1; done
+	$(BIN)/lumbar-ext calibrate-measurements "$(call tables_of,validation,$(VALIDATION_SETS),measurement_errors.csv)" \
+	    --calibration $(CALIBRATION) > $(MEASURE_TABLES)/factors.md
+	for name in $(TEST_SETS); do \
+	    $(STUDY_OF) $(MEASURED)/test-$$name $(MEASURES)/test-$$name > $(MEASURE_TABLES)/accuracy-test-$$name.md || exit 1; done
+	$(MAKE) --no-print-directory measurement-tables
+
+# What is read from the tables of errors that lie there; minutes.
+measurement-tables:
+	$(BIN)/lumbar-ext check-measurements "$(call tables_of,test,$(TEST_SETS),measurement_errors.csv)" --record $(CALIBRATION) \
+	    --people 'simulated studies of one real person (VerSe 014)' --picture $(MEASURE_PICTURES)/measurement_calibration.png \
+	    > $(MEASURE_TABLES)/coverage.md
+	$(BIN)/lumbar-ext check-grades "$(call tables_of,validation,$(VALIDATION_SETS),vertebra_quality.csv)" --limits true \
+	    > $(MEASURE_TABLES)/grades-validation.md
+	$(BIN)/lumbar-ext check-grades "$(call tables_of,test,$(TEST_SETS),vertebra_quality.csv)" \
+	    --picture $(MEASURE_PICTURES)/grade_reliability.png > $(MEASURE_TABLES)/grades.md
+	for name in validation-plain test-plain; do \
+	    $(BIN)/lumbar-ext evaluate-shape-values $(MEASURED)/$$name $(MEASURES)/$$name/shape_errors.csv --limit $(BIASED) \
+	        --workers $(WORKERS) > $(MEASURE_TABLES)/shape-$$name.md || exit 1; \
+	    $(STUDY_OF) $(MEASURED)/$$name $(MEASURES)/$$name/truth --n_studies $(BIASED) \
+	        --inputs 'true decompositions and landmarks' > $(MEASURE_TABLES)/truth-$$name.md || exit 1; done
+	$(BIN)/lumbar-ext apportion-biases "{'validation': '$(MEASURES)/validation-plain', 'test': '$(MEASURES)/test-plain'}" \
+	    > $(MEASURE_TABLES)/biases.md
+	tail -n +1 $(MEASURE_TABLES)/*.md
 
 # The network's sets; studies that are there are kept. CT and LABELS, files of a real CT, add one more.
 SETS ?= out/network_sets
@@ -67,7 +111,6 @@ LABELS ?=
 FINDINGS := sacralised lumbarised fusion scoliosis
 COHORT = $(BIN)/lumbar-ext simulate --workers 2 --meshes true --parameters plain
 FIRST_GENERATION = $(BIN)/lumbar-ext evaluate-first-generation
-comma := ,
 CT_SET = $(if $(or $(CT),$(wildcard $(SETS)/ct)),$(comma) 'real CT': '$(SETS)/ct')
 
 evaluate-network: install-test  ## simulate the network's test sets and print its tables (an hour on two cores)

@@ -58,8 +58,8 @@ morphometry --n 10 --output_dir morphometry
 posture-check --n 3 --n_motion 2
 evaluate cohort/validation evaluated --methods "['ours']" {QUICK}
 evaluate-measurements cohort/validation measured --looks 0
-calibrate-measurements --csv_path measured/measurement_errors.csv --calibration factors.json
-check-measurements --csv_path measured/measurement_errors.csv --calibration factors.json --picture shares.png
+check-measurements "{{'mine': 'measured/measurement_errors.csv'}}" --picture shares.png
+check-grades "{{'mine': 'measured/vertebra_quality.csv'}}" --picture grades.png
 train --dataset_dir cohort --output_dir trained --iterations 2 --warmup_iterations 0 --decay_iterations 1 {FEW}
 campaign-weights --state trained/resume.pt --output campaign.pt
 pack-campaign --resume trained/resume.pt --output state.pt
@@ -83,6 +83,8 @@ ELSEWHERE = {
     "build-shape-model": "minutes; tests/shape/test_build.py",
     "calibrate-phantom": "tests/radiographs/cameras",
     "calibrate-slot-scan": "tests/radiographs/cameras",
+    "apportion-biases": "needs tables of twelve studies; tests/evaluation/test_bias_tables.py",
+    "calibrate-measurements": "needs nine studies; tests/measurements/uncertainty/test_interval_calibration.py",
     "package-map": "tests/deploy, in the environment of its SDK",
     "pacs": "needs an archive; tests/pacs",
     "posture-statistics": "needs a collection of key points; tests/simulation/posture",

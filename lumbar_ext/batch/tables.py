@@ -17,7 +17,7 @@ from lumbar_ext.batch.study_outcome import HAS_RESULTS, Outcome
 from lumbar_ext.io.atomic import atomic_path
 from lumbar_ext.measurements.document import CSV_COLUMNS
 
-_NUMBERS = ("value", "sd", "low_90", "high_90", "reference_low", "reference_high")
+_NUMBERS = ("value", "sd", "low_90", "high_90", "reference_low", "reference_high", "held", "held_cases")
 _SWITCH = "outside_reference"
 _COLUMNS = tuple(name for name in CSV_COLUMNS if name != "definition")
 """A definition is a sentence, which ten thousand studies need not repeat."""

@@ -1,6 +1,6 @@
 """How far values are off because no instance of the shape model is quite the person: no radiograph, no registration.
 
-    lumbar-ext evaluate-shape-values out/cohort/measure-test out/measurements/shape.csv --every 4
+    lumbar-ext evaluate-shape-values out/measurement_sets/test-plain out/measurements/shape.csv --every 4
 
 True meshes of simulated people have the model's topology. The instance whose vertices lie closest to the true ones is measured
 against them: what a perfect registration to this model would leave. Part of it that the landmarks' definition would leave, the

@@ -6,23 +6,22 @@ mesh, both measured by the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
+from lumbar_ext.errors import InputError
 from lumbar_ext.evaluation.construction import constructed_poses, constructed_values
 from lumbar_ext.landmarks.anchors import TrueAnchors, read_anchors
-from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.study_landmarks import read_landmarks
-from lumbar_ext.landmarks.triangulated import Landmarks3D
 from lumbar_ext.measurements.marks.sacral_marks import mark_centre, mark_sacrum
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra
-from lumbar_ext.measurements.uncertainty.grade import Grade, Quality, vertebra_quality
-from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX, shipped_calibration
-from lumbar_ext.measurements.uncertainty.registered import measure_registration
+from lumbar_ext.measurements.uncertainty.grade import Grade, Quality
+from lumbar_ext.measurements.uncertainty.interval_calibration import VERTEX
+from lumbar_ext.measurements.uncertainty.registered import RegisteredMeasurements
 from lumbar_ext.measurements.values.spine_values import Mesh, Values, mark_spine, measure_spine
 from lumbar_ext.mesh.files import read_mesh
 from lumbar_ext.mesh.surface import Surface, locate
@@ -60,10 +59,20 @@ class MeasurementError:
 
 
 def true_meshes(truth_dir: str | Path) -> dict[str, Mesh]:
-    """True meshes of a study with their true landmarks, world mm."""
+    """True meshes of a study with their true landmarks, world mm; a level that is part of the sacrum has none.
+
+    Raises:
+        InputError: if there is no mesh.
+    """
     truth = TruthFolder(Path(truth_dir))
     landmarks = read_landmarks(truth.landmarks).positions_mm
-    return {level: Mesh(*read_mesh(truth.mesh(level)), landmarks[i]) for i, level in enumerate(LEVELS)}
+    paths = {level: truth.mesh(level) for level in LEVELS}
+    meshes = {
+        level: Mesh(*read_mesh(paths[level]), landmarks[i]) for i, level in enumerate(LEVELS) if paths[level].is_file()
+    }
+    if not meshes:
+        raise InputError(f"{truth_dir}: holds no mesh, expected L1.stl to L5.stl (simulate with --meshes true)")
+    return meshes
 
 
 def measure_meshes(meshes: Mapping[str, Mesh], anchors: TrueAnchors | None = None) -> Values:
@@ -87,14 +96,24 @@ def measurement_errors(
     result: RegistrationResult,
     triangles: np.ndarray,
     truth_dir: str | Path,
-    anchors: LocatedAnchors | None = None,
+    measured: RegisteredMeasurements,
 ) -> list[MeasurementError]:
-    """All rows of a registered study; `anchors` are T12 and S1 as located."""
+    """All rows of a registered study.
+
+    A vertebra that is not there, or was found where there is none, has no row of its surface.
+
+    Args:
+        study: its name.
+        result: the registration.
+        triangles: [M, 3] of every mesh.
+        truth_dir: the study's truth.
+        measured: what was measured of the registration.
+    """
     true = true_meshes(truth_dir)
     truth = measure_meshes(true, read_anchors(TruthFolder(Path(truth_dir)).anchors))
-    measured = measure_registration(result, triangles, anchors)
     poses = constructed_poses(truth_dir)
-    construction = {} if poses is None else constructed_values(true, poses)
+    whole = poses is not None and set(LEVELS) <= poses.keys() & true.keys()
+    construction = constructed_values(true, poses) if whole else {}
     rows = []
     for key in {**truth.found, **measured.values.found}:
         known, found, built = truth.found.get(key), measured.values.found.get(key), construction.get(key)
@@ -109,6 +128,8 @@ def measurement_errors(
             )
         )
     for level, deviations in measured.vertex_sd_mm.items():
+        if level not in true:
+            continue
         found = Surface(result.vertebrae[level].vertices_mm, triangles)
         rows += _vertex_rows(study, level, found, Surface(true[level].vertices_mm, true[level].triangles), deviations)
     return rows
@@ -132,12 +153,21 @@ def _vertex_rows(
 
 @dataclass(frozen=True)
 class GradedVertebra:
-    """The quality of a reconstructed vertebra beside its true error: mean distance of its vertices, mm."""
+    """The quality of a vertebra as the report states it beside its true error.
+
+    Args:
+        study, level: which.
+        quality: as every report states it.
+        error_mm: mean distance of its vertices to the truth, mm; None where it is missing.
+        look: mean absolute difference of its picture from the one that the last second look asked for, the worse view; None
+            without a look.
+    """
 
     study: str
     level: str
     quality: Quality
-    error_mm: float
+    error_mm: float | None
+    look: float | None = None
 
     @property
     def grade(self) -> Grade:
@@ -146,24 +176,26 @@ class GradedVertebra:
 
 
 def graded_vertebrae(
-    errors: list[MeasurementError], result: RegistrationResult, landmarks: Landmarks3D
+    errors: list[MeasurementError],
+    result: RegistrationResult,
+    quality: Mapping[str, Quality],
+    true_levels: Collection[str],
 ) -> list[GradedVertebra]:
-    """The grade and the error of every vertebra of a registered study.
+    """The grade and the error of every vertebra that is there, those that were not found among them.
 
     Args:
         errors: rows of the study.
         result: its registration.
-        landmarks: what it started from.
+        quality: as the report states it, by level.
+        true_levels: of the person.
     """
-    factor = shipped_calibration().factor(VERTEX)
+    last = result.looks[-1].fit if result.looks else {}
     graded = []
-    for level, fit in result.vertebrae.items():
-        own = [error for error in errors if (error.subject, error.id) == (level, VERTEX)]
-        distances = np.array([error.pipeline_error for error in own])
-        known = factor is not None and len(own) > 0
-        spread = factor * np.array([error.laplace_sd for error in own]) if known else None
-        quality = vertebra_quality(fit, landmarks, spread)
-        graded.append(GradedVertebra(errors[0].study, level, quality, float(np.abs(distances).mean())))
+    for level in (level for level in LEVELS if level in true_levels):
+        distances = [abs(error.pipeline_error) for error in errors if (error.subject, error.id) == (level, VERTEX)]
+        look = max(last[level].values(), default=None) if level in last else None
+        error_mm = float(np.mean(distances)) if distances else None
+        graded.append(GradedVertebra(errors[0].study, level, quality[level], error_mm, look))
     return graded
 
 

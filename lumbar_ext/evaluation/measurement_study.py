@@ -24,13 +24,17 @@ from lumbar_ext.evaluation.measurement_errors import (
     graded_vertebrae,
     measurement_errors,
 )
-from lumbar_ext.measurements.uncertainty.grade import Grade
-from lumbar_ext.measurements.uncertainty.interval_calibration import LUMBOSACRAL, VERTEX, interval_kind
+from lumbar_ext.evaluation.truth import true_surfaces
+from lumbar_ext.measurements.uncertainty.assessment import spine_quality
+from lumbar_ext.measurements.uncertainty.interval_calibration import (
+    LUMBOSACRAL,
+    VERTEX,
+    interval_kind,
+    shipped_calibration,
+)
+from lumbar_ext.measurements.uncertainty.registered import measure_registration
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
-from lumbar_ext.workflow.outputs import measured_anchors
-
-LARGE_ERROR_MM = 2.0
-"""Mean distance to the truth from which on a vertebra's quality grade should raise a doubt."""
+from lumbar_ext.workflow.outputs import measured_anchors, missing_levels
 
 
 class MeasureErrors(Transform):
@@ -47,9 +51,12 @@ class MeasureErrors(Transform):
         """Adds both."""
         triangles = self.shape_model.triangles.cpu().numpy()
         study = Path(data["truth_dir"]).parent.name
-        anchors = measured_anchors(data["observed"], data["pred"])
-        errors = measurement_errors(study, data["pred"], triangles, data["truth_dir"], anchors)
-        graded = graded_vertebrae(errors, data["pred"], data["landmarks"])
+        observed, result = data["observed"], data["pred"]
+        missing, anchors = missing_levels(observed, result), measured_anchors(observed, result)
+        measured = measure_registration(result, triangles, anchors)
+        errors = measurement_errors(study, result, triangles, data["truth_dir"], measured)
+        quality = spine_quality(result, data["landmarks"], measured, shipped_calibration(), missing)
+        graded = graded_vertebrae(errors, result, quality, true_surfaces(data["truth_dir"]))
         return {**data, "measurement_errors": errors, "graded_vertebrae": graded}
 
 
@@ -78,8 +85,7 @@ class MeasurementErrorTable:
         """Writes both files and prints the tables."""
         write_rows(self.csv_path, self.errors)
         write_quality(self.csv_path.with_name("vertebra_quality.csv"), self.graded)
-        print(format_table(self.title, self.errors), file=sys.stdout)
-        print(format_sensitivity(self.graded), file=sys.stdout, flush=True)
+        print(format_table(self.title, self.errors), file=sys.stdout, flush=True)
 
 
 def write_rows(csv_path: str | Path, errors: list[MeasurementError]) -> None:
@@ -93,15 +99,21 @@ def write_rows(csv_path: str | Path, errors: list[MeasurementError]) -> None:
         )
 
 
+_SIGNS = ("residual", "gap_mm", "bound_hits", "vertex_sd_mm", "look")
+QUALITY_COLUMNS = ("study", "level", "grade", "error_mm", "doubts", *_SIGNS)
+
+
 def write_quality(csv_path: str | Path, graded: list[GradedVertebra]) -> None:
-    """Writes the signs and grades of vertebrae beside their true errors, from which limits can be chosen."""
+    """Writes the signs and grades of vertebrae beside their true errors, which `evaluation.grade_tables` reads."""
     with Path(csv_path).open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["study", "level", "grade", "error_mm", "residual", "gap_mm", "bound_hits", "vertex_sd_mm"])
+        rows.writerow(QUALITY_COLUMNS)
         for own in graded:
-            signs = (own.quality.residual, own.quality.gap_mm, own.quality.bound_hits, own.quality.vertex_sd_mm)
+            quality = own.quality
+            signs = (quality.residual, quality.gap_mm, quality.bound_hits, quality.vertex_sd_mm, own.look)
             texts = ["" if sign is None else f"{sign:.4g}" for sign in signs]
-            rows.writerow([own.study, own.level, own.grade, f"{own.error_mm:.3f}", *texts])
+            error = "" if own.error_mm is None else f"{own.error_mm:.3f}"
+            rows.writerow([own.study, own.level, own.grade, error, len(quality.reasons), *texts])
 
 
 def format_table(title: str, errors: list[MeasurementError]) -> str:
@@ -134,19 +146,3 @@ def _cells(errors: list[MeasurementError]) -> list[str]:
 
 def _bias_and_mean(errors: np.ndarray) -> list[str]:
     return [f"{errors.mean():+.2f}", f"{np.abs(errors).mean():.2f}"] if len(errors) else ["", ""]
-
-
-def format_sensitivity(graded: list[GradedVertebra]) -> str:
-    """How many vertebrae that are wrong by more than 2 mm the grades catch, how many others they doubt, and how good the
-    good ones are."""
-    lines = []
-    for name, wanted in ((f"over {LARGE_ERROR_MM:g} mm", True), (f"up to {LARGE_ERROR_MM:g} mm", False)):
-        own = [vertebra for vertebra in graded if (vertebra.error_mm > LARGE_ERROR_MM) is wanted]
-        doubted = sum(vertebra.grade is not Grade.GOOD for vertebra in own)
-        share = f" ({doubted / len(own):.0%})" if own else ""
-        lines.append(f"mean error {name}: {doubted} of {len(own)} vertebrae graded check or failed{share}")
-    good = [vertebra.error_mm for vertebra in graded if vertebra.grade is Grade.GOOD]
-    if good:
-        shares = ", ".join(f"{np.mean(np.array(good) < limit):.0%} below {limit:g} mm" for limit in (1.0, 1.5, 2.0))
-        lines.append(f"graded good: {len(good)} of {len(graded)} vertebrae; {shares}")
-    return "\n".join(lines)

@@ -16,6 +16,7 @@ from lumbar_ext.io.atomic import write_text
 from lumbar_ext.io.json_document import check_document, read_document
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
 from lumbar_ext.measurements.uncertainty.grade import Grade, Quality
+from lumbar_ext.measurements.uncertainty.interval_calibration import Coverage
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
 from lumbar_ext.measurements.values.reference_ranges import ReferenceRange
 
@@ -41,6 +42,9 @@ CSV_COLUMNS = (
     "grade",
     "reason",
     "reconstruction",
+    "held",
+    "held_cases",
+    "no_interval",
 )
 _DIGITS = 4  # of mm, deg and shares: far below any uncertainty
 
@@ -108,7 +112,8 @@ def write_measurements_csv(path: str | Path, assessment: Assessment, patient: st
         numbers = [_rounded(number) for number in (m.sd, *interval, *reference)]
         named = [patient, m.subject, m.id, definition.title, definition.text, _rounded(m.value), definition.unit]
         worst = max((assessment.quality[level].grade for level in _levels_of(m.subject)), key=list(Grade).index)
-        rows.writerow([*named, *numbers, m.outside_reference, m.grade, m.reason, str(worst)])
+        held = (_rounded(m.held.share), m.held.cases) if m.held else (None, None)
+        rows.writerow([*named, *numbers, m.outside_reference, m.grade, m.reason, str(worst), *held, m.no_interval])
     write_text(path, text.getvalue())
 
 
@@ -133,11 +138,14 @@ def _measurement_document(m: Measurement) -> dict[str, Any]:
         "reference": reference,
         "outside_reference": m.outside_reference,
         "grade": m.grade,
+        "held": m.held and {"share": _rounded(m.held.share), "cases": m.held.cases},
+        "no_interval": m.no_interval,
     }
 
 
 def _measurement(entry: dict[str, Any]) -> Measurement:
-    reference, interval = entry["reference"], entry["interval_90"]
+    # Files of earlier versions say nothing of the last two.
+    reference, interval, held = entry["reference"], entry["interval_90"], entry.get("held")
     return Measurement(
         entry["subject"],
         entry["id"],
@@ -148,6 +156,8 @@ def _measurement(entry: dict[str, Any]) -> Measurement:
         None if reference is None else ReferenceRange(reference["low"], reference["high"], reference["source"]),
         entry["outside_reference"],
         entry["grade"],
+        None if held is None else Coverage(held["share"], held["cases"]),
+        entry.get("no_interval"),
     )
 
 

@@ -13,6 +13,7 @@ from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.document import INTENDED_USE
 from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measurement
 from lumbar_ext.measurements.uncertainty.grade import Grade
+from lumbar_ext.measurements.uncertainty.interval_calibration import NOT_CALIBRATED
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS, Scope, subject_name
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
@@ -37,6 +38,7 @@ class Cell:
         flag: on which side it lies outside of it, or None.
         grade: a class of the literature, or empty.
         hint: where the range comes from, or why there is no value.
+        held: how often such intervals held the truth in the check, or why there is none; empty without a value.
     """
 
     text: str
@@ -44,16 +46,18 @@ class Cell:
     flag: Flag | None
     grade: str
     hint: str
+    held: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A kind of value: its name, unit, definition and a cell for each column."""
+    """A kind of value: its name, unit, definition and a cell for each column; `held` is what is known of its intervals."""
 
     title: str
     unit: str
     definition: str
     cells: tuple[Cell, ...]
+    held: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,17 +189,18 @@ def _columns(scope: Scope) -> tuple[str, ...]:
 
 
 def _table(title: str, scope: Scope, columns: tuple[str, ...], assessment: Assessment) -> Table:
-    rows = tuple(
-        Row(
-            d.title,
-            UNITS[d.unit],
-            d.text,
-            tuple(_cell(assessment.get(subject_name(levels), d.id)) for levels in d.subjects),
-        )
-        for d in DEFINITIONS
-        if d.scope is scope
-    )
-    return Table(title, columns, rows)
+    rows = []
+    for d in DEFINITIONS:
+        if d.scope is scope:
+            cells = tuple(_cell(assessment.get(subject_name(levels), d.id)) for levels in d.subjects)
+            rows.append(Row(d.title, UNITS[d.unit], d.text, cells, _row_held(columns, cells)))
+    return Table(title, columns, tuple(rows))
+
+
+def _row_held(columns: tuple[str, ...], cells: tuple[Cell, ...]) -> str:
+    """What the cells of a row say of their intervals, once where it is the same; the segment L5-S1 may differ."""
+    said = {cell.held: column for column, cell in zip(columns, cells, strict=True) if cell.held}
+    return "; ".join(f"{column}: {text}" if text != next(iter(said)) else text for text, column in said.items())
 
 
 def _of_spine(assessment: Assessment, name: str) -> Measurement:
@@ -212,7 +217,10 @@ def _cell(m: Measurement) -> Cell:
     text = f"{number_text(m.value, decimals)}"
     if m.interval_90 is not None:
         text += f" ± {(m.interval_90[1] - m.interval_90[0]) / 2:.{decimals}f}"
-    return Cell(text, reference, _flag(m), m.grade or "", m.reference.source if m.reference else "")
+    # That nothing is calibrated is said once, among the warnings.
+    no_interval = m.no_interval if m.no_interval != NOT_CALIBRATED else None
+    held = f"± held {m.held}" if m.held else no_interval or ""
+    return Cell(text, reference, _flag(m), m.grade or "", m.reference.source if m.reference else "", held)
 
 
 def unit_decimals(unit: str) -> int:

@@ -197,7 +197,7 @@ def _table(paper: FPDF, table: Table) -> None:
         grid.row([_latin(text) for text in ("value", *table.columns)])
         for row in table.rows:
             line = grid.row()
-            line.cell(_latin(f"{row.title} {row.unit}".strip()))
+            line.cell(_latin(f"{row.title} {row.unit}".strip() + (f" ({row.held})" if row.held else "")))
             for cell in row.cells:
                 line.cell(_words(cell), style=_OUT if cell.flag else None)
 

@@ -93,10 +93,11 @@ def write_cohort(
         size_px: rows and columns of the panel of 427 mm.
         inverted_share: share of pictures written with dark bone, noted in meta.json; instead of the parameters' own.
         anatomy: anatomy file.
-        parameters: JSON file that overrides ranges of `parameters`, or "plain" for `parameter_file.PLAIN`; all are written
-            to `parameters.json` in the folder.
+        parameters: JSON file that overrides ranges of `parameters`, "plain" for `parameter_file.PLAIN`, or "noisy_cameras"
+            for the same with cameras stated 1 mm off; all are written to `parameters.json` in the folder.
         pathology: "none", one of `pathology.KINDS` for all, or "mixed" for the shares of the parameters.
-        protocol: "single", a study of each person, or "poses18": six directions of motion at three excursions.
+        protocol: "single", a study of each person; "poses18": six directions of motion at three excursions; or
+            "poses_in_turn": a study of each person, each in the next of these eighteen.
         variation: "full", people drawn from the population, or "none", the real subjects of a held-out split as they are.
         renderer: "meshes", or "voxels": rays through a volume of CT numbers, which training never sees.
         voxel_mm: edge of its voxels, 0.4 to 2.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from lumbar_ext.errors import InputError
 from lumbar_ext.simulation.posture.bending import DIRECTIONS
 
-PROTOCOLS = ("single", "poses18")
-"""One study of each person in a random posture, or six directions of motion at three excursions (arXiv 2503.14573)."""
+PROTOCOLS = ("single", "poses18", "poses_in_turn")
+"""One study of each person in a random posture; six directions of motion at three excursions (arXiv 2503.14573); or one study
+of each person in one of these eighteen, each person the next."""
 
 LEVELS_OF_EXCURSION = (1, 2, 3)  # thirds of the full range of motion
 _MOTIONS = DIRECTIONS[1:]
@@ -48,11 +49,12 @@ def plan_studies(protocol: str, n: int, seed: int, label: str) -> list[StudyPlan
     people = range(seed, seed + n)
     if protocol == "single":
         return [StudyPlan(f"{label}-{person:06d}", person) for person in people]
-    if protocol != "poses18":
+    if protocol not in PROTOCOLS:
         raise InputError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     poses = [(direction, level) for direction in _MOTIONS for level in LEVELS_OF_EXCURSION]
     return [
         StudyPlan(f"{label}-{person:06d}-{direction}-{level}", person * _POSES + pose, person, direction, level)
         for person in people
         for pose, (direction, level) in enumerate(poses)
+        if protocol == "poses18" or pose == (person - seed) % _POSES
     ]

@@ -87,5 +87,6 @@ def _headline(measurement: Measurement) -> str:
     if measurement.value is None:
         return f"{name}: {measurement.reason}"
     low, high = measurement.interval_90 or (None, None)
-    interval = "" if low is None else f" (90 % interval {low:.1f} to {high:.1f})"
-    return f"{name}: {measurement.value:.1f}{unit}{interval}"
+    held = f", held {measurement.held} test cases" if measurement.held else ""
+    interval = f"90 % interval {low:.1f} to {high:.1f}{held}" if low is not None else measurement.no_interval
+    return f"{name}: {measurement.value:.1f}{unit}" + (f" ({interval})" if interval else "")

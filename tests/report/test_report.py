@@ -18,7 +18,7 @@ from lumbar_ext.landmarks.located_anchors import LocatedAnchors
 from lumbar_ext.landmarks.sacral_endplate import TEMPLATE_MM, SacralEndplate
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.uncertainty.assessment import assess_registration
-from lumbar_ext.measurements.uncertainty.interval_calibration import Calibration
+from lumbar_ext.measurements.uncertainty.interval_calibration import Calibration, Coverage
 from lumbar_ext.measurements.values.definitions import DEFINITIONS
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.report.content import MISSING, report_content
@@ -226,8 +226,30 @@ def test_missing_vertebrae_are_said_to_be_missing():
     assert "L1 is missing" in report_html(content, pictures)
 
 
+def test_what_was_found_of_intervals_stands_beside_values_or_why_there_are_none():
+    calibration = Calibration(
+        {d.id: 1.0 for d in DEFINITIONS} | {"disc_angle L5-S1": 1.0},
+        {d.id: 50 for d in DEFINITIONS},
+        left_out={"cobb": {"findings": Coverage(0.7, 20)}},
+        checked={
+            "lordosis_l1_l5": {"plain": Coverage(0.95, 20), "findings": Coverage(0.9, 30)},
+            "disc_angle": {"plain": Coverage(0.88, 80)},
+            "disc_angle L5-S1": {"plain": Coverage(1.0, 20)},
+        },
+    )
+    content, pictures = made(calibration=calibration, anchors=with_sacrum())
+    rows = {row.title: row.held for table in content.tables for row in table.rows}
+    withheld = "interval withheld: held 70% of 20 left-out validation cases (findings)"
+    assert rows["Lumbar lordosis L1-L5"] == "± held 92% of 50"
+    assert rows["Disc angle"] == "± held 88% of 80; L5-S1: ± held 100% of 20"
+    assert rows["Cobb angle"] == dict(content.headlines)["Cobb angle"].held == withheld
+    page = report_html(content, pictures)
+    assert "± held 92% of 50" in page and page.count(withheld) == 2
+
+
 def test_without_calibration_no_interval_is_printed():
     content, pictures = made(calibration=Calibration({}, {}))
+    assert {row.held for table in content.tables for row in table.rows} == {""}
     assert not any("±" in cell.text for table in content.tables for row in table.rows for cell in row.cells)
     assert any("not calibrated" in warning for warning in content.warnings)
     assert "colour by uncertainty" not in report_html(content, pictures)

@@ -1,6 +1,7 @@
 """Parameter files: partial, checked, and kept with what was made from them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -65,3 +66,10 @@ def test_plain_is_known_by_name_and_switches_off_what_tables_do_not_want():
     assert plain.geometry.calibration_distance_mm == plain.geometry.calibration_spacing_percent == (0.0, 0.0)
     assert plain.appearance.stitch_offset_mm == (0.0, 0.0)
     assert plain.beam == SimulationParameters().beam
+
+
+def test_noisy_cameras_are_plain_but_for_what_their_calibration_states():
+    noisy, plain = read_parameters("noisy_cameras"), read_parameters("plain")
+    assert noisy.geometry.calibration_noise_mm == (1.0, 1.0) and noisy.geometry.calibration_turn_deg == (0.3, 0.3)
+    stated = {"calibration_noise_mm": (0.0, 0.0), "calibration_turn_deg": (0.0, 0.0)}
+    assert replace(noisy, geometry=replace(noisy.geometry, **stated)) == plain

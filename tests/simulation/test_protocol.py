@@ -41,6 +41,14 @@ def studies(population):
     ]
 
 
+def test_each_person_takes_the_next_posture_in_turn():
+    plans, all_poses = plan_studies("poses_in_turn", 20, 7, "test"), plan_studies("poses18", 20, 7, "test")
+    assert [plan.person_seed for plan in plans] == list(range(7, 27))
+    assert len({(plan.direction, plan.level) for plan in plans[:18]}) == 18
+    assert [(plan.direction, plan.level) for plan in plans[18:]] == [(plan.direction, plan.level) for plan in plans[:2]]
+    assert set(plans) <= set(all_poses)
+
+
 def test_one_person_keeps_its_anatomy_between_poses(studies):
     shapes = [
         [np.linalg.norm(points - points.mean(axis=0), axis=1) for points in study.truth.landmarks_mm]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from lumbar_ext.measurements.uncertainty.interval_calibration import (
     NORMAL_90,
     VERTEX,
     Calibration,
+    Coverage,
     interval_kind,
     rests_on_landmarks,
     shipped_calibration,
@@ -61,6 +62,8 @@ class Measurement:
             without value or range, and where the interval is withheld because it held the truth too seldom.
         grade: a class the literature gives to such a value, such as "Meyerding I", or what belongs to it, such as the end
             vertebrae of a curve; None for none.
+        held: how often intervals of this kind of value held the truth in the check; None without interval or cases.
+        no_interval: why a value has no interval, a phrase; None where it has one, or no value.
     """
 
     subject: str
@@ -72,6 +75,8 @@ class Measurement:
     reference: ReferenceRange | None
     outside_reference: bool | None
     grade: str | None
+    held: Coverage | None = None
+    no_interval: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,47 +131,70 @@ def assess_registration(
         hips: where the femoral heads are; not marked by default.
         hidden: endplates that the films do not show, as a user says.
     """
-    missing = missing or {}
     calibration = calibration or shipped_calibration()
     measured = measure_registration(result, triangles, anchors, hips, hidden)
-    factor = calibration.factor(VERTEX)
-    spread = {} if factor is None else {level: factor * own for level, own in measured.vertex_sd_mm.items()}
-    quality = {
-        level: vertebra_quality(result.vertebrae[level], landmarks, spread.get(level))
-        if level in result.vertebrae
-        else missing_quality(missing.get(level, "not found in both views"))
-        for level in LEVELS
-    }
-    quality = without_impossible(quality, measured.values.found)
+    spread = calibrated_vertex_sd_mm(measured, calibration)
+    quality = spine_quality(result, landmarks, measured, calibration, missing)
     deviations = _calibrated(measured, calibration)
     if size_sd is not None:
         deviations = _uncalibrated(deviations, measured, size_sd)
-    values = assess_values(measured.values, deviations, calibration.withheld)
+    values = assess_values(measured.values, deviations, calibration)
     statement = calibration.statement() if calibration.factors else ""
     return Assessment(
         values, spread, quality, bool(calibration.factors), measured.lines, statement, measured.sacral_rim_mm
     )
 
 
+def calibrated_vertex_sd_mm(measured: RegisteredMeasurements, calibration: Calibration) -> dict[str, np.ndarray]:
+    """By level, [V] standard deviation of every vertex along its normal; empty where it is not calibrated."""
+    factor = calibration.factor(VERTEX)
+    return {} if factor is None else {level: factor * own for level, own in measured.vertex_sd_mm.items()}
+
+
+def spine_quality(
+    result: RegistrationResult,
+    landmarks: Landmarks3D | None,
+    measured: RegisteredMeasurements,
+    calibration: Calibration,
+    missing: Mapping[str, str] | None = None,
+) -> dict[str, Quality]:
+    """The quality of L1 to L5, those that are missing among them, as every report states it.
+
+    Args:
+        result: the registration.
+        landmarks: what it started from.
+        measured: what was measured of it.
+        calibration: of the uncertainties.
+        missing: why levels were not registered, where that is known.
+    """
+    spread, missing = calibrated_vertex_sd_mm(measured, calibration), missing or {}
+    quality = {
+        level: vertebra_quality(result.vertebrae[level], landmarks, spread.get(level))
+        if level in result.vertebrae
+        else missing_quality(missing.get(level, "not found in both views"))
+        for level in LEVELS
+    }
+    return without_impossible(quality, measured.values.found)
+
+
 def assess_values(
     values: Values,
     deviations: dict[Key, float] | None = None,
-    withheld: Callable[[str], bool] = lambda kind: False,
+    calibration: Calibration | None = None,
 ) -> tuple[Measurement, ...]:
     """Reported values of measured ones.
 
     Args:
         values: what was measured.
         deviations: calibrated standard deviations by key.
-        withheld: says of a kind of value (`interval_kind`) that its interval is.
+        calibration: what is known of their intervals; nothing by default.
     """
-    deviations = deviations or {}
-    reported = []
-    for definition in DEFINITIONS:
-        for levels in definition.subjects:
-            key = (subject_name(levels), definition.id)
-            reported.append(_reported(key, values, deviations.get(key), withheld(interval_kind(key))))
-    return tuple(reported)
+    deviations, calibration = deviations or {}, calibration or Calibration({}, {})
+    return tuple(
+        _reported(key, values, deviations.get(key), calibration)
+        for definition in DEFINITIONS
+        for key in ((subject_name(levels), definition.id) for levels in definition.subjects)
+    )
 
 
 def _calibrated(measured: RegisteredMeasurements, calibration: Calibration) -> dict[Key, float]:
@@ -192,16 +220,20 @@ def _uncalibrated(deviations: dict[Key, float], measured: RegisteredMeasurements
     return wider
 
 
-def _reported(key: Key, values: Values, sd: float | None, withheld: bool) -> Measurement:
-    reference = reference_range(key[1], key[0])
+def _reported(key: Key, values: Values, sd: float | None, calibration: Calibration) -> Measurement:
+    reference, kind = reference_range(key[1], key[0]), interval_kind(key)
     if key not in values.found:
         return Measurement(*key, None, None, None, values.reasons.get(key, "not measured"), reference, None, None)
     value = float(values.found[key])
     interval = None if sd is None else (value - NORMAL_90 * sd, value + NORMAL_90 * sd)
-    outside = None if reference is None or withheld else not reference.reached_by(*(interval or (value, value)))
+    unknown = reference is None or calibration.withheld(kind)
+    outside = None if unknown else not reference.reached_by(*(interval or (value, value)))
     # Landmarks err by more than a slip that is worth a name.
-    sure = outside is not False or not rests_on_landmarks(interval_kind(key))
-    return Measurement(*key, value, sd, interval, None, reference, outside, _grade(key, values) if sure else None)
+    sure = outside is not False or not rests_on_landmarks(kind)
+    no_interval = calibration.no_interval(kind) or "the registration states no spread" if interval is None else None
+    held = None if interval is None else calibration.held(kind)
+    grade = _grade(key, values) if sure else None
+    return Measurement(*key, value, sd, interval, None, reference, outside, grade, held, no_interval)
 
 
 def _grade(key: Key, values: Values) -> str | None:

@@ -3,7 +3,7 @@
 Four signs, each against a limit for "check" and one for "failed"; the worst decides. Vertebrae between which an angle was
 measured that nobody has have failed (`without_impossible`). What the registration itself warned about is at least to be
 checked: this is the only judge of a vertebra. The limits were chosen on simulated validation studies; how many errors of more
-than 2 mm they catch is printed by `evaluation.measurement_study` and stated in the bundle's `docs/measurements.md`.
+than 2 mm they catch is printed by `evaluation.grade_tables` and stated in the bundle's `docs/measurements.md`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ class Limits:
     vertex_sd_mm: float
 
 
-CHECK = Limits(residual=0.06, gap_mm=3.5, bound_hits=2, vertex_sd_mm=4.0)
-FAILED = Limits(residual=0.16, gap_mm=12.0, bound_hits=8, vertex_sd_mm=8.0)
+# Factors that hold in every set make the uncertainty of the surface large; it hardly follows the error, and only stops what is
+# absurd.
+CHECK = Limits(residual=0.06, gap_mm=3.5, bound_hits=2, vertex_sd_mm=6.0)
+FAILED = Limits(residual=0.16, gap_mm=12.0, bound_hits=8, vertex_sd_mm=12.0)
 
 
 @dataclass(frozen=True)
