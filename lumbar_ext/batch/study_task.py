@@ -96,7 +96,7 @@ class _Reconstructor:
         # An engine that has failed does nothing in its next run.
         self._workflow = None
         try:
-            run_on(workflow, {**item, "output_dir": str(folder)})
+            run_on(workflow, {**item, "output_dir": str(folder), "study_name": study.name})
         except NothingUsableError as error:
             return [str(error)]
         self._workflow = workflow

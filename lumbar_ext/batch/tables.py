@@ -19,8 +19,8 @@ from lumbar_ext.measurements.document import CSV_COLUMNS
 
 _NUMBERS = ("value", "sd", "low_90", "high_90", "reference_low", "reference_high", "held", "held_cases")
 _SWITCH = "outside_reference"
-_COLUMNS = tuple(name for name in CSV_COLUMNS if name != "definition")
-"""A definition is a sentence, which ten thousand studies need not repeat."""
+_COLUMNS = tuple(name for name in CSV_COLUMNS if name not in ("study", "definition"))
+"""A definition is a sentence, which ten thousand studies need not repeat; the study is the manifest's."""
 TABLE_SCHEMA = pyarrow.schema(
     [("study", pyarrow.string()), ("outcome", pyarrow.string())]
     + [

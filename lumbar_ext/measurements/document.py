@@ -26,6 +26,7 @@ INTENDED_USE = (
 
 SCHEMA = "measurements.schema.json"
 CSV_COLUMNS = (
+    "study",
     "patient",
     "subject",
     "id",
@@ -93,7 +94,7 @@ def read_measurements(path: str | Path) -> tuple[Measurement, ...]:
     return tuple(_measurement(entry) for entry in read_document(path, SCHEMA)["measurements"])
 
 
-def write_measurements_csv(path: str | Path, assessment: Assessment, patient: str = "") -> None:
+def write_measurements_csv(path: str | Path, assessment: Assessment, patient: str = "", study: str = "") -> None:
     """Writes one row a value; what is unknown stays empty.
 
     The column `reconstruction` holds the worst grade among the vertebrae from the subject's first to its last.
@@ -101,7 +102,8 @@ def write_measurements_csv(path: str | Path, assessment: Assessment, patient: st
     Args:
         path: of the file.
         assessment: what is reported.
-        patient: repeated in every row, so that files of many people can be put together.
+        patient: repeated in every row, so that files of many people can be put together; empty where the films do not say.
+        study: the study's name, repeated likewise.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -110,7 +112,7 @@ def write_measurements_csv(path: str | Path, assessment: Assessment, patient: st
         definition, interval = BY_ID[m.id], m.interval_90 or (None, None)
         reference = (m.reference.low, m.reference.high) if m.reference else (None, None)
         numbers = [_rounded(number) for number in (m.sd, *interval, *reference)]
-        named = [patient, m.subject, m.id, definition.title, definition.text, _rounded(m.value), definition.unit]
+        named = [study, patient, m.subject, m.id, definition.title, definition.text, _rounded(m.value), definition.unit]
         worst = max((assessment.quality[level].grade for level in _levels_of(m.subject)), key=list(Grade).index)
         held = (_rounded(m.held.share), m.held.cases) if m.held else (None, None)
         rows.writerow([*named, *numbers, m.outside_reference, m.grade, m.reason, str(worst), *held, m.no_interval])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -193,13 +193,25 @@ def _table(paper: FPDF, table: Table) -> None:
     paper.set_font(_FONT, "", 7)
     first = 52 if len(table.columns) > 1 else 60
     widths = (first, *((paper.epw - first) / len(table.columns) for _ in table.columns))
+    notes = _notes(table)
     with _grid(paper, widths) as grid:
         grid.row([_latin(text) for text in ("value", *table.columns)])
         for row in table.rows:
             line = grid.row()
             line.cell(_latin(f"{row.title} {row.unit}".strip() + (f" ({row.held})" if row.held else "")))
             for cell in row.cells:
-                line.cell(_words(cell), style=_OUT if cell.flag else None)
+                line.cell(_words(cell, notes=notes), style=_OUT if cell.flag else None)
+    paper.set_font(_FONT, "", 7)
+    for reason, number in notes.items():
+        paper.multi_cell(0, 3.2, _latin(f"({number}) {reason}"), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+
+
+def _notes(table: Table) -> dict[str, int]:
+    """Numbers of the reasons that a narrow cell has no room for; they stand below the table."""
+    if len(table.columns) == 1:
+        return {}
+    reasons = [cell.hint for row in table.rows for cell in row.cells if cell.text == MISSING]
+    return {reason: number for number, reason in enumerate(dict.fromkeys(reasons), start=1)}
 
 
 def _quality(paper: FPDF, content: ReportContent) -> None:
@@ -231,9 +243,13 @@ def _grid(paper: FPDF, widths: tuple[float, ...]):
     )
 
 
-def _words(cell: Cell, unit: str = "") -> str:
+def _words(cell: Cell, unit: str = "", notes: Mapping[str, int] | None = None) -> str:
+    """The value with what belongs to it, or why there is none: in words, or as the number of a note."""
+    if cell.text == MISSING:
+        number = (notes or {}).get(cell.hint)
+        return _latin(f"none: {cell.hint}" if number is None else f"none ({number})")
     parts = [
-        cell.text + (unit if cell.text != MISSING else ""),
+        cell.text + unit,
         f"({cell.flag} reference)" if cell.flag else "",
         cell.grade,
     ]

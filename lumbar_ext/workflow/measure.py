@@ -90,7 +90,7 @@ class MeasuredReconstruction:
     """What the files of a measurement are made from; landmarks in the pixels of the radiographs.
 
     `doubts` are sentences for the report beside those about the study and the vertebrae, `volume` the CT numbers that
-    `lumbar-ext volume` made of the same radiographs.
+    `lumbar-ext volume` made of the same radiographs, `study_name` what tables call the study.
     """
 
     study: BiplanarStudy
@@ -100,6 +100,7 @@ class MeasuredReconstruction:
     triangles: np.ndarray
     doubts: tuple[str, ...] = ()
     volume: Volume | None = None
+    study_name: str = ""
 
 
 def write_measurement_files(
@@ -115,7 +116,8 @@ def write_measurement_files(
     fits, assessment, triangles = measured.result.vertebrae, measured.assessment, measured.triangles
     poses = {level: fit.world_from_vertebra for level, fit in fits.items()}
     write_measurements(folder / "measurements.json", measurements_document(assessment, poses))
-    write_measurements_csv(folder / "measurements.csv", assessment, measured.study.patient_id or "")
+    names = measured.study.patient_id or "", measured.study_name
+    write_measurements_csv(folder / "measurements.csv", assessment, *names)
     meshes = {level: fit.vertices_mm for level, fit in fits.items()}
     for level, vertices in meshes.items():
         spread = assessment.vertex_sd_mm.get(level)

@@ -3,8 +3,8 @@
 
 Each stage is a MONAI transform over one dictionary that gathers what was found, so that a bundle's config can list them
 in order. Keys: `ap_image`, `lat_image`, `calibration`, `output_dir` (paths, given), `landmarks_file`, `hold_landmarks`,
-`marked_points_file`, `volume_dir`, `guess_missing` (may be empty); `study`, `marked_points`, `observed`, `landmarks`,
-`by_hand`, `guessed` (stages below); `pred` (the registration, from the bundle's inferer).
+`marked_points_file`, `volume_dir`, `guess_missing`, `study_name` (may be empty); `study`, `marked_points`, `observed`,
+`landmarks`, `by_hand`, `guessed` (stages below); `pred` (the registration, from the bundle's inferer).
 """
 
 from __future__ import annotations
@@ -315,7 +315,14 @@ class WriteReconstruction(Transform):
         if "assessment" not in data:
             return
         measured = MeasuredReconstruction(
-            study, found, result, data["assessment"], triangles, level_warnings(data), data.get("volume")
+            study,
+            found,
+            result,
+            data["assessment"],
+            triangles,
+            level_warnings(data),
+            data.get("volume"),
+            study_name(data),
         )
         write_measurement_files(folder, measured, self.options)
         write_report(folder, measured, run, self.progress.seconds, self.options)
@@ -332,6 +339,11 @@ class WriteReconstruction(Transform):
         document["inverted_views"] = list(observed.inverted)
         document["network_grid"] = {view: camera_document(observed.canonical[view].camera) for view in VIEWS}
         return document
+
+
+def study_name(data: Mapping[str, Any]) -> str:
+    """What tables call the study: its id in a cohort (`study_name`), else the name of its folder of results."""
+    return str(data.get("study_name") or Path(data["output_dir"]).resolve().name)
 
 
 def _found_from_films(name: str, data: Mapping[str, Any]) -> bool:

@@ -136,7 +136,7 @@ def test_a_null_without_a_reason_is_refused(whole):
 
 
 def test_the_table_has_one_row_a_value(whole, tmp_path):
-    write_measurements_csv(tmp_path / "m.csv", whole[1], patient="P 1")
+    write_measurements_csv(tmp_path / "m.csv", whole[1], patient="P 1", study="2026 AP/1")
     with (tmp_path / "m.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(whole[1].measurements)
@@ -144,7 +144,8 @@ def test_the_table_has_one_row_a_value(whole, tmp_path):
     assert float(row["value"]) == pytest.approx(HEIGHT_MM, abs=0.01)
     assert (row["unit"], row["outside_reference"]) == ("mm", "False")
     assert float(row["reference_low"]) == pytest.approx(26.5)
-    assert {r["patient"] for r in rows} == {"P 1"} and all(r["definition"] for r in rows)
+    assert {(r["study"], r["patient"]) for r in rows} == {("2026 AP/1", "P 1")}
+    assert all(r["definition"] for r in rows)
     grades = list(Grade)
     for r in rows:
         first, _, last = r["subject"].partition("-")

@@ -30,6 +30,7 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy
 from lumbar_ext.workflow import measure
 from tests.measurements.registered_fixture import PITCH_MM, SIZE, registration
 from tests.measurements.solids import HEIGHT_MM
+from tests.validators import pdf_text
 
 EVIL = '<script>alert("x")</script>'
 RUN = {
@@ -245,6 +246,21 @@ def test_what_was_found_of_intervals_stands_beside_values_or_why_there_are_none(
     assert rows["Cobb angle"] == dict(content.headlines)["Cobb angle"].held == withheld
     page = report_html(content, pictures)
     assert "± held 92% of 50" in page and page.count(withheld) == 2
+
+
+def test_the_paper_says_why_a_value_is_missing(tmp_path):
+    """Every reason of the content, in place of a dash: long ones of narrow columns in numbered notes."""
+    content, pictures = made(levels=("L1", "L2", "L3", "L5"), anchors=with_sacrum())
+    (tmp_path / "report.pdf").write_bytes(report_pdf(content, pictures))
+    text = " ".join(" ".join(pdf_text(tmp_path / "report.pdf")).split())
+    reasons = {
+        cell.hint for table in content.tables for row in table.rows for cell in row.cells if cell.text == MISSING
+    }
+    assert {"L4 is missing", "T12: the AP film cuts it off"} <= reasons
+    assert all(reason in text for reason in reasons)
+    assert "Coronal Cobb angle: none: L4 is missing" in text and "none (1)" in text and "(1) L4 is missing" in text
+    values = text.partition("Motion segments")[2].partition("Quality of the reconstruction")[0]
+    assert values and not re.search(r" - (?!not a medical device)", values)
 
 
 def test_without_calibration_no_interval_is_printed():
