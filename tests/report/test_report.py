@@ -243,7 +243,7 @@ def test_what_was_found_of_intervals_stands_beside_values_or_why_there_are_none(
     withheld = "interval withheld: held 70% of 20 left-out validation cases (findings)"
     assert rows["Lumbar lordosis L1-L5"] == "± held 92% of 50"
     assert rows["Disc angle"] == "± held 88% of 80; L5-S1: ± held 100% of 20"
-    assert rows["Cobb angle"] == dict(content.headlines)["Cobb angle"].held == withheld
+    assert rows["Coronal Cobb angle"] == dict(content.headlines)["Coronal Cobb angle"].held == withheld
     page = report_html(content, pictures)
     assert "± held 92% of 50" in page and page.count(withheld) == 2
 
