@@ -36,6 +36,7 @@ _Alone = Mapping[str, Sequence[Peak | None]]
 _IN_WORDS = {"ap": "AP", "lat": "lateral"}
 _LEFT_TIP, _RIGHT_TIP, _SPINOUS_TIP = PROCESS_LANDMARKS
 _ENOUGH_TO_JUDGE = 2  # peaks of a view, from which on it may look as if it showed other levels
+_SIXTH = "L6"
 _AMBIGUOUS = 0.05
 """A runner-up of this probability is reported."""
 _DOUBTFUL = 0.6
@@ -103,7 +104,7 @@ class LevelAssignment:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against relying on the names, each a sentence."""
-        found = []
+        found = [self._sixth] if self._sixth else []
         if self.runner_up is not None and self.runner_up.probability >= _AMBIGUOUS:
             found.append(
                 f"the count is uncertain: with probability {self.runner_up.probability:.2f} the vertebrae are named "
@@ -122,6 +123,18 @@ class LevelAssignment:
                 "movement between the exposures (then try --moved true), or is the calibration another one's?"
             )
         return tuple(found)
+
+    @property
+    def _sixth(self) -> str:
+        """What is to be said of a sixth lumbar vertebra, with both ways to count; empty without one."""
+        if _SIXTH not in self.names or self.best.pairs[self.names.index(_SIXTH)] is None:
+            return ""
+        probability = self.level_probability[self.names.index(_SIXTH)]
+        return (
+            f"six lumbar vertebrae: between L5 and S1 lies one more, L6 (probability {probability:.2f}), of which no mesh is "
+            "made; counted from the sacrum, L6 is L5, what is named L2 to L5 here is L1 to L4, and L1 is a T12 without ribs: "
+            "ribs, and the vertebrae above, tell which"
+        )
 
     @property
     def gap_mm(self) -> float:

@@ -58,6 +58,11 @@ def test_perfect_maps_are_read_as_they_are(sixth):
     packed, points = true_maps(sixth)
     levels, seen = decided(packed)
     assert [pair is not None for pair in levels.best.pairs] == [name != "L6" or sixth for name in SPINE_LEVELS]
+    told = [
+        text for text in levels.warnings if text.startswith("six lumbar vertebrae: between L5 and S1 lies one more, L6")
+    ]
+    assert len(told) == len(levels.warnings) == sixth
+    assert all("counted from the sacrum, L6 is L5" in text for text in told)
     for view, own in seen.items():
         assert own.present.all()
         assert np.abs(own.landmarks_px - points[view].landmarks_px[1:6]).max() < 0.1
