@@ -37,6 +37,7 @@ _IN_WORDS = {"ap": "AP", "lat": "lateral"}
 _LEFT_TIP, _RIGHT_TIP, _SPINOUS_TIP = PROCESS_LANDMARKS
 _ENOUGH_TO_JUDGE = 2  # peaks of a view, from which on it may look as if it showed other levels
 _SIXTH = "L6"
+_GROWN = "the sacrum begins right under the vertebra above: it is part of it"
 _AMBIGUOUS = 0.05
 """A runner-up of this probability is reported."""
 _DOUBTFUL = 0.6
@@ -104,11 +105,12 @@ class LevelAssignment:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against relying on the names, each a sentence."""
-        found = [self._sixth] if self._sixth else []
+        found = [text for text in (self._sixth, self._taken_up) if text]
         if self.runner_up is not None and self.runner_up.probability >= _AMBIGUOUS:
+            count = "four lumbar vertebrae; " if self.runner_up.is_without(self.rules) else ""
             found.append(
                 f"the count is uncertain: with probability {self.runner_up.probability:.2f} the vertebrae are named "
-                f"otherwise ({self.other_names})"
+                f"otherwise ({count}{self.other_names})"
             )
         doubtful = [
             f"{self.names[pair.level]} ({self.level_probability[pair.level]:.2f})"
@@ -134,6 +136,16 @@ class LevelAssignment:
             f"six lumbar vertebrae: between L5 and S1 lies one more, L6 (probability {probability:.2f}), of which no mesh is "
             "made; counted from the sacrum, L6 is L5, what is named L2 to L5 here is L1 to L4, and L1 is a T12 without ribs: "
             "ribs, and the vertebrae above, tell which"
+        )
+
+    @property
+    def _taken_up(self) -> str:
+        """What is to be said where the sacrum follows L4 directly, with both ways to name it; empty elsewhere."""
+        if not self.best.is_without(self.rules):
+            return ""
+        return (
+            f"four lumbar vertebrae: the sacrum begins right under L4 (probability {self.best.probability:.2f}), so that L5 is "
+            "part of it (sacralised) and gets no mesh; if what is taken for the sacrum is a free vertebra, that one is L5"
         )
 
     @property
@@ -310,7 +322,8 @@ def _absences(
     for level, pair in enumerate(best.pairs):
         shown = {} if pair else _shown(level, best, alone)
         only_in.append(shown if len(shown) == 1 else {})
-        reasons.append("" if pair else _reason(level, shown, geometry, rules))
+        taken_up = rules.names[level] == rules.taken_up and best.is_without(rules)
+        reasons.append("" if pair else _GROWN if taken_up else _reason(level, shown, geometry, rules))
     return tuple(only_in), tuple(reasons)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,6 +32,10 @@ class LevelRules:
         spacing_mm: least and greatest distance of the centres of neighbouring vertebrae.
         endplate: a last name whose "centre" is that of its superior endplate; None where there is none.
         endplate_spacing_mm: least and greatest distance of this one from the centre of the vertebra above.
+        taken_up: a name whose vertebra may have grown into what the endplate belongs to: then the endplate is that vertebra's
+            own upper one, right under the vertebra above.
+        taken_up_log_odds: what a reading is worth less for saying so: 4.1 % of 5,941 people against the 90.1 % who have five
+            free lumbar vertebrae (French et al. 2014).
         sure: a peak of this value shows a vertebra even if the other view does not.
         guided_confidence, guided_gap_mm: the first two limits where a sure peak of the other view says where to look.
     """
@@ -44,6 +49,8 @@ class LevelRules:
     spacing_mm: tuple[float, float] = (22.0, 55.0)
     endplate: str | None = None
     endplate_spacing_mm: tuple[float, float] = (9.0, 40.0)
+    taken_up: str | None = None
+    taken_up_log_odds: float = float(np.log(0.041 / 0.901))
     sure: float = CONFIDENCE_THRESHOLD
     guided_confidence: float = 0.01
     guided_gap_mm: float = 6.0
@@ -52,6 +59,13 @@ class LevelRules:
     def same_mm(self) -> float:
         """Centres nearer than this are one vertebra's."""
         return self.spacing_mm[0] / 2
+
+    def without(self, upper: LevelPair, lower: LevelPair) -> bool:
+        """Whether the endplate follows the vertebra above the one that may be taken up, with no room for this one between."""
+        if self.taken_up is None or self.names[lower.level] != self.endplate:
+            return False
+        room_mm = self.spacing_mm[0] + self.endplate_spacing_mm[0]
+        return upper.level == self.names.index(self.taken_up) - 1 and upper.distance_mm(lower) < room_mm
 
     def worth(self, likelihood_ratio: float, gap_mm: float) -> float:
         """Of a pair whose heatmaps speak so many times more for a vertebra than for none."""
@@ -103,6 +117,10 @@ class Reading:
         """The pairs of the levels that are there."""
         return tuple(pair for pair in self.pairs if pair is not None)
 
+    def is_without(self, rules: LevelRules) -> bool:
+        """Whether it says that a vertebra was taken up (`LevelRules.taken_up`)."""
+        return any(rules.without(upper, lower) for upper, lower in pairwise(self.found))
+
     def name_of(self, place: LevelPair, same_mm: float) -> int | None:
         """The level that this reading gives the vertebra at a pair's place; None if it names none there."""
         if not self.found:
@@ -131,6 +149,10 @@ class Readings:
         self.rules = rules
         self.worth = np.array([pair.worth for pair in self.pairs])
         self.follows = may_follow(self.pairs, rules)
+        odds = rules.taken_up_log_odds
+        self.step = np.array([[odds * rules.without(a, b) for b in self.pairs] for a in self.pairs]).reshape(
+            self.follows.shape
+        )
         self.log_total = self._log_sum(np.ones(len(self.pairs), bool))
 
     def best(self) -> Reading:
@@ -181,7 +203,7 @@ class Readings:
             earlier = np.flatnonzero(self.follows[:, j])
             for holds in (0, 1):
                 states = (0, 1) if needed[j] and holds else () if needed[j] else (holds,)
-                options = [(value[state, i], (state, i)) for state in states for i in earlier]
+                options = [(value[state, i] + self.step[i, j], (state, i)) for state in states for i in earlier]
                 if holds == needed[j]:
                     options.append((0.0, None))
                 if options:
@@ -205,14 +227,14 @@ class Readings:
         sums = np.full(len(self.pairs), -np.inf)
         for j in range(len(self.pairs)):
             if allowed is None or allowed[j]:
-                sums[j] = self.worth[j] + _log_of_sum(sums[self.follows[:, j]])
+                sums[j] = self.worth[j] + _log_of_sum((sums + self.step[:, j])[self.follows[:, j]])
         return sums
 
     def _log_sums_after(self) -> np.ndarray:
         """[N] of all ways to go on below this pair."""
         sums = np.zeros(len(self.pairs))
         for i in reversed(range(len(self.pairs))):
-            sums[i] = _log_of_sum((self.worth + sums)[self.follows[i]])
+            sums[i] = _log_of_sum((self.worth + sums + self.step[i])[self.follows[i]])
         return sums
 
 
@@ -246,6 +268,8 @@ def _steps_between(rules: LevelRules) -> tuple[np.ndarray, np.ndarray]:
     everybodys = np.array([name not in rules.optional for name in rules.names])
     above = np.append(0, np.cumsum(everybodys))[:-1]
     fewest = 1 + above[None] - (above + everybodys)[:, None]
+    if rules.taken_up is not None and rules.endplate is not None:
+        fewest[rules.names.index(rules.taken_up) - 1, rules.names.index(rules.endplate)] = 1
     return fewest, index[None] - index[:, None]
 
 

@@ -20,7 +20,7 @@ from lumbar_ext.transforms.level_naming.level_readings import LevelRules
 from lumbar_ext.transforms.spine_decode import Candidate, assemble_view, candidate_at, read_spine, spine_candidates
 from lumbar_ext.transforms.spine_targets import S1
 
-SPINE_RULES = LevelRules(names=SPINE_LEVELS, optional=frozenset({"L6"}), endplate="S1")
+SPINE_RULES = LevelRules(names=SPINE_LEVELS, optional=frozenset({"L6"}), endplate="S1", taken_up="L5")
 """L5's centre is 14 to 23 mm from the middle of S1's endplate in 36 validation people; half a worn disc and half a low body
 are 9."""
 _RATIO = 2  # cells of 4 px in one of 8

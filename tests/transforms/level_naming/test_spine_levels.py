@@ -1,5 +1,7 @@
 """The levels T12 to S1 of two views of one spine, decided together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.geometry import BiplanarGeometry, ConeBeam
 from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
-from lumbar_ext.transforms.level_naming.level_choice import choose_levels
+from lumbar_ext.transforms.level_naming.level_choice import Peak, choose_levels
+from lumbar_ext.transforms.level_naming.level_readings import LevelPair, Readings
 from lumbar_ext.transforms.level_naming.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.spine_decode import decode_spine
 from lumbar_ext.transforms.spine_targets import SpinePoints, encode_spine_target
@@ -77,6 +80,46 @@ def test_the_endplate_of_s1_is_half_a_vertebra_from_l5(s1_from_l5_mm):
     levels, seen = decided(true_maps(s1_from_l5_mm=s1_from_l5_mm)[0])
     assert list(levels.missing) == ["L6"]
     assert all(own.present.all() for own in seen.values())
+
+
+def four():
+    """Maps of a spine whose sacrum has taken L5 up: S1 begins 24 mm below L4."""
+    packed, points = true_maps()
+    for view in packed:
+        camera = CAMERAS[view]
+        below = 24.0 * np.array([0.05, 0, -1])
+        l4_mm = np.array([np.linspace(-5, 8, 8)[4], np.linspace(4, -3, 8)[4], -44.0])
+        s1 = camera.project(l4_mm + below + S1_MM)
+        landmarks, centres = points[view].landmarks_px.copy(), points[view].centres_px.copy()
+        landmarks[5:7], centres[5:7], centres[7] = np.nan, np.nan, s1[0]
+        everywhere = torch.ones(SIZE_PX[::-1], dtype=torch.bool)
+        packed[view] = encode_spine_target(
+            torch.zeros(SIZE_PX[::-1]), SpinePoints(landmarks, centres, s1, np.ones(8, bool)), everywhere
+        )
+    return packed
+
+
+def test_a_fifth_vertebra_that_the_sacrum_has_taken_up_is_read_as_four():
+    levels, seen = decided(four())
+    assert [name for name, pair in zip(SPINE_LEVELS, levels.best.pairs, strict=True) if pair is None] == ["L5", "L6"]
+    assert levels.missing["L5"].startswith("the sacrum begins right under the vertebra above")
+    (told,) = levels.warnings
+    assert told.startswith("four lumbar vertebrae: the sacrum begins right under L4") and "that one is L5" in told
+    assert all(own.present.tolist() == [True] * 4 + [False] for own in seen.values())
+
+
+def test_that_a_vertebra_was_taken_up_costs_what_its_rarity_says():
+    """4.1 of 94.2 people: the odds of the two readings are those of the pairs times these, by enumeration of two pairs."""
+    rules = replace(SPINE_RULES, optional=frozenset())
+    peak = Peak(0, 0, 1.0)
+    l4 = LevelPair(4, peak, peak, (0.0, 0.0, 0.0), 0.0, 2.0)
+    s1 = LevelPair(7, peak, peak, (0.0, 0.0, -24.0), 0.0, 5.0)
+    readings = Readings([l4, s1], rules)
+    weights = [1.0, np.exp(2), np.exp(5), np.exp(7) * 0.041 / 0.901]
+    assert readings.log_total == pytest.approx(np.log(sum(weights)))
+    assert readings.best().is_without(rules) == (weights[3] > max(weights[:3]))
+    far = replace(s1, point_mm=(0.0, 0.0, -32.0))
+    assert Readings([l4, far], rules).log_total == pytest.approx(np.log(sum(weights[:3]) + np.exp(7)))
 
 
 def test_a_level_that_one_view_hardly_shows_is_found_where_the_other_shows_it():
