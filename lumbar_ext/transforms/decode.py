@@ -106,6 +106,18 @@ class DecodedView:
     order_consistent: bool
     anchors: SpineAnchors | None = None
 
+    def with_nothing_found(self) -> DecodedView:
+        """The same picture with no vertebra, T12 or S1 on it."""
+        return replace(
+            self,
+            centres_px=np.full_like(self.centres_px, np.nan),
+            landmarks_px=np.full_like(self.landmarks_px, np.nan),
+            confidence=np.zeros_like(self.confidence),
+            present=np.zeros_like(self.present),
+            landmark_confidence=np.zeros_like(self.landmark_confidence),
+            anchors=self.anchors and SpineAnchors.nothing(),
+        )
+
 
 def levels_in_order(centres_px: np.ndarray, present: np.ndarray) -> bool:
     """Whether the present centres [5, 2] move strictly down the image (growing v) from L1 to L5."""

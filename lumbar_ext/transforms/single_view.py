@@ -200,6 +200,7 @@ class DecodeViewd(Transform):
         seen = self.decode(data[self.pred_key], self.threshold)
         if doubt := doubt_of_spine(seen):
             warnings.warn(f"{data.get('source', 'image')}: {doubt}", stacklevel=2)
+            seen = seen.with_nothing_found()
         if self.calibration is not None:
             seen = self.calibration.apply(seen, data["view"])
         if not np.asarray(seen.present).any():

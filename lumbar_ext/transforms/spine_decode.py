@@ -30,7 +30,7 @@ _VOTE_REACH = 3  # cells on each side of a peak whose answers count
 _AGREEMENT_CELLS = 0.5
 _LEAST_PROBABILITY = 1e-6  # keeps logarithms finite
 _LEAST_SURE = 0.22
-"""Mean confidence of landmarks below which a picture is taken for none of a spine: see `doubt_of_spine`."""
+"""Mean confidence of landmarks below which nothing is taken from a picture: see `doubt_of_spine`."""
 _AROUND_PX, _MOSTLY = 5, 0.5
 """A place is shown where less than this share of the pixels up to so many away is flat: a pixel alone may be by chance."""
 
@@ -250,7 +250,7 @@ def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def doubt_of_spine(seen: DecodedView) -> str:
-    """What is to be said of a picture on which the network is as unsure of landmarks as on noise; empty of any other.
+    """Why nothing is to be taken from a picture on which the network is as unsure of landmarks as on noise; else empty.
 
     The scores of vertebrae do not tell: on noise they are as high as on films. The landmarks' own error scales do: figures in
     the bundle's `docs/README.md`. The network of the first generation tells none.
@@ -265,7 +265,7 @@ def doubt_of_spine(seen: DecodedView) -> str:
         return ""
     return (
         f"is no radiograph of a lumbar spine, or one that the network cannot read: it expects {mean:.0%} of the landmarks "
-        f"within {CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more; do not rely on what was found"
+        f"within {CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more; nothing is taken from it"
     )
 
 

@@ -20,7 +20,7 @@ from lumbar_ext.shape.model.level_shape import level_shapes
 from lumbar_ext.studies.biplanar_study import FoundCameras
 from lumbar_ext.transforms.decode import SpineAnchors
 from lumbar_ext.transforms.single_view import displayed_camera
-from lumbar_ext.transforms.spine_decode import anchor_view
+from lumbar_ext.transforms.spine_decode import anchor_view, doubt_of_spine
 from lumbar_ext.workflow.locate_and_look import see_located
 from lumbar_ext.workflow.observe import naming_the_persons_sides
 from lumbar_ext.workflow.options import FilmOptions
@@ -196,7 +196,7 @@ def seen_by_network(
     """What the network sees on each film by itself.
 
     Raises:
-        InputError: without a locator.
+        InputError: without a locator, or for a film that shows no lumbar spine.
     """
     if network is None or locator is None:
         raise InputError("the network of the first generation finds no cameras; expected that of the second")
@@ -205,6 +205,8 @@ def seen_by_network(
         pixels = with_bone_bright(radiographs[view]).pixels.astype(np.float32)
         seen, _ = see_located(network.eval(), locator.eval(), pixels, grid_of(film), "ap")
         decoded, to_film_px = seen.decoded, seen.canonical.to_original_px
+        if doubt := doubt_of_spine(decoded):
+            raise InputError(f"{radiographs[view].path}: {doubt}")
         if view == "lat" and film.reversed_beam:
             # The network takes the source to stand on the person's left.
             decoded = naming_the_persons_sides(decoded)

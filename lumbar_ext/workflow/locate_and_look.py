@@ -21,13 +21,13 @@ from lumbar_ext.transforms.canonical import CanonicalView, to_network_grid
 from lumbar_ext.transforms.confidence import ConfidenceCalibration
 from lumbar_ext.transforms.decode import DecodedView
 from lumbar_ext.transforms.intensity import normalise_intensity
-from lumbar_ext.transforms.level_naming.joint_levels import assign_levels
+from lumbar_ext.transforms.level_naming.joint_levels import LevelAssignment, assign_levels
 from lumbar_ext.transforms.level_naming.level_choice import CONFIDENCE_THRESHOLD, choose_levels
 from lumbar_ext.transforms.level_naming.spine_levels import SPINE_RULES, decode_chosen, level_maps
 from lumbar_ext.transforms.locate import locate_spine
 from lumbar_ext.transforms.single_view import displayed_camera, original_from_network
 from lumbar_ext.transforms.spine_crop import CROP_SIZE_PX
-from lumbar_ext.transforms.spine_decode import decode_spine
+from lumbar_ext.transforms.spine_decode import decode_spine, doubt_of_spine
 from lumbar_ext.workflow.observe import ObservedStudy, naming_the_persons_sides, surer_polarity
 
 # A crop whose middle is off that of the vertebrae by more than this is cut out again: then a film and its longer or finer
@@ -73,6 +73,8 @@ def observe_located(
 ) -> ObservedStudy:
     """Locates the lumbar spine in both views and runs the network on crops around it; both views name the levels together.
 
+    Where a film shows no lumbar spine (`doubt_of_spine`), every level is absent for that reason.
+
     Each view is kept in the polarity in which the network is surer of the vertebrae (`observe.surer_polarity`).
 
     Args:
@@ -87,7 +89,10 @@ def observe_located(
     }
     seen = {view: own for view, (own, _) in found.items()}
     maps = {view: level_maps(own.packed) for view, own in seen.items()}
-    levels = assign_levels(maps, _geometry(seen), SPINE_RULES)
+    doubts = _doubts(seen)
+    levels = (
+        LevelAssignment.nothing(SPINE_RULES, doubts) if doubts else assign_levels(maps, _geometry(seen), SPINE_RULES)
+    )
     decoded = {
         view: decode_chosen(own.packed, levels.choice(view, choose_levels(maps[view].peaks, CONFIDENCE_THRESHOLD)))
         for view, own in seen.items()
@@ -175,6 +180,11 @@ def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, 
     image = torch.from_numpy(normalise_intensity(canonical.pixels, canonical.inside))[None, None]
     packed = network(image.to(next(network.parameters()).device))
     return LocatedView(canonical, packed, decode_spine(packed))
+
+
+def _doubts(seen: dict[str, LocatedView]) -> str:
+    said = {view: doubt_of_spine(own.decoded) for view, own in seen.items()}
+    return "; ".join(f"the {view} film {text}" for view, text in said.items() if text)
 
 
 def _geometry(seen: dict[str, LocatedView]) -> BiplanarGeometry:

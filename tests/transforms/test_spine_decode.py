@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from lumbar_ext.anatomy import SPINE_LEVELS
 from lumbar_ext.errors import InputError
 from lumbar_ext.networks.spine_packing import SPINE_PACK
 from lumbar_ext.transforms.canonical import to_network_grid
-from lumbar_ext.transforms.single_view import displayed_camera
+from lumbar_ext.transforms.single_view import DecodeViewd, displayed_camera
 from lumbar_ext.transforms.spine_decode import (
     anchor_view,
     decode_spine,
@@ -144,3 +145,17 @@ def test_landmarks_as_unsure_as_on_noise_are_no_spine():
     assert doubt_of_spine(replace(seen, landmark_confidence=sure * part[:, None], present=part)) == ""
     assert doubt_of_spine(replace(seen, landmark_confidence=noise, present=~part & part)) == ""
     assert doubt_of_spine(replace(seen, landmark_confidence=noise, anchors=None)) == ""
+
+
+def test_of_a_picture_that_is_no_spine_nothing_is_written():
+    """No landmark, no present vertebra and no score, but a warning that says why."""
+    seen = replace(decode_spine(target(spine_points(1, "all"))), landmark_confidence=np.full((5, 7), 0.18))
+    given = {"pred": None, "view": "ap", "source": "film.png", "original_from_network": [[1.0, 1.0], [0.0, 0.0]]}
+    with pytest.warns(UserWarning, match=r"film\.png: is no radiograph of a lumbar spine"):
+        read = DecodeViewd(decode=lambda *_: seen)(given)
+    assert not read["present"].any() and np.isnan(read["landmarks_px"]).all() and not read["landmark_confidence"].any()
+    assert set(read["level_scores"].values()) == {0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sure = DecodeViewd(decode=lambda *_: replace(seen, landmark_confidence=np.full((5, 7), 0.5)))(given)
+    assert sure["present"].all()

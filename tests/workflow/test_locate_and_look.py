@@ -31,6 +31,7 @@ LANDMARKS_PX = {
     "lat": [[-1, -16], [1, 16], [32, 0], [30, 2], [24, -4], [23, -3], [68, 12]],
 }
 _LARGE_SPOT_PX = 560
+_LOG_SCALE = np.log(1 / 8)  # 1 px, in cells: that of a network that is sure
 SIZE_PX = (800, 3200)
 
 
@@ -81,7 +82,9 @@ class Network(nn.Module):
         if middle is None:
             return torch.zeros(1, SPINE_PACK.channels, *(n // 8 for n in size))
         target = encode_spine_target(torch.zeros(size), points_about(middle, view), torch.ones(size, dtype=torch.bool))
-        return target[None, : SPINE_PACK.channels]
+        packed = target[None, : SPINE_PACK.channels]
+        packed[:, SPINE_PACK["landmark_scales"]] = _LOG_SCALE
+        return packed
 
 
 def study(inverted=False):
@@ -113,6 +116,27 @@ def test_landmarks_are_found_in_the_films_own_pixels(error_px, inverted):
         assert decoded.present.all()
         assert np.abs(canonical.to_original_px(decoded.landmarks_px) - expected).max() < 1.5
         assert canonical.pixels.shape == decoded.decomposition.shape == (384, 256)
+
+
+@pytest.mark.parametrize("unsure", ["ap", "lat"])
+def test_nothing_is_taken_from_a_pair_of_which_one_film_shows_no_spine(unsure):
+    """A film on which the network expects its landmarks 40 mm off, whatever its scores: every level is absent, with the why."""
+
+    class Unsure(Network):
+        def forward(self, image):
+            packed, size = super().forward(image), (image[0, 0] > 1.2).sum()
+            if (size > _LARGE_SPOT_PX) == (unsure == "lat"):
+                packed[:, SPINE_PACK["landmark_scales"]] = np.log(6.0)
+            return packed
+
+    observed = observe_located(Unsure(), Locator(), study())
+    assert not any(own.present.any() for own in observed.decoded.values())
+    assert not observed.levels.best.found and not observed.located_anchors().sacrum
+    (reason,) = set(observed.levels.missing.values())
+    assert (
+        reason.startswith(f"the {unsure} film is no radiograph of a lumbar spine")
+        and "nothing is taken from it" in reason
+    )
 
 
 def test_a_place_far_off_is_corrected_by_a_second_look():
