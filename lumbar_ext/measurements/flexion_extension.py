@@ -38,6 +38,7 @@ THRESHOLD_SOURCE = (
 )
 _SLIP = "sagittal_slip"
 _ANGLES = ("relative_lateral_bend", "relative_flexion", "relative_axial_rotation")
+_STEP_DEG = 0.01  # of central differences
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class SegmentMotion:
         flexion_deg: rotation of the upper vertebra in the lower one's frame, sequence Y-X'-Z'': about Y.
         flexion_sd_deg: its standard deviation.
         lateral_bend_deg: about X'.
+        lateral_bend_sd_deg: its standard deviation.
         axial_rotation_deg: about Z''.
+        axial_rotation_sd_deg: its standard deviation.
         translation_mm: change of the sagittal slip, positive to the front.
         translation_sd_mm: its standard deviation.
         beyond_threshold: whether rotation or translation lies beyond the published limit.
@@ -61,7 +64,9 @@ class SegmentMotion:
     flexion_deg: float | None
     flexion_sd_deg: float | None
     lateral_bend_deg: float | None
+    lateral_bend_sd_deg: float | None
     axial_rotation_deg: float | None
+    axial_rotation_sd_deg: float | None
     translation_mm: float | None
     translation_sd_mm: float | None
     beyond_threshold: bool | None
@@ -108,8 +113,8 @@ def compare_postures(first_dir: str, second_dir: str, output: str | None = None)
     for m in motions:
         numbers = (
             (m.flexion_deg, m.flexion_sd_deg),
-            (m.lateral_bend_deg, None),
-            (m.axial_rotation_deg, None),
+            (m.lateral_bend_deg, m.lateral_bend_sd_deg),
+            (m.axial_rotation_deg, m.axial_rotation_sd_deg),
             (m.translation_mm, m.translation_sd_mm),
         )
         print("| " + " | ".join([m.subject, *(_with_interval(*number) for number in numbers), verdict(m)]) + " |")
@@ -150,8 +155,9 @@ def _motion(name: str, studies: list[dict[Key, Measurement]]) -> SegmentMotion:
     angles = [[study.get((name, angle)) for angle in _ANGLES] for study in studies]
     reason = _why_unknown([m for own in angles for m in own])
     if reason is not None:
-        return SegmentMotion(name, None, None, None, None, None, None, None, _threshold(name), reason)
+        return SegmentMotion(name, *(None,) * 9, _threshold(name), reason)
     lateral, flexion, axial = map(float, relative_motion_deg(*([m.value for m in own] for own in angles)))
+    lateral_sd, flexion_sd, axial_sd = _motion_deviations_deg(angles)
     slips = [study.get((name, _SLIP)) for study in studies]
     reason = _why_unknown(slips)
     translation = None if reason else slips[1].value - slips[0].value
@@ -159,9 +165,11 @@ def _motion(name: str, studies: list[dict[Key, Measurement]]) -> SegmentMotion:
     return SegmentMotion(
         subject=name,
         flexion_deg=flexion,
-        flexion_sd_deg=_deviation([own[1] for own in angles]),
+        flexion_sd_deg=flexion_sd,
         lateral_bend_deg=lateral,
+        lateral_bend_sd_deg=lateral_sd,
         axial_rotation_deg=axial,
+        axial_rotation_sd_deg=axial_sd,
         translation_mm=translation,
         translation_sd_mm=None if reason else _deviation(slips),
         # Without the translation a rotation below its limit proves nothing.
@@ -169,6 +177,35 @@ def _motion(name: str, studies: list[dict[Key, Measurement]]) -> SegmentMotion:
         threshold=_threshold(name),
         reason=reason,
     )
+
+
+def _motion_deviations_deg(angles: list[list[Measurement]]) -> tuple[float | None, float | None, float | None]:
+    """Standard deviations of (lateral, flexion, axial) between two studies whose angles err independently, to first order.
+
+    A turn about one axis between the studies hands the errors of the others on, too. None for an angle whose own deviation
+    is unknown in one of the studies; where that of another angle is, the largest known one of its study stands for it.
+
+    Args:
+        angles: of each study, its (lateral, flexion, axial).
+    """
+    known = [[m.sd for m in own if m.sd is not None] for own in angles]
+    own_known = [all(study[axis].sd is not None for study in angles) for axis in range(len(_ANGLES))]
+    if not any(own_known):
+        return None, None, None
+    deviations = np.array(
+        [[max(sds) if m.sd is None else m.sd for m in own] for own, sds in zip(angles, known, strict=True)]
+    )
+    places = np.array([[m.value for m in own] for own in angles])
+    squares = np.zeros(len(_ANGLES))
+    for which in np.ndindex(*places.shape):
+        step = np.zeros_like(places)
+        step[which] = _STEP_DEG
+        slope = (relative_motion_deg(*(places + step)) - relative_motion_deg(*(places - step))) / (2 * _STEP_DEG)
+        squares += np.square(slope * deviations[which])
+    lateral, flexion, axial = (
+        float(np.sqrt(own)) if sure else None for own, sure in zip(squares, own_known, strict=True)
+    )
+    return lateral, flexion, axial
 
 
 def _why_unknown(values: list[Measurement | None]) -> str | None:

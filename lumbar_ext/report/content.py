@@ -15,6 +15,7 @@ from lumbar_ext.measurements.uncertainty.assessment import Assessment, Measureme
 from lumbar_ext.measurements.uncertainty.grade import Grade
 from lumbar_ext.measurements.uncertainty.interval_calibration import NOT_CALIBRATED
 from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS, Scope, subject_name
+from lumbar_ext.measurements.values.lumbar_alignment import APEX_OFFSET, T12_OFFSET, EndplateLine, LineKind
 from lumbar_ext.studies.biplanar_study import BiplanarStudy
 
 Flag = Literal["above", "below"]
@@ -88,6 +89,7 @@ class ReportContent:
         headlines: (title, cell) of the values a reader looks for first.
         flagged: values outside their reference range with their whole interval, each a sentence.
         captions: by view, what the film shows.
+        film_values: by view and name of a line on the film, the value to write beside it.
         quality: by vertebra.
         tables: of values.
         warnings: doubts about study and result, each a sentence.
@@ -99,6 +101,7 @@ class ReportContent:
     headlines: tuple[tuple[str, Cell], ...]
     flagged: tuple[str, ...]
     captions: Mapping[str, str]
+    film_values: Mapping[str, Mapping[str, str]]
     quality: tuple[QualityRow, ...]
     tables: tuple[Table, ...]
     warnings: tuple[str, ...]
@@ -146,6 +149,7 @@ def report_content(
         headlines=tuple((BY_ID[name].title, _cell(_of_spine(assessment, name))) for name in HEADLINES),
         flagged=tuple(_flag_sentence(m) for m in assessment.measurements if _flag(m)),
         captions={view: _caption(view, assessment) for view in VIEWS},
+        film_values={view: _film_values(view, assessment) for view in VIEWS},
         quality=tuple(_quality_row(level, assessment) for level in LEVELS),
         tables=tuple(_tables(assessment)),
         warnings=tuple(doubts),
@@ -244,19 +248,54 @@ def _flag_sentence(m: Measurement) -> str:
 
 def _caption(view: str, assessment: Assessment) -> str:
     title = VIEW_TITLES[view]
+    lines = _of_kind(assessment, view)
+    told = []
+    if lines[LineKind.DIRECTION]:
+        told.append(f"dashed: {_listed([line.name for line in lines[LineKind.DIRECTION]])}")
+    if lines[LineKind.VERTICAL]:
+        places = [_PLACES[line.name] for line in lines[LineKind.OFFSET]]
+        beside = f", with {_listed(places)} beside it" if places else ""
+        told.append(f"dotted: the vertical over the middle of S1's endplate{beside}")
+    return f"{title}. White, {'; '.join(told)}. Values were measured in 3D" if told else title
+
+
+_PLACES = {T12_OFFSET: "T12's centre", APEX_OFFSET: "the apex"}
+
+
+def _of_kind(assessment: Assessment, view: str) -> dict[LineKind, list[EndplateLine]]:
     lines = assessment.lines.get(view, ())
-    if not lines:
-        return title
-    sacral = any(line.name.startswith("S1") for line in lines)
-    names = {"ap": ("cobb",), "lat": ("lordosis_l1_s1", "sacral_slope") if sacral else ("lordosis_l1_l5",)}[view]
-    told = (_of_spine(assessment, name) for name in names)
-    angles = ", ".join(f"{BY_ID[angle.id].title} {_cell(angle).text}°" for angle in told)
-    return f"{title}. White: {_listed([line.name for line in lines])}; {angles}, measured in 3D"
+    return {kind: [line for line in lines if line.kind is kind] for kind in LineKind}
+
+
+def _film_values(view: str, assessment: Assessment) -> dict[str, str]:
+    """By name of a line on the film, its value: that of an angle at the first of its endplates."""
+    lines = _of_kind(assessment, view)
+    names = [line.name for line in lines[LineKind.DIRECTION]]
+    if view == "ap":
+        ids = {"Cobb": (names[:1], "cobb")}
+        offsets = {T12_OFFSET: "t12_coronal_offset", APEX_OFFSET: "apical_translation"}
+    else:
+        sacral = any(name.startswith("S1") for name in names)
+        lordosis = ("L1-S1", "lordosis_l1_s1") if sacral else ("L1-L5", "lordosis_l1_l5")
+        ids = {lordosis[0]: (names[:1], lordosis[1]), "slope": (names[2:], "sacral_slope")}
+        offsets = {T12_OFFSET: "t12_sagittal_offset", APEX_OFFSET: "lordosis_apex_offset"}
+    values = {line: f"{word} {_told(assessment, name)}" for word, (own, name) in ids.items() for line in own}
+    for line in lines[LineKind.OFFSET]:
+        offset = _of_spine(assessment, offsets[line.name])
+        values[line.name] = f"{offset.grade or line.name} {_told(assessment, offset.id)}"
+    return values
+
+
+def _told(assessment: Assessment, name: str) -> str:
+    """A value of the spine with its interval and unit."""
+    value = _cell(_of_spine(assessment, name)).text
+    unit = UNITS[BY_ID[name].unit]
+    return f"{value} {unit}" if unit.isalpha() else f"{value}{unit}"
 
 
 def _listed(names: Sequence[str]) -> str:
     """Such as "a, b and c"."""
-    return " and ".join((", ".join(names[:-1]), names[-1]))
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _flag(m: Measurement) -> Flag | None:

@@ -22,6 +22,9 @@ from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 from lumbar_ext.report.scene3d import vertebrae_figure
 
+_LETTER_PX = 20.5
+"""Room for a letter of a value on a film of 1024 columns, as large as on a phone."""
+
 # Control characters that HTML has no place for (WHATWG HTML, 13.2.3.5): all but tab, line feed, form feed, carriage return.
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 
@@ -72,6 +75,7 @@ def report_html(content: ReportContent, pictures: Pictures) -> str:
         slices=[(caption, png_uri(picture)) for caption, picture in pictures.slices],
         view_titles=VIEW_TITLES,
         scale_mm=SCALE_MM,
+        letter_px=_LETTER_PX,
         colours={level: "rgb({},{},{})".format(*colour) for level, colour in LEVEL_COLOURS.items()},
         scale=", ".join("rgb({},{},{})".format(*colour) for colour in VIRIDIS),
         figure_json=_script_json(figure.to_dict()),

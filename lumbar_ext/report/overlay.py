@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from lumbar_ext.drr import MeshProjector
 from lumbar_ext.geometry import Camera
-from lumbar_ext.report.film_marks import film_marks
+from lumbar_ext.report.film_marks import SCALE_MM, film_marks
 
 LEVEL_COLOURS = {
     "L1": (86, 180, 233),
@@ -33,7 +33,8 @@ def draw_overlay(
     triangles: np.ndarray,
     sacral_rim_mm: np.ndarray | None = None,
 ) -> Image.Image:
-    """Draws the outline and the name of each vertebra on a radiograph, the rim of S1, and the letters of the person's sides.
+    """Draws the outline and the name of each vertebra on a radiograph, the rim of S1, the letters of the person's sides and a
+    scale.
 
     Args:
         radiograph: [rows, columns], bone bright, any range; contrast is stretched between the 1st and 99th percentile.
@@ -65,7 +66,9 @@ def draw_overlay(
         centres["S1"] = tuple(rim_px.mean(0)[::-1])
     _write_labels(image, centres)
     if meshes_mm:
-        write_sides(image, film_marks(view, meshes_mm).sides)
+        marks = film_marks(view, meshes_mm)
+        write_sides(image, marks.sides)
+        write_scale(image, marks.scale_px)
     return image
 
 
@@ -96,6 +99,16 @@ def write_sides(image: Image.Image, sides: tuple[str, str]) -> None:
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=30)
     for letter, place, anchor in zip(sides, (14, image.width - 14), ("la", "ra"), strict=True):
         draw.text((place, 14), letter, fill="white", font=font, anchor=anchor, stroke_width=2, stroke_fill=0)
+
+
+def write_scale(image: Image.Image, scale_px: float) -> None:
+    """Draws how long `film_marks.SCALE_MM` are at the spine into the lower left corner."""
+    draw, rows, end = ImageDraw.Draw(image), image.height, 14 + scale_px
+    bar = [(14, rows - 22), (14, rows - 14), (end, rows - 14), (end, rows - 22)]
+    draw.line(bar, fill=(0, 0, 0), width=7)
+    draw.line(bar, fill=(255, 255, 255), width=3)
+    text = f"{SCALE_MM:.0f} mm at the spine"
+    draw.text((14, rows - 28), text, fill="white", font_size=22, anchor="ld", stroke_width=2, stroke_fill=0)
 
 
 def _write_labels(image: Image.Image, centres: dict[str, tuple[float, float]]) -> None:

@@ -5,30 +5,26 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 from fpdf import FPDF
 from fpdf.enums import TableBordersLayout, XPos, YPos
 from fpdf.fonts import FontFace
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from lumbar_ext.report.content import MISSING, Cell, ReportContent, Table
-from lumbar_ext.report.film_marks import SCALE_MM
 from lumbar_ext.report.html import Pictures
-from lumbar_ext.report.overlay import LEVEL_COLOURS, write_sides
-from lumbar_ext.report.radiograph_figure import RadiographFigure
+from lumbar_ext.report.painted_film import painted_film
 
 _MARGIN_MM = 14  # of the page, left and right
 _FONT = "Helvetica"
 _HEADING = FontFace(emphasis="BOLD", fill_color=(244, 246, 248))
 _OUT = FontFace(fill_color=(253, 240, 230))
-_LINE_PX = 3  # thickness of an outline
 _ROW_ROOM_MM = 14
 """Height of a row of texts in two columns, three lines of them at most."""
 _CAPTION_MM = 3.6
 """Height of a line of a caption."""
-_CAPTION_LINES = 4
-"""As many as a caption has at most."""
 _SMALLEST_FIGURE_MM = 55
 """Lower figures go to the next page, where there is room for larger ones."""
 _NOTICE = "Research only - not a medical device, not for diagnosis or treatment."
@@ -119,7 +115,9 @@ def _paragraphs(paper: FPDF, texts: tuple[str, ...]) -> None:
 def _summary(paper: FPDF, content: ReportContent) -> None:
     _title(paper, "Summary", 11)
     _columns(paper, [f"{title}: {_words(cell, '°')}" for title, cell in content.headlines])
-    _columns(paper, [f"{row.level}: {row.grade}  {row.reasons}".strip() for row in content.quality])
+    _columns(
+        paper, [f"{row.level}: {row.grade}" + (f" ({row.reasons})" if row.reasons else "") for row in content.quality]
+    )
     if content.flagged:
         paper.ln(1)
         paper.set_font(_FONT, "B", 9)
@@ -128,7 +126,10 @@ def _summary(paper: FPDF, content: ReportContent) -> None:
 
 
 def _figures(paper: FPDF, content: ReportContent, pictures: Pictures) -> None:
-    overlays = [(content.captions[figure.view], _overlay(figure)) for figure in pictures.radiographs]
+    overlays = [
+        (content.captions[figure.view], painted_film(figure, content.film_values[figure.view]))
+        for figure in pictures.radiographs
+    ]
     rows = [("Radiographs with outlines", overlays), ("Vertebrae in 3D", pictures.renderings)]
     if pictures.slices:
         rows.append(("CT numbers made of both radiographs by a network, no CT", pictures.slices))
@@ -136,7 +137,9 @@ def _figures(paper: FPDF, content: ReportContent, pictures: Pictures) -> None:
         width = (paper.epw - 6) / 2
         tallest = max(picture.shape[0] / picture.shape[1] for _, picture in figures)
         # Both rows fit on the first page where the words above are few: what is left decides how large the second is.
-        captions = _CAPTION_LINES * _CAPTION_MM
+        paper.set_font(_FONT, "", 8)
+        lines = [_caption(paper, caption, dry_run=True, output="LINES") for caption, _ in figures]
+        captions = max(map(len, lines)) * _CAPTION_MM
         room = paper.h - paper.get_y() - 14 - 12 - captions
         width = min(width, room / tallest) if room > _SMALLEST_FIGURE_MM else width
         height = tallest * width
@@ -149,36 +152,13 @@ def _figures(paper: FPDF, content: ReportContent, pictures: Pictures) -> None:
             paper.image(_jpeg(picture), x=left, y=top, w=width, alt_text=_latin(caption))
             paper.set_xy(left, top + height + 1)
             paper.set_font(_FONT, "", 8)
-            paper.multi_cell((paper.epw - 6) / 2, _CAPTION_MM, _latin(caption))
+            _caption(paper, caption)
         paper.set_y(top + height + 1 + captions)
 
 
-def _overlay(figure: RadiographFigure) -> np.ndarray:
-    """The figure's outlines painted on its picture."""
-    image = Image.open(io.BytesIO(figure.jpeg)).convert("RGB")
-    draw = ImageDraw.Draw(image)
-    for level, loops in figure.outlines.items():
-        for loop in loops:
-            points = [(float(u), float(v)) for u, v in loop]
-            draw.line([*points, points[0]], fill=LEVEL_COLOURS[level], width=_LINE_PX)
-    for line in figure.marks.lines:
-        ends = [tuple(end) for end in line.ends_px.tolist()]
-        draw.line(ends, fill=(0, 0, 0), width=_LINE_PX + 4)
-        draw.line(ends, fill=(255, 255, 255), width=_LINE_PX)
-    write_sides(image, figure.marks.sides)
-    _draw_scale(draw, figure)
-    for level, place in figure.label_places.items():
-        draw.text(place, level, fill=LEVEL_COLOURS[level], font_size=22, anchor="mm", stroke_width=2, stroke_fill=0)
-    return np.asarray(image)
-
-
-def _draw_scale(draw: ImageDraw.ImageDraw, figure: RadiographFigure) -> None:
-    """How long `SCALE_MM` are at the spine."""
-    rows = figure.size_px[1]
-    end = 14 + figure.marks.scale_px
-    draw.line([(14, rows - 22), (14, rows - 14), (end, rows - 14), (end, rows - 22)], fill=(255, 255, 255), width=3)
-    text = f"{SCALE_MM:.0f} mm at the spine"
-    draw.text((14, rows - 28), text, fill="white", font_size=22, anchor="ld", stroke_width=2, stroke_fill=0)
+def _caption(paper: FPDF, text: str, **options: Any) -> Any:
+    """Writes, or measures, the text under a figure, half a page wide."""
+    return paper.multi_cell((paper.epw - 6) / 2, _CAPTION_MM, _latin(text), align="L", **options)
 
 
 def _jpeg(picture: np.ndarray) -> io.BytesIO:

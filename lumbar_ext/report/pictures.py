@@ -13,7 +13,7 @@ from lumbar_ext.measurements.marks.sacral_marks import sacral_disc
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine
 from lumbar_ext.mesh.rendering import ColouredMesh, in_one_colour, render
 from lumbar_ext.mesh.surface import Surface
-from lumbar_ext.report.colours import viridis
+from lumbar_ext.report.colours import uncertainty_scale_mm, viridis
 from lumbar_ext.report.html import Pictures
 from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import radiograph_figure
@@ -23,7 +23,6 @@ from lumbar_ext.studies.biplanar_study import BiplanarStudy
 _STILL_PX = (420, 620)  # columns and rows
 _FROM_FRONT_LEFT = (1.0, 1.0, 0.3)  # directions from the spine to the eye, world axes
 _FROM_LEFT, _UP = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)  # world axes
-_SCALE_QUANTILE = 0.98  # of all vertices: single tips do not stretch the colour scale
 
 
 def build_pictures(
@@ -45,7 +44,7 @@ def build_pictures(
         meshes_mm: by level, vertices [V, 3] in world mm; at least one.
         triangles: [M, 3], shared by all meshes.
         vertex_sd_mm: by level, [V]; may be empty.
-        lines: by view, endplates to draw on the film.
+        lines: by view, endplates and others to draw on the film.
         sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm; None where it is unknown.
         volume: CT numbers made of the same radiographs, of which slices are shown; None for none.
         seen_mm: by view and level, the vertices as they stood when the view was exposed; `meshes_mm` by default.
@@ -64,7 +63,7 @@ def build_pictures(
         )
         for view in VIEWS
     )
-    scale = _scale_mm(vertex_sd_mm)
+    scale = uncertainty_scale_mm(vertex_sd_mm)
     by_level = [
         in_one_colour(Surface(vertices, triangles), LEVEL_COLOURS[level]) for level, vertices in meshes_mm.items()
     ]
@@ -88,11 +87,3 @@ def build_pictures(
         sacral_rim_mm,
         () if volume is None else slices_with_outlines(volume, surfaces),
     )
-
-
-def _scale_mm(vertex_sd_mm: Mapping[str, np.ndarray]) -> float:
-    """A round end for the colour scale that nearly all vertices stay below."""
-    if not vertex_sd_mm:
-        return 1.0
-    high = float(np.quantile(np.concatenate(list(vertex_sd_mm.values())), _SCALE_QUANTILE))
-    return float(np.ceil(high * 2) / 2)

@@ -86,7 +86,7 @@ def radiograph_figure(
         meshes_mm: by level, vertices [V, 3] in world mm; at least one.
         triangles: [M, 3], shared by all meshes.
         landmarks: of the study, in pixels of `radiograph`.
-        lines: endplates to draw.
+        lines: endplates and others to draw.
         sacral_rim_mm: [N, 3] rim of S1's superior endplate, world mm, drawn as the outline of "S1".
     """
     scale = _LONG_SIDE_PX / max(camera.size_px)

@@ -124,7 +124,7 @@ def write_measurement_files(
         write_ply(
             folder / f"{level}.ply", lps_from_world(vertices), triangles, {} if spread is None else {"sd_mm": spread}
         )
-    write_gltf_scene(folder / "scene.glb", meshes, triangles, assessment.sacral_rim_mm)
+    write_gltf_scene(folder / "scene.glb", meshes, triangles, assessment.sacral_rim_mm, assessment.vertex_sd_mm)
     if (options or ReportOptions()).label_map:
         write_label_map(folder / "labels.nii.gz", meshes, triangles)
 

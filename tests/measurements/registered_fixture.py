@@ -30,13 +30,21 @@ def shape():
     return LevelShape(surface, MaterialPoints(where, np.ones((len(LANDMARKS), 1))))
 
 
-def registration(deviations=None, levels=LEVELS, coefficients=(0.0, 0.0)):
-    """A registration whose parameters have the standard deviations [8], independently; no curvature without them."""
+SCOLIOSIS = {"lateral_deg": (-14, -8, 0, 8, 14), "aside_mm": (0, -9, -14, -9, 0)}
+"""A curve of 28 deg, convex to the right."""
+
+
+def registration(deviations=None, levels=LEVELS, coefficients=(0.0, 0.0), lateral_deg=(0,) * 5, aside_mm=(0,) * 5):
+    """A registration whose parameters have the standard deviations [8], independently; no curvature without them.
+
+    Vertebrae stand upright upon each other, or are bent and shifted to the left, in the order of levels.
+    """
     own, fits = shape(), {}
     pose = np.array([1.0, -2.0, 0.5, 0.02, -0.03, 0.04])
     for level in levels:
-        place = np.array([0.0, 0.0, -PITCH_MM * LEVELS.index(level)])
-        world = RigidTransform(np.eye(3), place)
+        index = LEVELS.index(level)
+        place = np.array([0.0, aside_mm[index], -PITCH_MM * index])
+        world = RigidTransform.from_euler(np.radians(lateral_deg[index]), 0, 0, place)
         vertices = world.apply(own.surface.instance(np.array(coefficients)))
         fits[level] = VertebraFit(
             level=level,

@@ -47,6 +47,16 @@ def expected_centre_and_radius(camera, level):
     return (centre + 0.5) * scale - 0.5, radius_mm / 0.5 * scale
 
 
+def test_a_scale_tells_how_long_50_mm_are_at_the_spine(camera, sphere):
+    """The white bar's length: the spheres stand 200 mm before the detector, 1000 mm from the source."""
+    picture = drawn(camera, sphere)
+    # The film beside the bar is dark up to its middle.
+    columns = np.flatnonzero((picture[-14, :400] > 250).all(-1))
+    expected = 50 / 0.5 * 1200 / 1000 * 1024 / 600
+    assert np.array_equal(columns, np.arange(columns[0], columns[-1] + 1))
+    assert np.ptp(columns) + 1 == pytest.approx(expected, abs=4)
+
+
 @pytest.mark.parametrize("turn", [lambda c: c, ConeBeam.flipped_u, ConeBeam.flipped_v, ConeBeam.transposed])
 def test_outlines_surround_the_projected_meshes_in_the_images_own_orientation(camera, sphere, turn):
     turned = turn(camera)

@@ -77,15 +77,16 @@ def seen_landmarks():
 SACRUM_MM = TEMPLATE_MM + np.array([0.0, 0, -4 * PITCH_MM - HEIGHT_MM / 2 - 9.0])
 
 
-def with_sacrum():
-    """S1's endplate a disc's height below L5, and no T12."""
-    positions = np.vstack([np.full((1, 3), np.nan), SACRUM_MM])
+def with_sacrum(t12_mm=None):
+    """S1's endplate a disc's height below L5, and T12 where it is put; by default there is none."""
+    positions = np.vstack([np.full((1, 3), np.nan) if t12_mm is None else [t12_mm], SACRUM_MM])
     plate = SacralEndplate(SACRUM_MM, 0.25 * np.eye(15), 0.5)
-    return LocatedAnchors(positions, np.zeros(6), None, plate, {"T12": "the AP film cuts it off"})
+    missing = {"T12": "the AP film cuts it off"} if t12_mm is None else {}
+    return LocatedAnchors(positions, np.zeros(6), None if t12_mm is None else np.eye(3), plate, missing)
 
 
-def made(levels=LEVELS, calibration=None, anchors=None, **header):
-    result = registration(np.full(SIZE, 0.02), levels=levels)
+def made(levels=LEVELS, calibration=None, anchors=None, bent=None, **header):
+    result = registration(np.full(SIZE, 0.02), levels=levels, **(bent or {}))
     triangles = result.vertebrae[levels[0]].shape.surface.triangles
     calibration = calibration or Calibration({d.id: 1.0 for d in DEFINITIONS} | {"vertex": 1.0}, {})
     assessment = assess_registration(result, triangles, calibration=calibration, anchors=anchors)
@@ -296,10 +297,10 @@ def test_s1_is_told_and_drawn_where_it_was_located(sacral):
     # The cylinders and the endplate are all level.
     assert values["Lumbar lordosis L1-S1"].text.startswith("0.0 ±") and values["Sacral slope"].text.startswith("0.0 ±")
     lateral = pictures.radiographs[1]
-    assert [line.name for line in lateral.marks.lines] == ["L1 superior endplate", "S1 superior endplate", "horizontal"]
-    assert (
-        "S1 superior endplate and horizontal" in content.captions["lat"] and "Sacral slope" in content.captions["lat"]
-    )
+    named = [line.name for line in lateral.marks.lines]
+    assert named[:4] == ["L1 superior endplate", "S1 superior endplate", "horizontal", "vertical over S1"]
+    assert "S1 superior endplate and horizontal" in content.captions["lat"]
+    assert content.film_values["lat"]["horizontal"] == f"slope {values['Sacral slope'].text}°"
     rim = np.ptp(pictures.radiographs[0].outlines["S1"][0], axis=0)
     assert rim[0] > 4 * rim[1]  # seen from the front, an endplate that lies level is a line
     page = report_html(content, pictures)

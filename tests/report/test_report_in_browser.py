@@ -5,18 +5,31 @@ import time
 
 import pytest
 
-from lumbar_ext.report.html import report_html
+from lumbar_ext.report.html import _plotly_js, report_html
+from tests.measurements.registered_fixture import SCOLIOSIS
 from tests.report.browser import MISSING, browser
-from tests.report.test_report import made
+from tests.report.test_film_lines import T12_MM
+from tests.report.test_report import made, with_sacrum
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs Debian's packages of {', '.join(MISSING)}")
 PATIENCE_SECONDS = 60
+WIDTHS = (400, 1400)
+"""Of a phone and of a desk, in CSS pixels."""
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(report_html(*made(study_date="20260304")), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module", params=["straight", "scoliosis"])
+def told_page(request, tmp_path_factory):
+    """A page with everything that is drawn on films; Plotly's part, the longest, is not asked here."""
+    path = tmp_path_factory.mktemp(request.param) / "report.html"
+    made_up = made(anchors=with_sacrum(T12_MM), bent=SCOLIOSIS if request.param == "scoliosis" else None)
+    path.write_text(report_html(*made_up).replace(_plotly_js(), ""), encoding="utf-8")
     return path
 
 
@@ -98,12 +111,59 @@ def test_radiographs_zoom_and_come_back(desk):
     assert desk.run(boxes) == before
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_window(window, page, width):
-    window.open(page, width)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_window(window, told_page, width):
+    window.open(told_page, width)
     assert window.run("return document.documentElement.scrollWidth <= innerWidth")
     broken = "return [...document.querySelectorAll('.value')].filter((e) => e.getClientRects().length > 1).length"
     assert window.run(broken) == 0
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_values_on_the_films_can_be_read_and_hide_neither_each_other_nor_a_name(window, told_page, width):
+    window.open(told_page, width)
+    films = window.run(
+        "return [...document.querySelectorAll('.film svg')].map((svg) => [svg, ...svg.querySelectorAll('text')].map("
+        "(e) => { const r = e.getBoundingClientRect();"
+        " return [e.textContent.trim(), e.className.baseVal, r.left, r.right, r.top, r.bottom] }))"
+    )
+    for (_, _, *film), *texts in films:
+        told = [text for text in texts if text[1] == "told"]
+        assert len(told) >= 2
+        for text, _, left, right, top, bottom in told:
+            assert film[0] <= left and right <= film[1] and film[2] <= top and bottom <= film[3], text
+            assert bottom - top >= 11, text
+            for other, _, *box in texts:
+                # Boxes of text have empty room above and below the letters.
+                apart = right <= box[0] or box[1] <= left or bottom - 4 <= box[2] or box[3] <= top + 4
+                assert other == text or apart, (text, other)
+
+
+def hints(window):
+    """By table, the words above it, empty where they are hidden."""
+    return window.run(
+        "return Object.fromEntries([...document.querySelectorAll('.scroll')].map((box) => [box.parentElement"
+        ".querySelector('h2').textContent, box.previousElementSibling.hidden ? '' : box.previousElementSibling.textContent]))"
+    )
+
+
+def test_on_a_phone_a_table_says_which_levels_are_beyond_its_edge(window, told_page):
+    window.open(told_page, WIDTHS[1])
+    assert set(hints(window).values()) == {""}
+    window.open(told_page, WIDTHS[0])
+    found = hints(window)
+    assert found["Alignment"] == ""
+    assert re.fullmatch(r"further right: (L3( ▲▼)?, )?L4( ▲▼)?, L5( ▲▼)? →", found["Vertebrae"])
+    # The shadow at the edge; discs of 9 mm are low for L4-L5, which its name tells before one has scrolled.
+    assert "L4-L5 ▲▼" in found["Motion segments"]
+    box = "document.querySelectorAll('.scroll')[2]"
+    assert "gradient" in window.run(f"return getComputedStyle({box}).backgroundImage")
+    window.run(f"{box}.scrollLeft = 9999")
+    until(window, f"return {box}.previousElementSibling.textContent.startsWith('← L1')")
+    assert "further" not in hints(window)["Vertebrae"]
+    # The names of the values stay.
+    shift = f"{box}.querySelector('tbody th').getBoundingClientRect().left - {box}.getBoundingClientRect().left"
+    assert window.run(f"return {shift}") == pytest.approx(0, abs=1)
 
 
 def test_it_prints_on_a4(desk):

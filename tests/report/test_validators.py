@@ -65,7 +65,8 @@ def test_poppler_reads_the_paper(tmp_path):
 @pytest.mark.parametrize("rim_mm", [None, SACRUM_MM])
 def test_the_scene_is_valid_gltf(tmp_path, rim_mm):
     meshes = {level: SPHERE.vertices - np.array([0.0, 0, 30 * place]) for place, level in enumerate(LEVELS)}
-    write_gltf_scene(tmp_path / "scene.glb", meshes, SPHERE.faces, rim_mm)
+    spread = {level: np.linspace(0, 2, len(SPHERE.vertices)) for level in LEVELS[1:]}
+    write_gltf_scene(tmp_path / "scene.glb", meshes, SPHERE.faces, rim_mm, spread)
     issues, triangles = gltf_issues(tmp_path / "scene.glb")
     assert issues == []
     assert triangles - len(LEVELS) * len(SPHERE.faces) == (0 if rim_mm is None else pytest.approx(20, abs=16))

@@ -10,11 +10,9 @@ import numpy as np
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
 from lumbar_ext.measurements.values.frames import dot
-from lumbar_ext.measurements.values.lumbar_alignment import axial_rotation_deg, cobb, marked_level, regional_axes
+from lumbar_ext.measurements.values.lumbar_alignment import LEAST_COBB_DEG, axial_rotation_deg, cobb
 from lumbar_ext.measurements.values.segment import relative_angles_deg
-
-LEAST_COBB_DEG = 10.0
-"""A curve below is not called scoliosis (Scoliosis Research Society); which vertebrae are its ends is then chance."""
+from lumbar_ext.measurements.values.spine_frame import marked_level, regional_axes
 
 
 @dataclass(frozen=True)

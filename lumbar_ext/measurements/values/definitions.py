@@ -25,7 +25,7 @@ from lumbar_ext.measurements.values import (
     vertebral_body,
 )
 from lumbar_ext.measurements.values.endplates import endplate
-from lumbar_ext.measurements.values.lumbar_alignment import marked_level
+from lumbar_ext.measurements.values.spine_frame import marked_level
 
 Spine = Mapping[str, MarkedVertebra]
 Measure = Callable[[Spine, tuple[str, ...]], np.ndarray]
@@ -170,11 +170,12 @@ _SPINE = (
         "front.", DUVAL, lambda spine, _: sacral_alignment.sacral_slope_deg(spine), ("S1",)),
     Definition("lordosis_apex_offset", "Apex of the lordosis in front of S1", "mm", Scope.SPINE,
         "How far the centre of the vertebra or disc that stands farthest in front lies before the vertical through the centre "
-        "of S1's superior endplate.", ROUSSOULY, lambda spine, _: sacral_alignment.apex_mm(spine, "front")[0], ("L1", "S1")),
+        "of S1's superior endplate.", ROUSSOULY,
+        lambda spine, _: sacral_alignment.apex(spine, "front").beside_mm, ("L1", "S1")),
     Definition("apical_translation", "Apical translation", "mm", Scope.SPINE,
         "How far the centre of the vertebra or disc that stands farthest aside lies beside the vertical through the centre of "
         "S1's superior endplate; positive to the left.",
-        SRS, lambda spine, _: sacral_alignment.apex_mm(spine, "left")[0], ("L1", "S1")),
+        SRS, lambda spine, _: sacral_alignment.apex(spine, "left").beside_mm, ("L1", "S1")),
     *(
         Definition(f"t12_{name}_offset", f"T12 over S1, {name}", "mm", Scope.SPINE,
             f"How far the centre of T12 lies {where} the vertical through the centre of S1's superior endplate.",

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
 
 from lumbar_ext.anatomy import LEVELS
-from lumbar_ext.measurements.marks.vertebra_frame import Axes
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
 from lumbar_ext.measurements.values.endplates import Side, body_axes, endplate
-from lumbar_ext.measurements.values.frames import angle_between_deg, angle_in_plane_deg, cardan_rad, lumbar_axes
+from lumbar_ext.measurements.values.frames import angle_between_deg, angle_in_plane_deg, cardan_rad, dot
+from lumbar_ext.measurements.values.sacral_alignment import apex, sacrum_of, t12_of
+from lumbar_ext.measurements.values.spine_frame import marked_level, regional_axes
+
+LEAST_COBB_DEG = 10.0
+"""A curve below is not called scoliosis (Scoliosis Research Society); which vertebrae are its ends is then chance."""
 
 
 @dataclass(frozen=True)
@@ -30,38 +35,89 @@ class Cobb:
     lower: str
 
 
+class LineKind(StrEnum):
+    """What a line on a film is: an endplate or the horizontal, between which angles are told; the vertical over S1; how far
+    a place lies beside that.
+    """
+
+    DIRECTION = "direction"
+    VERTICAL = "vertical"
+    OFFSET = "offset"
+
+
 @dataclass(frozen=True)
 class EndplateLine:
-    """An endplate as one draws it on a film to read an angle.
+    """An endplate as one draws it on a film to read an angle, and what else one draws with it.
 
     Args:
         name: such as "L1 superior endplate".
-        centre_mm: [3] world mm.
-        along: [3] unit vector in the endplate and in the plane of the angle.
+        centre_mm: [3] world mm; of an offset, the place that lies beside the vertical.
+        along: [3] unit vector, of an endplate in it and in the plane of the angle; of an offset, towards the vertical.
+        kind: what it is.
+        reach_mm: how far it is drawn from the centre against and along `along`; None for endplates, which are drawn as far as
+            the picture likes.
     """
 
     name: str
     centre_mm: np.ndarray
     along: np.ndarray
+    kind: LineKind = LineKind.DIRECTION
+    reach_mm: tuple[float, float] | None = None
 
     def points_mm(self, half_mm: float) -> np.ndarray:
-        """Both ends [2, 3] of the line, `half_mm` away from the centre."""
-        return self.centre_mm + np.array([[-half_mm], [half_mm]]) * self.along
+        """Both ends [2, 3] of the line, `half_mm` away from the centre where it does not say itself how far it reaches."""
+        before, beyond = self.reach_mm or (half_mm, half_mm)
+        return self.centre_mm + np.array([[-before], [beyond]]) * self.along
+
+
+SACRAL_VERTICAL, T12_OFFSET, APEX_OFFSET = "vertical over S1", "T12", "apex"
+"""Names of the lines beside endplates."""
+
+_BELOW_MM, _ABOVE_MM = 25.0, 20.0
+"""How far the vertical reaches below S1's endplate and above the highest place that is known."""
 
 
 def endplate_lines(spine: Mapping[str, MarkedVertebra]) -> dict[str, tuple[EndplateLine, ...]]:
-    """By view, the endplates of its angle: the Cobb angle's on the AP film, those of the lordosis on the lateral one.
+    """By view, what one draws on the film: endplates of its angle, the vertical over S1, and what lies beside that.
 
-    Lordosis reaches to S1 where that was located next to L5, and the horizontal of the sacral slope is drawn too; else to
-    L5. A view whose angle cannot be measured has no lines.
+    On the AP film stand the Cobb angle's endplates, on the lateral one those of the lordosis. Lordosis reaches to S1 where
+    that was located next to L5, and the horizontal of the sacral slope is drawn too; else to L5. The vertical goes through the
+    centre of S1's endplate; T12's centre lies beside it, and the apex: of the lordosis, and on the AP film of a curve of
+    `LEAST_COBB_DEG`. What cannot be measured is not drawn.
     """
     lines: dict[str, tuple[EndplateLine, ...]] = {"ap": (), "lat": ()}
+    curved = False
     with suppress(NotMeasurableError):
         curve = cobb(spine)
+        curved = abs(float(np.mean(curve.angle_deg))) >= LEAST_COBB_DEG
         lines["ap"] = (_line(spine, curve.upper, "superior", "left"), _line(spine, curve.lower, "inferior", "left"))
     with suppress(NotMeasurableError):
         lines["lat"] = _sagittal_lines(spine)
-    return lines
+    return {"ap": lines["ap"] + _beside(spine, "left", curved), "lat": lines["lat"] + _beside(spine, "front", True)}
+
+
+def _beside(spine: Mapping[str, MarkedVertebra], axis: str, with_apex: bool) -> tuple[EndplateLine, ...]:
+    """The vertical over S1, and T12 and the apex beside it along an axis of the lumbar frame."""
+    places: dict[str, np.ndarray] = {}
+    try:
+        foot = endplate(sacrum_of(spine), "superior").centre_mm
+    except NotMeasurableError:
+        return ()
+    with suppress(NotMeasurableError):
+        places[T12_OFFSET] = t12_of(spine).axes.origin_mm
+    if with_apex:
+        with suppress(NotMeasurableError):
+            places[APEX_OFFSET] = apex(spine, axis).place_mm
+    lumbar = regional_axes(spine)
+    tops = [*(spine[level].axes.origin_mm for level in LEVELS if level in spine), *places.values()]
+    height_mm = max(float(dot(top - foot, lumbar.up)) for top in tops) + _ABOVE_MM
+    vertical = EndplateLine(SACRAL_VERTICAL, foot, lumbar.up, LineKind.VERTICAL, (_BELOW_MM, height_mm))
+    offsets = []
+    for name, place in places.items():
+        way = foot + dot(place - foot, lumbar.up) * lumbar.up - place
+        length_mm = float(np.linalg.norm(way))
+        offsets.append(EndplateLine(name, place, way / max(length_mm, 1e-9), LineKind.OFFSET, (0.0, length_mm)))
+    return (vertical, *offsets)
 
 
 def _sagittal_lines(spine: Mapping[str, MarkedVertebra]) -> tuple[EndplateLine, ...]:
@@ -133,19 +189,3 @@ def axial_rotation_deg(vertebra: MarkedVertebra) -> np.ndarray:
 def orientation_deg(vertebra: MarkedVertebra) -> np.ndarray:
     """(lateral, flexion, axial) [..., 3] of the vertebra in the room; see `frames.cardan_rad` and `endplates.body_axes`."""
     return np.degrees(cardan_rad(body_axes(vertebra).rotation))
-
-
-def regional_axes(spine: Mapping[str, MarkedVertebra]) -> Axes:
-    """The lumbar frame of those of L1 to L5 that are there; see `frames.lumbar_axes`."""
-    return lumbar_axes([spine[level].axes for level in LEVELS if level in spine])
-
-
-def marked_level(spine: Mapping[str, MarkedVertebra], level: str) -> MarkedVertebra:
-    """A level of a spine.
-
-    Raises:
-        NotMeasurableError: if it is missing.
-    """
-    if level not in spine:
-        raise NotMeasurableError(f"{level} is missing")
-    return spine[level]

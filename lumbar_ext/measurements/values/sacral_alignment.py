@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from lumbar_ext.measurements.marks.sacral_marks import HIPS
 from lumbar_ext.measurements.marks.vertebra_marks import MarkedVertebra, NotMeasurableError
 from lumbar_ext.measurements.values.endplates import endplate
 from lumbar_ext.measurements.values.frames import angle_in_plane_deg, dot
-from lumbar_ext.measurements.values.lumbar_alignment import marked_level, regional_axes
+from lumbar_ext.measurements.values.spine_frame import marked_level, regional_axes
 
 LEAST_LORDOSIS_DEG = 10.0
 """Of L1-S1: below it a share of the lordosis says nothing."""
@@ -97,6 +98,19 @@ def _from_hips(spine: _Spine) -> np.ndarray:
     return centre - spine[HIPS]["middle"][..., 0, :]
 
 
+def t12_of(spine: _Spine) -> MarkedVertebra:
+    """T12, of which the centre is known, over an S1 that is known.
+
+    Raises:
+        NotMeasurableError: as `sacrum_of`, and if T12 is missing, or L1 is, so that what was located may be another vertebra.
+    """
+    t12 = marked_level(spine, "T12")
+    sacrum_of(spine)
+    if "L1" not in spine:
+        raise NotMeasurableError("L1 is missing, so that the vertebra above may not be T12")
+    return t12
+
+
 def t12_offset_mm(spine: _Spine, axis: str) -> np.ndarray:
     """How far T12's centre stands beside the vertical through the centre of S1's endplate.
 
@@ -105,33 +119,47 @@ def t12_offset_mm(spine: _Spine, axis: str) -> np.ndarray:
         axis: "front" or "left" of the lumbar frame, in which it is positive.
 
     Raises:
-        NotMeasurableError: as `sacrum_of`, and if T12 is missing, or L1 is, so that what was located may be another vertebra.
+        NotMeasurableError: as `t12_of`.
     """
-    t12, plate = marked_level(spine, "T12"), endplate(sacrum_of(spine), "superior")
-    if "L1" not in spine:
-        raise NotMeasurableError("L1 is missing, so that the vertebra above may not be T12")
+    t12, plate = t12_of(spine), endplate(sacrum_of(spine), "superior")
     return dot(t12.axes.origin_mm - plate.centre_mm, getattr(regional_axes(spine), axis))
 
 
-def apex_mm(spine: _Spine, axis: str) -> tuple[np.ndarray, str]:
-    """How far the vertebra or disc that stands out most lies beside the vertical through the centre of S1's endplate.
+@dataclass(frozen=True)
+class Apex:
+    """The vertebra or disc that stands out most.
+
+    Args:
+        name: such as "L3" or "L3-L4".
+        place_mm: [..., 3] its centre, world mm.
+        beside_mm: [...] how far it lies beside the vertical through the centre of S1's endplate.
+    """
+
+    name: str
+    place_mm: np.ndarray
+    beside_mm: np.ndarray
+
+
+def apex(spine: _Spine, axis: str) -> Apex:
+    """The vertebra or disc that stands out most from the vertical through the centre of S1's endplate.
 
     Discs stand midway between the facing centres. For many shapes at once the apex is that of their mean.
 
     Args:
         spine: with L1 to L5 and S1.
-        axis: "front": the one farthest in front counts; "left": the one farthest to either side.
+        axis: "front": the one farthest in front counts; "left": the one farthest to either side. Distances are positive along
+            it.
 
-    Returns:
-        The distance [...], positive along the axis, and the apex, such as "L3" or "L3-L4".
+    Raises:
+        NotMeasurableError: as `sacrum_under_l5`, and if one of L1 to L5 is missing: it, or a sixth one, may be the apex.
     """
     vertebrae = [marked_level(spine, level) for level in LEVELS]
-    along, plate = getattr(regional_axes(spine), axis), endplate(sacrum_of(spine), "superior")
+    along, plate = getattr(regional_axes(spine), axis), endplate(sacrum_under_l5(spine), "superior")
     places = {level: own.axes.origin_mm for level, own in zip(LEVELS, vertebrae, strict=True)}
     for (upper, above), (lower, below) in pairwise(zip(LEVELS, vertebrae, strict=True)):
         facing = endplate(above, "inferior").centre_mm, endplate(below, "superior").centre_mm
         places[f"{upper}-{lower}"] = (facing[0] + facing[1]) / 2
     beside = {name: dot(place - plate.centre_mm, along) for name, place in places.items()}
     rank = (lambda name: float(np.mean(beside[name]))) if axis == "front" else (lambda name: abs(np.mean(beside[name])))
-    apex = max(beside, key=rank)
-    return beside[apex], apex
+    name = max(beside, key=rank)
+    return Apex(name, places[name], beside[name])

@@ -13,7 +13,7 @@ from lumbar_ext.measurements.marks.vertebra_marks import NotMeasurableError, Ver
 from lumbar_ext.measurements.values.coronal_curve import coronal_curve
 from lumbar_ext.measurements.values.definitions import DEFINITIONS, Spine, subject_name
 from lumbar_ext.measurements.values.lumbar_alignment import cobb
-from lumbar_ext.measurements.values.sacral_alignment import apex_mm
+from lumbar_ext.measurements.values.sacral_alignment import apex
 
 Key = tuple[str, str]
 """(subject, definition id), such as ("L3-L4", "disc_angle")."""
@@ -101,7 +101,7 @@ def _remarks(spine: Spine, found: Mapping[Key, np.ndarray]) -> dict[Key, str]:
         remarks[curve_key] = f"{curve.upper}-{curve.lower}, convex to the {side}"
     for name, axis in (("lordosis_apex_offset", "front"), ("apical_translation", "left")):
         if ("L1-S1", name) in found:
-            remarks["L1-S1", name] = f"apex {apex_mm(spine, axis)[1]}"
+            remarks["L1-S1", name] = f"apex {apex(spine, axis).name}"
     if (subject_name(LEVELS), "apical_rotation") in found:
         remarks[subject_name(LEVELS), "apical_rotation"] = f"apex {coronal_curve(spine).apex}"
     return remarks

@@ -186,7 +186,8 @@ def test_nothing_is_measured_across_what_is_missing(missing):
 def test_a_sixth_lumbar_vertebra_lies_between_l5_and_s1():
     six = {**spine((-15, -8, 0, 8, 18, 40)), "L6": mark_centre("L6", np.full(3, np.nan))}
     values = measure_spine(six)
-    for key in (("L5-S1", "disc_angle"), ("L1-S1", "lordosis_l1_s1"), ("L4-S1", "lordosis_l4_s1")):
+    apex = ("L1-S1", "lordosis_apex_offset"), ("L1-S1", "apical_translation")
+    for key in (("L5-S1", "disc_angle"), ("L1-S1", "lordosis_l1_s1"), ("L4-S1", "lordosis_l4_s1"), *apex):
         assert values.reasons[key] == "a sixth lumbar vertebra lies between L5 and S1"
     assert values.found["S1", "sacral_slope"] == pytest.approx(40, abs=0.01)
 
