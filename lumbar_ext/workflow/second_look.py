@@ -25,7 +25,12 @@ from lumbar_ext.geometry import Camera
 from lumbar_ext.networks.inference import reproducible_inference
 from lumbar_ext.networks.look_network import LOOK_GROUPS
 from lumbar_ext.registration.config import RegistrationConfig
-from lumbar_ext.registration.moved_vertebrae import BESIDE_FOUND_CAMERAS, follow_movement, with_movement
+from lumbar_ext.registration.moved_vertebrae import (
+    BESIDE_FOUND_CAMERAS,
+    follow_movement,
+    found_movement,
+    with_movement,
+)
 from lumbar_ext.registration.refined_cameras import FOUND_FROM_FILMS, refine_cameras, with_camera_motions
 from lumbar_ext.registration.register import GroupDecomposition, RegistrationInput, register
 from lumbar_ext.registration.result import Look, RegistrationResult
@@ -380,7 +385,7 @@ class RegisterAndLook(Register):
         with self.progress.stage(STAGES[3]):
             limit = self.max_seconds
             result = register(inputs.registration, network, self.config, progress=self._show, max_seconds=limit)
-            motions = {}
+            motions, movement = {}, None
             if inputs.uncalibrated if self.refine is None else self.refine:
                 errors = FOUND_FROM_FILMS if inputs.uncalibrated else None
                 refined = refine_cameras(inputs.registration, network, self.config, result, errors, max_seconds=limit)
@@ -389,8 +394,13 @@ class RegisterAndLook(Register):
                 self.progress.note("cameras refined")
             if self.moved:
                 expected = BESIDE_FOUND_CAMERAS if inputs.uncalibrated else None
-                result = follow_movement(inputs.registration, network, self.config, result, expected, max_seconds=limit)
-                self.progress.note("movement followed")
+                followed = follow_movement(
+                    inputs.registration, network, self.config, result, expected, max_seconds=limit
+                )
+                movement = found_movement(followed)
+                still = movement is not None and movement.is_noise
+                result = replace(result, seconds=followed.seconds) if still else followed
+                self.progress.note("no movement found" if still else "movement followed")
             if self.second_look is not None:
                 for looked in self.second_look.passes(inputs, network, self.config, result, limit):
                     self.progress.note(f"second look {len(looked.looks)}")
@@ -398,7 +408,7 @@ class RegisterAndLook(Register):
         result = with_camera_motions(result, motions) if motions else result
         result = _with_doubts(result, {level: fit.contact_doubts for level, fit in result.vertebrae.items()})
         result = _with_unseen(result, inputs)
-        return with_movement(result, inputs.uncalibrated) if self.moved else result
+        return with_movement(result, movement, inputs.uncalibrated) if self.moved else result
 
 
 def _with_unseen(result: RegistrationResult, inputs: LookInput) -> RegistrationResult:

@@ -147,6 +147,13 @@ def test_no_look_leaves_the_first_pass_alone(spoilt, first, toy_model):
         assert same.looks == ()
 
 
+def test_who_is_said_to_have_moved_and_stood_still_is_left_alone(spoilt, first, toy_model):
+    result = RegisterAndLook(QUICK, Progress(1), moved=True)(spoilt, toy_model)
+    assert "no movement between the exposures was found" in result.warnings[-1]
+    for level, fit in result.vertebrae.items():
+        np.testing.assert_array_equal(fit.seen_mm("lat"), first.vertebrae[level].vertices_mm)
+
+
 def test_a_network_that_sees_nothing_wrong_hardly_moves_anything(spoilt, first, toy_model):
     """The pictures of the untrained network are those of the meshes; what moves is the pull of prior and landmarks."""
     looker = SecondLook(SecondLookNet((8, 8, 8, 8)).eval(), looks=1)

@@ -187,7 +187,10 @@ def test_what_left_out_validation_people_say_decides_and_what_the_check_finds_is
     assert after.no_interval("sagittal_tilt") == "interval withheld: held 80% of 20 left-out validation cases (ill)"
     said = after.statement()
     assert "chosen on 40 simulated validation studies" in said and "in each of these sets: plain, ill" in said
-    assert f"of 200 studies of one other person stands beside each value: {after.held('axial_rotation').share:.0%} to" in said
+    assert (
+        f"of 200 studies of one other person stands beside each value: {after.held('axial_rotation').share:.0%} to"
+        in said
+    )
     with pytest.raises(InputError, match="cannot be read as a calibration"):
         check({"one": str(file)}, calibration=str(factors), record=str(tmp_path / "none.json"))
 
