@@ -209,8 +209,8 @@ def _told(found: FoundMovement | None, cameras_found: bool) -> str:
             f"the person moved between the exposures, as was said: the vertebrae by {abs(found.height_mm):.1f} mm in height "
             f"and {abs(found.turned_deg):.1f} deg about the long axis together, and each by up to {found.own_mm:.1f} mm in "
             "height more; films hardly tell a shift to the front or to the side; side and lateral bend of vertebrae are those "
-            "of the AP exposure, front and flexion to each other those of the lateral one, and values with T12 or S1 take these "
-            "for not moved"
+            "of the AP exposure, front and flexion to each other those of the lateral one, and values with T12 or S1 take "
+            "these for not moved"
         )
     if cameras_found:
         text += "; what the person moved as a whole went into the cameras, which were found from the same films"
