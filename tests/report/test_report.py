@@ -19,7 +19,7 @@ from lumbar_ext.landmarks.sacral_endplate import TEMPLATE_MM, SacralEndplate
 from lumbar_ext.landmarks.study_landmarks import StudyLandmarks
 from lumbar_ext.measurements.uncertainty.assessment import assess_registration
 from lumbar_ext.measurements.uncertainty.interval_calibration import Calibration, Coverage
-from lumbar_ext.measurements.values.definitions import DEFINITIONS
+from lumbar_ext.measurements.values.definitions import BY_ID, DEFINITIONS
 from lumbar_ext.radiographs.radiograph import Radiograph
 from lumbar_ext.report.content import MISSING, report_content
 from lumbar_ext.report.film_marks import film_marks
@@ -239,10 +239,11 @@ def test_what_was_found_of_intervals_stands_beside_values_or_why_there_are_none(
     )
     content, pictures = made(calibration=calibration, anchors=with_sacrum())
     rows = {row.title: row.held for table in content.tables for row in table.rows}
+    cobb = BY_ID["cobb"].title
     withheld = "interval withheld: held 70% of 20 left-out validation cases (findings)"
     assert rows["Lumbar lordosis L1-L5"] == "± held 92% of 50"
     assert rows["Disc angle"] == "± held 88% of 80; L5-S1: ± held 100% of 20"
-    assert rows["Cobb angle"] == dict(content.headlines)["Cobb angle"].held == withheld
+    assert rows[cobb] == dict(content.headlines)[cobb].held == withheld
     page = report_html(content, pictures)
     assert "± held 92% of 50" in page and page.count(withheld) == 2
 
