@@ -265,7 +265,7 @@ def doubt_of_spine(seen: DecodedView) -> str:
         return ""
     return (
         f"is no radiograph of a lumbar spine, or one that the network cannot read: it expects {mean:.0%} of the landmarks "
-        f"within {CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more; nothing is taken from it"
+        f"within {CONFIDENCE_RADIUS_MM:g} mm, as on noise, expected {_LEAST_SURE:.0%} or more"
     )
 
 

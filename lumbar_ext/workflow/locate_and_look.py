@@ -73,7 +73,8 @@ def observe_located(
 ) -> ObservedStudy:
     """Locates the lumbar spine in both views and runs the network on crops around it; both views name the levels together.
 
-    Where a film shows no lumbar spine (`doubt_of_spine`), every level is absent for that reason.
+    Where a film shows no lumbar spine (`doubt_of_spine`), every level is absent for that reason, unless both views agree on all
+    five: a severe scoliosis may be as hard to read as noise in one view, but noise agrees with no spine.
 
     Each view is kept in the polarity in which the network is surer of the vertebrae (`observe.surer_polarity`).
 
@@ -89,10 +90,7 @@ def observe_located(
     }
     seen = {view: own for view, (own, _) in found.items()}
     maps = {view: level_maps(own.packed) for view, own in seen.items()}
-    doubts = _doubts(seen)
-    levels = (
-        LevelAssignment.nothing(SPINE_RULES, doubts) if doubts else assign_levels(maps, _geometry(seen), SPINE_RULES)
-    )
+    levels = _unless_doubted(assign_levels(maps, _geometry(seen), SPINE_RULES), seen)
     decoded = {
         view: decode_chosen(own.packed, levels.choice(view, choose_levels(maps[view].peaks, CONFIDENCE_THRESHOLD)))
         for view, own in seen.items()
@@ -182,9 +180,12 @@ def _look_at(network: nn.Module, pixels: np.ndarray, camera: Camera, view: str, 
     return LocatedView(canonical, packed, decode_spine(packed))
 
 
-def _doubts(seen: dict[str, LocatedView]) -> str:
+def _unless_doubted(levels: LevelAssignment, seen: dict[str, LocatedView]) -> LevelAssignment:
     said = {view: doubt_of_spine(own.decoded) for view, own in seen.items()}
-    return "; ".join(f"the {view} film {text}" for view, text in said.items() if text)
+    doubts = "; ".join(f"the {view} film {text}" for view, text in said.items() if text)
+    if not doubts or set(LEVELS).isdisjoint(levels.missing):
+        return levels
+    return LevelAssignment.nothing(SPINE_RULES, f"{doubts}; nothing is taken from it")
 
 
 def _geometry(seen: dict[str, LocatedView]) -> BiplanarGeometry:
