@@ -177,7 +177,8 @@ class DecodeViewd(Transform):
     those of `vertebra_confidence`, and of T12, L6 and S1 where the network names them).
 
     Args:
-        threshold: smallest heatmap value of a vertebra that is present.
+        threshold: smallest heatmap value of a vertebra that is present. Above 0, nothing is taken from a picture that is none of
+            a lumbar spine (`doubt_of_spine`); 0 takes whatever is there, with the warning alone.
         calibration: makes probabilities of the network's scores; None leaves the scores.
         pred_key: key of the packed tensor.
         decode: reads a packed tensor; `decode_packed` those of the first generation, `decode_spine` the others.
@@ -200,7 +201,7 @@ class DecodeViewd(Transform):
         seen = self.decode(data[self.pred_key], self.threshold)
         if doubt := doubt_of_spine(seen):
             warnings.warn(f"{data.get('source', 'image')}: {doubt}", stacklevel=2)
-            seen = seen.with_nothing_found()
+            seen = seen.with_nothing_found() if self.threshold > 0 else seen
         if self.calibration is not None:
             seen = self.calibration.apply(seen, data["view"])
         if not np.asarray(seen.present).any():
