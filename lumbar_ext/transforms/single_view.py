@@ -177,8 +177,8 @@ class DecodeViewd(Transform):
     those of `vertebra_confidence`, and of T12, L6 and S1 where the network names them).
 
     Args:
-        threshold: smallest heatmap value of a vertebra that is present. Above 0, nothing is taken from a picture that is none of
-            a lumbar spine (`doubt_of_spine`); 0 takes whatever is there, with the warning alone.
+        threshold: smallest heatmap value of a vertebra that is present. Above 0, nothing is taken from a picture that is none
+            of a lumbar spine (`doubt_of_spine`); 0 takes whatever is there, with the warning alone.
         calibration: makes probabilities of the network's scores; None leaves the scores.
         pred_key: key of the packed tensor.
         decode: reads a packed tensor; `decode_packed` those of the first generation, `decode_spine` the others.

@@ -252,7 +252,7 @@ class RadiographOptions(Options):
         view: ap or lat.
         pixel_spacing_mm: detector spacing of files that do not state it; null for the network's 0.834 mm.
         polarity: bone_bright or bone_dark, against tags and looks.
-        threshold: smallest score of a vertebra that is reported; 0 reports whatever there is, even on a film of no lumbar spine.
+        threshold: smallest score of a vertebra that is reported; 0 reports whatever there is, on a film of no spine, too.
         device: cpu, cuda or cuda:1; a GPU if there is one.
     """
 
