@@ -47,10 +47,8 @@ class Limits:
     vertex_sd_mm: float
 
 
-# Factors that hold in every set make the uncertainty of the surface large; it hardly follows the error, and only stops what is
-# absurd.
-CHECK = Limits(residual=0.06, gap_mm=3.5, bound_hits=2, vertex_sd_mm=6.0)
-FAILED = Limits(residual=0.16, gap_mm=12.0, bound_hits=8, vertex_sd_mm=12.0)
+CHECK = Limits(residual=0.06, gap_mm=3.5, bound_hits=2, vertex_sd_mm=4.0)
+FAILED = Limits(residual=0.16, gap_mm=12.0, bound_hits=8, vertex_sd_mm=8.0)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,9 @@ class Calibration:
         return None if self.withheld(kind) else self.factors.get(self._as(kind))
 
     def withheld(self, kind: str) -> bool:
-        """Whether a kind's interval is not printed because it held the truth of left-out validation studies too seldom."""
+        """Whether a kind's interval is not printed because it held the truth too seldom: of left-out validation studies, or,
+        where the factors were chosen without leaving any out, of the people of the check.
+        """
         lowest = self._lowest(kind)
         return lowest is not None and lowest[1].share < LEAST_SHARE
 
@@ -105,7 +107,7 @@ class Calibration:
         """Why a kind has no interval, a phrase; None where it has one."""
         if self.withheld(kind):
             name, lowest = self._lowest(kind)
-            return f"interval withheld: held {lowest} left-out validation cases ({name})"
+            return f"interval withheld: held {lowest} {'left-out validation' if self.left_out else 'checked'} cases ({name})"
         if self.factor(kind) is not None:
             return None
         cases = self.cases.get(self._as(kind), 0)
@@ -132,8 +134,8 @@ class Calibration:
         return kind if kind in self.factors else _CALIBRATED_AS.get(kind, kind)
 
     def _lowest(self, kind: str) -> tuple[str, Coverage] | None:
-        """The set of validation studies in which the interval held the truth least often, left out."""
-        sets = self.left_out.get(self._as(kind), {})
+        """The set of studies, of those that judge, in which the interval held the truth least often."""
+        sets = (self.left_out or self.checked).get(self._as(kind), {})
         return min(sets.items(), key=lambda own: own[1].share, default=None)
 
 

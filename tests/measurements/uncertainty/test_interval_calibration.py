@@ -153,6 +153,20 @@ def test_fit_and_check_work_on_files(tmp_path, capsys):
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
+def test_where_nobody_was_left_out_the_check_decides():
+    """Factors that were chosen by the former rule: what held too seldom on other people is not printed."""
+    checked = {"cobb": {"plain": Coverage(0.84, 100)}, "sagittal_tilt": {"plain": Coverage(0.86, 100)}}
+    factors = dict.fromkeys(checked, 2.0)
+    former = Calibration(factors, dict.fromkeys(checked, 100), checked=checked)
+    assert (
+        former.factor("cobb") is None
+        and former.no_interval("cobb") == "interval withheld: held 84% of 100 checked cases (plain)"
+    )
+    assert former.factor("sagittal_tilt") == 2.0
+    left_out = {"cobb": {"plain": Coverage(0.9, 100)}}
+    assert Calibration(factors, former.cases, left_out=left_out, checked=checked).factor("cobb") == 2.0
+
+
 def test_what_left_out_validation_people_say_decides_and_what_the_check_finds_is_told(tmp_path):
     """Two kinds with factors of one. Of the people of the check, errors of one are four times as large: it is told, no more."""
     rng = np.random.default_rng(1)
