@@ -28,7 +28,7 @@ class Found:
 
     def __init__(self, offset_mm):
         vertices_mm = BALL.vertices + np.array([offset_mm, 0, 0])
-        fit = type("Fit", (), {"vertices_mm": vertices_mm, "warnings": ()})()
+        fit = type("Fit", (), {"vertices_mm": vertices_mm, "warnings": (), **dict.fromkeys(CONTACT_FIELDS, 0)})()
         self.vertebrae, self.seconds = dict.fromkeys(LEVELS, fit), 1.0
 
 
