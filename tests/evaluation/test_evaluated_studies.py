@@ -10,6 +10,7 @@ from torch import nn
 from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.evaluation.evaluated_studies import StudyStages, evaluate_studies
 from lumbar_ext.evaluation.surfaces.measured_study import MeasureSurfaceErrors, SurfaceReport
+from lumbar_ext.evaluation.surfaces.surface_error import CONTACT_FIELDS
 from lumbar_ext.mesh.files import write_stl
 from tests.evaluation.surfaces.test_measured_study import BALL, MODEL
 
