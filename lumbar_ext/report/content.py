@@ -279,11 +279,15 @@ def _film_values(view: str, assessment: Assessment) -> dict[str, str]:
         lordosis = ("L1-S1", "lordosis_l1_s1") if sacral else ("L1-L5", "lordosis_l1_l5")
         ids = {lordosis[0]: (names[:1], lordosis[1]), "slope": (names[2:], "sacral_slope")}
         offsets = {T12_OFFSET: "t12_sagittal_offset", APEX_OFFSET: "lordosis_apex_offset"}
-    values = {line: f"{word} {_told(assessment, name)}" for word, (own, name) in ids.items() for line in own}
+    told = {line: (word, name) for word, (own, name) in ids.items() for line in own}
     for line in lines[LineKind.OFFSET]:
-        offset = _of_spine(assessment, offsets[line.name])
-        values[line.name] = f"{offset.grade or line.name} {_told(assessment, offset.id)}"
-    return values
+        name = offsets[line.name]
+        told[line.name] = (_of_spine(assessment, name).grade or line.name, name)
+    return {
+        line: f"{word} {_told(assessment, name)}"
+        for line, (word, name) in told.items()
+        if _of_spine(assessment, name).value is not None
+    }
 
 
 def _told(assessment: Assessment, name: str) -> str:

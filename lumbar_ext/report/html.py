@@ -22,7 +22,7 @@ from lumbar_ext.report.overlay import LEVEL_COLOURS
 from lumbar_ext.report.radiograph_figure import RadiographFigure
 from lumbar_ext.report.scene3d import vertebrae_figure
 
-_LETTER_PX = 20.5
+_LETTER_PX = 18.5
 """Room for a letter of a value on a film of 1024 columns, as large as on a phone."""
 
 # Control characters that HTML has no place for (WHATWG HTML, 13.2.3.5): all but tab, line feed, form feed, carriage return.

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from lumbar_ext.measurements.uncertainty.assessment import Assessment, assess_values
 from lumbar_ext.measurements.values.lumbar_alignment import EndplateLine, LineKind
-from lumbar_ext.report import painted_film
+from lumbar_ext.measurements.values.spine_values import Values
+from lumbar_ext.report import content, painted_film
 from lumbar_ext.report.film_marks import film_marks
 from lumbar_ext.report.html import report_html
 from tests.measurements.registered_fixture import PITCH_MM, SCOLIOSIS
@@ -43,19 +45,19 @@ def test_the_vertical_goes_through_the_middle_of_s1_and_the_offset_of_t12_ends_o
 
 
 def test_the_apex_is_drawn_where_the_spine_stands_out(drawn):
-    kind, content, pictures = drawn
+    kind, said, pictures = drawn
     assert "apex" in lines_of(pictures, "lat")
     assert ("apex" in lines_of(pictures, "ap")) is (kind == "scoliosis")
     if kind == "scoliosis":
         l3 = [0.0, SCOLIOSIS["aside_mm"][2], -2 * PITCH_MM]
         assert lines_of(pictures, "ap")["apex"].ends_px[0] == pytest.approx(projected("ap", l3), abs=2)
-        assert content.film_values["ap"]["apex"].startswith("apex L3 \N{MINUS SIGN}14")
+        assert said.film_values["ap"]["apex"].startswith("apex L3 \N{MINUS SIGN}14")
 
 
 def test_the_values_on_the_films_are_those_of_the_tables(drawn):
-    kind, content, _ = drawn
-    table = {row.title: row.cells[0].text for row in content.tables[0].rows}
-    ap, lat = content.film_values["ap"], content.film_values["lat"]
+    kind, said, _ = drawn
+    table = {row.title: row.cells[0].text for row in said.tables[0].rows}
+    ap, lat = said.film_values["ap"], said.film_values["lat"]
     cobb = next(text for text in ap.values() if text.startswith("Cobb"))
     assert cobb == f"Cobb {table['Coronal Cobb angle']}°"
     assert abs(float(table["Coronal Cobb angle"].split()[0].replace("\N{MINUS SIGN}", "-"))) == pytest.approx(
@@ -72,11 +74,18 @@ def test_the_values_on_the_films_are_those_of_the_tables(drawn):
 
 
 def test_without_s1_there_is_no_vertical_and_the_lordosis_is_that_of_l1_to_l5():
-    content, pictures = made()
+    said, pictures = made()
     assert all("vertical" not in name for view in ("ap", "lat") for name in lines_of(pictures, view))
-    assert list(content.film_values["lat"]) == ["L1 superior endplate"]
-    assert content.film_values["lat"]["L1 superior endplate"].startswith("L1-L5 ")
-    assert "dotted" not in content.captions["lat"]
+    assert list(said.film_values["lat"]) == ["L1 superior endplate"]
+    assert said.film_values["lat"]["L1 superior endplate"].startswith("L1-L5 ")
+    assert "dotted" not in said.captions["lat"]
+
+
+def test_a_value_that_cannot_be_had_is_not_written_on_the_film():
+    plate = EndplateLine("L1 superior endplate", np.zeros(3), np.array([1.0, 0, 0]))
+    for found, written in (({}, {}), ({("L1-L5", "lordosis_l1_l5"): np.array(41.0)}, {plate.name: "L1-L5 41.0°"})):
+        assessment = Assessment(assess_values(Values(found, {})), {}, {}, True, {"lat": (plate,)})
+        assert content._film_values("lat", assessment) == written
 
 
 def test_values_stand_beside_their_lines_and_not_upon_each_other(drawn):
@@ -104,9 +113,9 @@ def test_the_side_of_an_offset_that_an_endplates_line_takes_is_left_to_it(left_r
 
 def test_the_paper_shows_lines_and_values(drawn):
     """White is added where lines are, and again where values are; letters of a minus are those of the font."""
-    _, content, pictures = drawn
+    _, said, pictures = drawn
     for figure in pictures.radiographs:
-        values = content.film_values[figure.view]
+        values = said.film_values[figure.view]
         plain, told = (painted_film.painted_film(figure, own).astype(int) for own in ({}, values))
         changed = np.abs(told - plain).max(-1) > 60
         rows = np.nonzero(changed)[0]
