@@ -1,10 +1,7 @@
 """The application with another registration, which a word or the environment names."""
 
-import json
-
 import pytest
 
-from lumbar_ext.anatomy import LEVELS
 from lumbar_ext.deploy import __main__ as deploy
 from tests.deploy.conftest import BUNDLES
 from tests.radiographs.dicom_study import write_sample_study
@@ -50,15 +47,6 @@ def test_word_and_environment_reach_the_bundle(start, monkeypatch, words, enviro
     monkeypatch.setattr(deploy, "LumbarReconstructionApp", Noted)
     start(*words, **environment)
     assert given == [(expected, set())]
-
-
-def test_bobyqa_and_a_second_look_end_to_end(start, quick_bobyqa, tmp_path):
-    write_sample_study(tmp_path / "dicom")
-    out = start(LUMBAR_EXT_OPTIMISER="bobyqa")
-    run, registration = (json.loads((out / f"{name}.json").read_text()) for name in ("run", "registration"))
-    assert "BobyqaBlocks" in run["parameters"]["registration"] and run["parameters"]["looks"] == 1
-    assert len(registration["second_looks"]) == 1 and set(registration["vertebrae"]) == set(LEVELS)
-    assert {f"{level}.dcm" for level in LEVELS} <= {path.name for path in (out / "dicom").iterdir()}
 
 
 def test_another_word_is_refused(start, tmp_path, capsys):
