@@ -132,7 +132,7 @@ def test_a_command_of_a_read_only_package_gives_the_same_without_a_home(read_onl
 def test_warming_up_says_where_nothing_can_be_kept(read_only, tmp_path):
     done = read_only("warm-up")
     assert done.returncode == 2 and done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
+    *_, line = done.stderr.strip().splitlines()  # libraries that look for a home may speak before
     assert (
         line.startswith("error: compiled code cannot be kept") and "expected NUMBA_CACHE_DIR to name a folder" in line
     )
