@@ -28,7 +28,7 @@ $(VENV)/.torch: constraints.txt
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
-	$(BIN)/lumbar-ext warm-up >/dev/null
+	-$(BIN)/lumbar-ext warm-up >/dev/null
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
@@ -225,7 +225,7 @@ $(LABEL_VENV)/.installed: constraints-label.txt pyproject.toml
 	$(LABEL_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label.txt -e '.[label]' pytest
 	@# Their own requirements include CUDA builds and an old jsonschema; '.[label]' lists what is really used.
 	$(LABEL_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label.txt --no-deps monailabel pydicom-seg
-	$(LABEL_VENV)/bin/lumbar-ext warm-up >/dev/null
+	-$(LABEL_VENV)/bin/lumbar-ext warm-up >/dev/null
 	@touch $@
 
 install-label: $(LABEL_VENV)/.installed  ## create .venv-label for the MONAI Label server
